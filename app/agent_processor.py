@@ -24,6 +24,7 @@ from .models.parts import TEXT_CHUNKS, USAGE
 from .models.usage import MeteredCall
 from .observability.logging import TRACEBACK, Redactor
 from .observability.recorder import Recorder
+from .observability.tracing import RunTrace
 from .policy.failures import UNREADABLE, class_name, described, text_of
 from .policy.provider_errors import address_of
 from .policy.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
@@ -80,8 +81,10 @@ class AgentProcessor:
         self._monotonic = monotonic
         self._away_since: float | None = None
 
-    async def process(self, claim: Claim, drain: Drain) -> Outcome:
+    async def process(self, claim: Claim, drain: Drain, trace: RunTrace | None = None) -> Outcome:
         """Run the agent, write its events, and return the outcome. Cancel the calling task to end the attempt.
+
+        `trace` is the place of the run in a trace.
 
         The time limit begins with this call. Within STOP_SECONDS after a time limit or cancellation, the run is over or
         abandoned. Raises LeaseLost if another attempt, a rescue or a cancel has taken the message.
@@ -91,7 +94,7 @@ class AgentProcessor:
         run: AgentRun | None = None
         try:
             async with asyncio.timeout(seconds) as limit:
-                task = self._task(claim, drain)
+                task = self._task(claim, drain, trace)
                 run = self._loop.start(self._registry.get(claim.message.agent), claim.message.agent, task)
                 outcome = await self._answer(run, writer, claim.message.agent)
                 await self._count_calls(run, writer)
@@ -145,7 +148,7 @@ class AgentProcessor:
             self._recorder.used([each.usage for each in calls])
             await writer.count(calls)
 
-    def _task(self, claim: Claim, drain: Drain) -> AgentTask:
+    def _task(self, claim: Claim, drain: Drain, trace: RunTrace | None) -> AgentTask:
         message = claim.message
         return AgentTask(
             lease=claim.lease,
@@ -160,6 +163,7 @@ class AgentProcessor:
             max_output_bytes=self._settings.max_output_bytes,
             tenant=message.tenant,
             subject=message.subject,
+            trace=trace,
         )
 
     async def _answer(self, run: AgentRun, writer: EventWriter, agent: str) -> Completed | Interrupted:

@@ -37,9 +37,11 @@ from .events.tail import Streams
 from .item_manager import ItemManager
 from .maintenance import Maintenance
 from .observability.logging import Redactor, configure_logging
+from .observability.otel_environment import headers
 from .observability.outages import Outage
 from .observability.recent_streams import RecentStreams
 from .observability.recorder import Recorder
+from .observability.trace_setup import make_tracing
 from .prices.file import read_prices
 from .queue_manager import QueueManager
 from .services import Services
@@ -83,7 +85,7 @@ def redactor_of(settings: Settings) -> Redactor:
         secrets += [each for password in filter(None, passwords) for each in (password, unquote(password))]
     environment = {**settings.project.environment, **os.environ}
     secrets += [value for name, value in environment.items() if SECRET_NAME.search(name) and len(value) >= 8]
-    return Redactor(secrets)
+    return Redactor([*secrets, *headers(environment)])
 
 
 def start_logging(settings: Settings) -> None:
@@ -165,6 +167,7 @@ class Runtime:
         self._draining: asyncio.Task[None] | None = None
         self._store = store or make_store(settings)
         self._recorder = (metrics := _metrics_of(settings)) or Recorder()
+        self._tracing = make_tracing(redactor_of(settings).shown)
         if metrics is not None:
             self._store = measured(self._store, metrics)
         outage = Outage("The database can be used again")
@@ -229,7 +232,14 @@ class Runtime:
             prices=read_prices(settings.prices),
         )
         return QueueWorker(
-            self._store, processor, registry, settings, loop=self.agent_loop, outage=outage, recorder=self._recorder
+            self._store,
+            processor,
+            registry,
+            settings,
+            loop=self.agent_loop,
+            outage=outage,
+            recorder=self._recorder,
+            tracing=self._tracing,
         )
 
     def _make_queue(self, descriptions: AgentDescriptions) -> QueueManager:
@@ -244,6 +254,7 @@ class Runtime:
             memory=lambda: self._agents.memory,
             descriptions=descriptions,
             configurable_keys=settings.configurable_keys,
+            tracing=self._tracing,
         )
 
     def _make_doctor(self, streams: RecentStreams) -> Doctor:
@@ -284,6 +295,7 @@ class Runtime:
         self.worker.start()
         self._maintenance.start()
         self._webhooks.start()
+        self._tracing.start()
         if self.metrics is not None:
             self.metrics.start()
         try:
@@ -293,6 +305,7 @@ class Runtime:
             await asyncio.gather(*filter(None, [self._draining]))
             if self.metrics is not None:
                 await self.metrics.stop()
+            await self._tracing.stop()
             await self._webhooks.stop()
             await self._maintenance.stop()
             await self._access_watch.stop()

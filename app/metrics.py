@@ -14,7 +14,8 @@ from . import __version__
 from .config import Settings
 from .errors import AgentQueueError, ConfigurationError
 from .observability.metrics import Joined, Metrics, exposition_of
-from .observability.otlp import MISSING, OtlpPush, interval_seconds, is_wanted
+from .observability.otel_environment import MISSING
+from .observability.otlp import OtlpPush, interval_seconds, is_wanted
 from .observability.queue_metrics import Program, QueueReading, queue_metrics
 from .store.ports import Store
 
@@ -126,7 +127,7 @@ class MetricsReport:
         try:
             self._push = OtlpPush(f"{socket.gethostname()}-{os.getpid()}", __version__)
         except ImportError:
-            logger.warning(MISSING)
+            logger.warning(MISSING.format(signal="Metrics"))
             return
         logger.info("Metrics are pushed by OTLP every %g s", self._push.seconds)
         self._tasks.append(asyncio.create_task(self._push_repeatedly(self._push), name="push of metrics"))

@@ -44,11 +44,12 @@ from .models.messages import (
 )
 from .models.requests import CancelledMessages, Key, ResumeAnswer, Selection
 from .models.workers import Throughput
+from .observability.tracing import Tracing
 from .policy.lifecycle import TERMINAL
 from .policy.resume_values import resume_value
 from .policy.wait_estimate import WaitEstimate, wait_estimate
 from .store.dropped_memories import forget_dropped
-from .store.ports import MOVED, AcceptStore, ControlStore, Notifier, QueryStore, UpkeepStore, WebhookStore
+from .store.ports import MOVED, AcceptStore, ControlStore, Notifier, QueryStore, TraceStore, UpkeepStore, WebhookStore
 from .submission_checks import SubmissionChecks, placed
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
-class ManagedStore(AcceptStore, ControlStore, QueryStore, UpkeepStore, WebhookStore, Notifier, Protocol):
+class ManagedStore(AcceptStore, ControlStore, QueryStore, UpkeepStore, WebhookStore, TraceStore, Notifier, Protocol):
     """The ports that the queue manager needs."""
 
 
@@ -87,6 +88,7 @@ class QueueManager:
         memory: Callable[[], AgentMemory | None] = lambda: None,
         descriptions: AgentDescriptions | None = None,
         configurable_keys: Collection[str] = (),
+        tracing: Tracing | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -94,6 +96,7 @@ class QueueManager:
         self._max_queue_size_per_tenant = max_queue_size_per_tenant
         self._visible = VisibleReads(store)
         self._memory = memory
+        self._tracing = tracing or Tracing()
         self._checks = SubmissionChecks(
             descriptions or AgentDescriptions(registry),
             configurable_keys=configurable_keys,
@@ -133,17 +136,18 @@ class QueueManager:
             if request is None or (replayed := await self._replay(new, request)) is None:
                 raise
             return replayed
-        try:
-            accepted = await self._store.add(
-                new, max_queued=self._max_queue_size, max_queued_of_tenant=self._max_queue_size_per_tenant, key=request,
-                agents=caller.agents, audit=interruption_record(caller, new, by),
-            )  # fmt: skip
-        except AliasTaken as error:
-            raise AliasTaken(shown_alias(error.alias, caller.subject)) from None
-        if not accepted.replayed:
-            for message in accepted.messages:
-                logger.info("Message enqueued: id=%s, priority=%s", message.id, message.priority)
-        return accepted
+        with self._tracing.receive("submit", new) as request_span:
+            try:
+                accepted = await self._store.add(
+                    request_span.traced(new), max_queued=self._max_queue_size, key=request, agents=caller.agents,
+                    max_queued_of_tenant=self._max_queue_size_per_tenant, audit=interruption_record(caller, new, by),
+                )  # fmt: skip
+            except AliasTaken as error:
+                raise AliasTaken(shown_alias(error.alias, caller.subject)) from None
+            if not accepted.replayed:
+                for message in accepted.messages:
+                    logger.info("Message enqueued: id=%s, priority=%s", message.id, message.priority)
+        return accepted._replace(traceparent=request_span.traceparent)
 
     def _named(self, caller: Principal, wanted: NewMessage, batch: bool, at: int) -> NewMessage:
         try:
@@ -289,15 +293,18 @@ class QueueManager:
                 pass
             raise
         alias = None if answer.alias is None else own_name(caller, answer.alias)
-        try:
-            audit = record_of(by, AuditAction.ANSWER_MESSAGE, tenant, message.id)
-            accepted = await self._store.resume(
-                tenant, message.id, message.fence, value, key=request, alias=alias, audit=audit
-            )
-        except AliasTaken:
-            raise AliasTaken(answer.alias or "") from None
-        logger.info("Message resumed: id=%s", message.id)
-        return accepted
+        audit = record_of(by, AuditAction.ANSWER_MESSAGE, tenant, message.id)
+        with self._tracing.receive("resume", trace=message.trace) as request_span:
+            if (trace := request_span.answered(message.trace)) is not None:
+                await self._store.keep_trace(message.id, message.fence, trace)
+            try:
+                accepted = await self._store.resume(
+                    tenant, message.id, message.fence, value, key=request, alias=alias, audit=audit
+                )
+            except AliasTaken:
+                raise AliasTaken(answer.alias or "") from None
+            logger.info("Message resumed: id=%s", message.id)
+        return accepted._replace(traceparent=request_span.traceparent)
 
     async def retry(self, caller: Principal, message_id: str, by: Actor | None = None) -> Message:
         """Queue a dead letter again, like `requeue`. Raises MessageNotFound, NotFailed."""

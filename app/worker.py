@@ -25,7 +25,8 @@ from .models.messages import new_message_id
 from .models.workers import AgentState, ServedAgent, Worker
 from .observability.outages import Outage
 from .observability.recorder import Recorder
-from .store.ports import CANCELS, READY, AttemptStore, Notifier, WorkerStore
+from .observability.tracing import AttemptTrace, Tracing
+from .store.ports import CANCELS, READY, AttemptStore, Notifier, TraceStore, WorkerStore
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ CANCELS_SECONDS = 0.05
 """Minimum interval between heartbeats triggered by cancellations, however many there are."""
 
 
-class WorkerPort(AttemptStore, WorkerStore, Notifier, Protocol):
+class WorkerPort(AttemptStore, WorkerStore, TraceStore, Notifier, Protocol):
     """The ports of the store that a worker needs."""
 
     def now(self) -> datetime:
@@ -55,8 +56,10 @@ class QueueWorker:
         loop: AgentLoop,
         outage: Outage,
         recorder: Recorder | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._recorder = recorder = recorder or Recorder()
+        self._tracing = tracing or Tracing()
         self._outage = outage
         self._store = store
         self._loop = loop
@@ -251,12 +254,16 @@ class QueueWorker:
 
     async def _run(self, claim: Claim) -> None:
         """Run one message from its claim to its finish. No error of the message stops the worker."""
+        with self._tracing.attempt(claim) as spans:
+            await self._run_attempt(claim, spans)
+
+    async def _run_attempt(self, claim: Claim, spans: AttemptTrace) -> None:
         logger.info("Worker processing message: id=%s", claim.message.id)
         began = time.perf_counter()
         stored: Outcome | None = None
         try:
             try:
-                outcome = await self._processor.process(claim, self._drain)
+                outcome = await self._processor.process(claim, self._drain, spans.run)
             except asyncio.CancelledError:
                 if claim.lease in self._cancelled:
                     outcome = Cancelled()
@@ -265,7 +272,9 @@ class QueueWorker:
                 else:
                     return  # the leases may be lost, and another worker may have the message
             self._finishing.add(claim.lease)
+            await self._keep_trace(claim.lease, spans.ran(outcome))
             await self._finish(claim.lease, outcome)
+            spans.stored(outcome)
             stored = outcome
         except LeaseLost:
             logger.warning("Message was taken from this worker: id=%s", claim.message.id)
@@ -273,6 +282,12 @@ class QueueWorker:
             logger.exception("Message could not be finished, its lease will expire: id=%s", claim.message.id)
         finally:
             self._recorder.attempt_ended(claim.message.agent, stored, time.perf_counter() - began)
+
+    async def _keep_trace(self, lease: Lease, trace: str | None) -> None:
+        """Store the new trace of a message, if there is one. Without it, the next attempt links to no earlier one."""
+        if trace is not None:
+            with suppress(AgentQueueError):
+                await self._store.keep_trace(lease.message_id, lease.fence, trace)
 
     async def _finish(self, lease: Lease, outcome: Outcome) -> None:
         """Store the outcome. While the store is away, retry until the lease may have run out or the worker stops."""

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import opentelemetry.sdk.environment_variables
 from uvicorn.main import main as uvicorn_command
 
 from app.cli.main import COMMANDS, parser
@@ -134,14 +135,20 @@ def links_of(page: Path) -> list[str]:
 
 # Commands that cannot run here
 
-SETTINGS = {name.upper() for name in Settings.model_fields} | {
-    "BUILD_CONTEXT",
-    "PYTHON",
-    "CHAOS_SECONDS",
-    "CHAOS_SEED",
-    "FUZZ_CASES",
-    "FUZZ_SEED",
-}
+OF_OPENTELEMETRY = {name for name in vars(opentelemetry.sdk.environment_variables) if name.startswith("OTEL_")}
+
+SETTINGS = (
+    {name.upper() for name in Settings.model_fields}
+    | OF_OPENTELEMETRY
+    | {
+        "BUILD_CONTEXT",
+        "PYTHON",
+        "CHAOS_SECONDS",
+        "CHAOS_SEED",
+        "FUZZ_CASES",
+        "FUZZ_SEED",
+    }
+)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 TARGETS = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 UVICORN_OPTIONS = {

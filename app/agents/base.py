@@ -14,6 +14,7 @@ from ..models.messages import DEFAULT_TENANT
 from ..models.parts import Part
 from ..models.thread_states import Checkpoint, StateChange, StateText
 from ..models.threads import MemoryRight, Turn
+from ..observability.tracing import RunTrace
 from ..policy.agent_input import ANY_OBJECT
 from .token_usage import TokenUsage
 
@@ -84,6 +85,7 @@ class AgentTask:
     - `max_output_bytes` is the setting MAX_OUTPUT_BYTES.
     - `tenant` is the message's. The items that the agent keeps belong to it.
     - `subject` is the end user to whom the message belongs.
+    - `trace` is the run's place in a trace, None if it is in none.
     """
 
     lease: Lease
@@ -99,6 +101,7 @@ class AgentTask:
     max_output_bytes: int = MAX_OUTPUT_BYTES
     tenant: str = DEFAULT_TENANT
     subject: str | None = None
+    trace: RunTrace | None = None
 
     @property
     def message_id(self) -> str:

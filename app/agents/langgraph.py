@@ -47,6 +47,7 @@ from .shown_events import ShownEvents
 from .state_messages import id_of
 from .streamed_messages import note_only_new_messages
 from .thread_states import GraphStates
+from .traced_calls import callbacks_of
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class LangGraphAgent(Agent):
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         calls = ModelCalls(self._tool_nodes, self._direct_tools, task.usage)
         config = cast(RunnableConfig, config_of(task))
-        config["callbacks"] = [calls]
+        config["callbacks"] = [calls, *callbacks_of(task.trace)]
         config["configurable"][MEMORY_FENCE_KEY] = task.memory_fence
         context = self._input.context_of(task)
         read: list[Any] = []

@@ -159,6 +159,8 @@ class AgentRun:
     def _begin(self) -> None:
         context = contextvars.Context()
         context.run(RUN.set, self)
+        if self._task.trace is not None:
+            context.run(self._task.trace.attach)
         self._first = asyncio.get_running_loop().create_task(self._pump(), context=context)
 
     def note_end(self, task: asyncio.Task[Any]) -> None:

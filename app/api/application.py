@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
@@ -45,6 +46,7 @@ from .middleware import Authorization, FoundRoute, Routing, call_endpoint
 from .queries import KnownQuery
 from .security_headers import secured
 from .stopping import answer_cut_off
+from .trace_context import RequestTrace
 
 DESCRIPTION = "A durable queue for AI agents: priorities, threads with memory, live answers that resume."
 
@@ -53,6 +55,15 @@ HOT = {
     ("GET", "/messages/{message_id}/stream"): streaming.stream_of_request,
 }
 """The endpoints with the most requests, which are called without the framework's layers."""
+
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own telemetry: spans of all requests but the hot ones, and error texts that may have secrets."""
 
 Stage = Callable[[ASGIApp], ASGIApp]
 """Wraps an application in a check or a step. A stage refuses a request by raising AgentQueueError."""
@@ -91,7 +102,12 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
     """Return the application for these services, not yet running."""
     settings = services.settings
     app = Application(
-        title=root.NAME, version=__version__, description=DESCRIPTION, openapi_url=None, lifespan=lifespan
+        title=root.NAME,
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url=None,
+        lifespan=lifespan,
+        telemetry=NO_TELEMETRY,
     )
     app.state.services = services
     for router in (
@@ -129,7 +145,8 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
     ]
     of_calls: list[Stage] = [  # a call is a request or a frame of a WebSocket
         partial(Authorization, access=services.access),
-        # Rate limits, then traces, belong here.
+        # Rate limits belong here.
+        RequestTrace,
         KnownQuery,
     ]
     app.state.call = chain(of_calls, call_endpoint)

@@ -11,8 +11,25 @@ from typing_extensions import override
 from .errors import problem
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST")
-REQUEST_HEADERS = ("Authorization", "Cache-Control", "Idempotency-Key", "Last-Event-ID", "Prefer", "X-API-Key")
-EXPOSED_HEADERS = ("Allow", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "Retry-After")
+REQUEST_HEADERS = (
+    "Authorization",
+    "Cache-Control",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "Prefer",
+    "Traceparent",
+    "Tracestate",
+    "X-API-Key",
+)
+EXPOSED_HEADERS = (
+    "Allow",
+    "Idempotent-Replayed",
+    "Link",
+    "Location",
+    "Preference-Applied",
+    "Retry-After",
+    "Traceparent",
+)
 MAX_AGE_SECONDS = 600
 
 

@@ -105,6 +105,10 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
 }
 
 
-def replay_headers(accepted: Accepted) -> dict[str, str]:
-    """Return the header that marks the repeated reply to an earlier request; for a first reply, return none."""
-    return {"Idempotent-Replayed": "true"} if accepted.replayed else {}
+def accepted_headers(accepted: Accepted) -> dict[str, str]:
+    """Return the header that marks the repeated reply to an earlier request, and the one that names the request's span.
+
+    Both may be missing.
+    """
+    headers = {"Idempotent-Replayed": "true"} if accepted.replayed else {}
+    return headers if accepted.traceparent is None else {**headers, "traceparent": accepted.traceparent}

@@ -17,9 +17,9 @@ from .deps import (
     MessageIdDep,
     PrincipalDep,
     ServicesDep,
+    accepted_headers,
     body_of,
     described_body,
-    replay_headers,
     services_of,
 )
 from .errors import problems
@@ -42,6 +42,7 @@ from .schemas.messages import (
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate, MessageRegenerate
 from .streaming import EVENT_STREAM, EventStreamResponse, tail_of
 from .targets import principal_of
+from .trace_context import TRACE_HEADERS
 
 router = APIRouter(tags=["messages"])
 JSON = "application/json"
@@ -79,7 +80,7 @@ STOPPING: dict[int | str, dict[str, Any]] = {
     response_model=MessageAccepted,
     response_description="The message is stored and survives a crash of the server.",
     responses=ENDED_OR_STREAM | problems(404, 409, 413, 415, 422, 503, 504),
-    openapi_extra=described_body(MessageCreate, IDEMPOTENCY_KEY, PREFER),
+    openapi_extra=described_body(MessageCreate, IDEMPOTENCY_KEY, PREFER, *TRACE_HEADERS),
 )
 @needs(AccessScope.SUBMIT)
 async def submit_message(request: Request) -> Response:
@@ -97,7 +98,7 @@ async def submit_message(request: Request) -> Response:
     key = None if named is None else submit_key(named, submission, services.registry.default)
     accepted = await services.queue.submit(principal, [submission], key=key, webhook=principal.webhook, by=by)
     (message,) = accepted.messages
-    headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
+    headers = {"Location": f"/messages/{message.id}/status", **accepted_headers(accepted)}
     if _wants_stream(request):
         return EventStreamResponse(tail_of(services, principal.tenant, message.id, 0), services, headers)
     if (seconds := _seconds_to_wait(request)) is not None:
@@ -151,7 +152,7 @@ def _seconds_to_wait(request: Request) -> int | None:
     response_model=BatchAccepted,
     response_description="All messages are stored.",
     responses=problems(404, 409, 413, 415, 422, 503, 504),
-    openapi_extra=described_body(MessageBatch, IDEMPOTENCY_KEY),
+    openapi_extra=described_body(MessageBatch, IDEMPOTENCY_KEY, *TRACE_HEADERS),
 )
 @needs(AccessScope.SUBMIT)
 async def submit_messages(request: Request) -> Response:
@@ -169,7 +170,7 @@ async def submit_messages(request: Request) -> Response:
     wait_estimates = await services.queue.wait_estimates(accepted.messages, keyed=key is not None)
     replies = [MessageAccepted.of(*each) for each in zip(accepted.messages, wait_estimates, strict=True)]
     reply = BatchAccepted.model_construct(messages=replies)
-    return JsonReply(reply.model_dump_json(), 202, replay_headers(accepted))
+    return JsonReply(reply.model_dump_json(), 202, accepted_headers(accepted))
 
 
 @router.get(
@@ -293,7 +294,7 @@ async def stop_message(
     response_model=MessageResumed,
     response_description="The answer is stored.",
     responses=problems(404, 409, 413, 415, 422, 503, 504),
-    openapi_extra=described_body(MessageAnswer, IDEMPOTENCY_KEY),
+    openapi_extra=described_body(MessageAnswer, IDEMPOTENCY_KEY, *TRACE_HEADERS),
 )
 @needs(AccessScope.CONTROL)
 async def resume_message(
@@ -306,7 +307,7 @@ async def resume_message(
     accepted = await services.queue.resume(principal, message_id, answer, key=key, by=by)
     (message,) = accepted.messages
     reply = MessageResumed(message_id=message.id, thread_id=message.thread_id)
-    headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
+    headers = {"Location": f"/messages/{message.id}/status", **accepted_headers(accepted)}
     return JsonReply(reply.model_dump_json(), 202, headers)
 
 
@@ -318,7 +319,7 @@ async def resume_message(
     response_model=MessageRegenerated,
     response_description="The new message is stored.",
     responses=problems(404, 409, 410, 413, 415, 422, 500, 503, 504),
-    openapi_extra=described_body(MessageRegenerate, IDEMPOTENCY_KEY),
+    openapi_extra=described_body(MessageRegenerate, IDEMPOTENCY_KEY, *TRACE_HEADERS),
 )
 @needs(AccessScope.SUBMIT)
 async def regenerate_message(
@@ -335,7 +336,7 @@ async def regenerate_message(
     accepted, earlier = await services.threads.regenerate(principal, message_id, wanted, key=key, by=by)
     (message,) = accepted.messages
     (wait_estimate,) = await services.queue.wait_estimates([message], keyed=key is not None)
-    headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
+    headers = {"Location": f"/messages/{message.id}/status", **accepted_headers(accepted)}
     reply = MessageRegenerated.instead(message, earlier, wait_estimate)
     return JsonReply(reply.model_dump_json(), 202, headers)
 

@@ -27,6 +27,7 @@ from .request_keys import resume_key, submit_key
 from .schemas.messages import MessageAccepted, MessageResumed
 from .streaming import live_event, resume_point, send_while_it_moves
 from .targets import PRINCIPAL, TARGET, Target
+from .trace_context import traced
 from .uvicorn_protocol import SERVICE_RESTART, connection_of
 from .websocket_frames import (
     Accepted,
@@ -230,12 +231,13 @@ class Session:
         submission = request.new_message()
         named = request.idempotency_key
         key = None if named is None else submit_key(named, submission, self._services.registry.default)
-        accepted = await self._services.queue.submit(caller, [submission], key=key, webhook=caller.webhook, by=by)
+        with traced(request.traceparent, request.tracestate):
+            accepted = await self._services.queue.submit(caller, [submission], key=key, webhook=caller.webhook, by=by)
         (message,) = accepted.messages
         (wait_estimate,) = await self._services.queue.wait_estimates(accepted.messages, keyed=key is not None)
         fields = MessageAccepted.of(message, wait_estimate).model_dump()
         ours = {"request_id": request.request_id, "replayed": accepted.replayed, "subscribed": request.subscribe}
-        await self._answer(Accepted(**fields, **ours))
+        await self._answer(Accepted(**fields, **ours, traceparent=accepted.traceparent))
         if request.subscribe and message.id not in self._tails:
             self._follow(caller.tenant, message.id, 0)
 
@@ -273,10 +275,12 @@ class Session:
         answer = request.answer()
         named = request.idempotency_key
         key = None if named is None else resume_key(named, request.message_id, answer)
-        accepted = await self._services.queue.resume(caller, request.message_id, answer, key=key, by=by)
+        with traced(request.traceparent, request.tracestate):
+            accepted = await self._services.queue.resume(caller, request.message_id, answer, key=key, by=by)
         (message,) = accepted.messages
         resumed = MessageResumed(message_id=message.id, thread_id=message.thread_id)
-        await self._answer(Resumed(**dict(resumed), request_id=request.request_id, replayed=accepted.replayed))
+        ours = {"request_id": request.request_id, "replayed": accepted.replayed, "traceparent": accepted.traceparent}
+        await self._answer(Resumed(**dict(resumed), **ours))
 
     def _refuse_subscribed(self, message_id: str) -> None:
         if message_id in self._tails:

@@ -37,6 +37,17 @@ IdempotencyKey = Annotated[
         description="Identifies the request. It is carried out only once, even if it is sent again within a day.",
     ),
 ]
+TraceParent = Annotated[
+    str,
+    Field(
+        strict=True,
+        description="The client's place in a trace, as the header of this name. A malformed one is ignored.",
+    ),
+]
+TraceState = Annotated[str, Field(strict=True, description="Further fields of the trace, as the header of this name.")]
+ReplyTraceParent = Annotated[
+    str | None, Field(description="The place of this request in its trace; null if it is in no trace.")
+]
 MessageId = Annotated[str, Field(strict=True, description="The message's id, from `accepted`, or one of its aliases.")]
 
 
@@ -60,6 +71,8 @@ class Submit(MessageCreate):
     type: Literal["submit"]
     request_id: RequestId | None = None
     idempotency_key: IdempotencyKey | None = None
+    traceparent: TraceParent | None = None
+    tracestate: TraceState | None = None
     subscribe: StrictBool = Field(default=True, description="Also send the events of the message.")
 
 
@@ -111,6 +124,8 @@ class Resume(MessageAnswer):
     type: Literal["resume"]
     request_id: RequestId | None = None
     idempotency_key: IdempotencyKey | None = None
+    traceparent: TraceParent | None = None
+    tracestate: TraceState | None = None
     message_id: MessageId
 
 
@@ -142,6 +157,7 @@ class Accepted(MessageAccepted):
     request_id: RequestId | None
     replayed: bool = Field(description="An earlier request with the same key stored the message.")
     subscribed: bool = Field(description="The message's events follow.")
+    traceparent: ReplyTraceParent
 
 
 class Subscribed(_Answer):
@@ -183,6 +199,7 @@ class Resumed(_Answer):
     state: MessageState
     thread_id: str | None
     replayed: bool = Field(description="An earlier request with the same key gave the answer.")
+    traceparent: ReplyTraceParent
 
 
 class Pong(_Answer):

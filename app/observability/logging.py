@@ -5,7 +5,7 @@ import logging
 import logging.config
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ ACCESS_LOGGER = "uvicorn.access"
 
 TRACEBACK = "traceback"
 """The attribute of a record (`extra=`) that has a traceback as text."""
+
+TRACE_IDS = ("trace_id", "span_id")
+"""Attributes of a record that was logged inside a span. They are set only if traces are on."""
 
 
 class Redactor(logging.Filter):
@@ -110,17 +113,31 @@ def indented(text: str) -> str:
     return "\n".join(f"  {escaped(line)}" for line in text.split("\n"))
 
 
+class TextFormatter(logging.Formatter):
+    """Formats each record as one line. A record that was logged inside a span ends with the ids of the span."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the interface of `logging`
+        """Return the line without the exception."""
+        line = super().formatMessage(record)
+        trace_id, span_id = getattr(record, "trace_id", None), getattr(record, "span_id", None)
+        return line if trace_id is None else f"{line} trace_id={trace_id} span_id={span_id}"
+
+
 class JsonFormatter(logging.Formatter):
     """Formats each record as one JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the time (RFC 3339, UTC), logger, level and message, and the exception if there is one."""
+        """Return the time (RFC 3339, UTC), logger, level and message.
+
+        Add the exception if there is one, and the ids of the trace and the span inside which the record was logged.
+        """
         fields: dict[str, Any] = {
             "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
             "logger": record.name,
             "level": record.levelname,
             "message": record.getMessage(),
         }
+        fields.update((name, record.__dict__[name]) for name in TRACE_IDS if name in record.__dict__)
         if record.exc_text:
             fields["exception"] = record.exc_text
         return json.dumps(fields)
@@ -135,7 +152,7 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "text": {"format": LINE_FORMAT, "datefmt": TIME_FORMAT},
+            "text": {"class": f"{__name__}.TextFormatter", "format": LINE_FORMAT, "datefmt": TIME_FORMAT},
             "json": {"()": f"{__name__}.JsonFormatter"},
         },
         "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": format}},
@@ -161,7 +178,22 @@ def configure_logging(level: str, format: str, file: Path | None, redactor: Reda
         raise ConfigurationError(
             f"LOG_CONFIG: expected a JSON file for logging.config.dictConfig, got {str(file)!r} ({error})"
         ) from error
+    add_filter(redactor)
+
+
+def add_filter(filter: logging.Filter) -> None:
+    """Add a filter to every handler."""
+    for handler in _handlers():
+        handler.addFilter(filter)
+
+
+def remove_filter(filter: logging.Filter) -> None:
+    """Remove a filter from every handler."""
+    for handler in _handlers():
+        handler.removeFilter(filter)
+
+
+def _handlers() -> Iterator[logging.Handler]:
     known = (each for each in list(logging.root.manager.loggerDict.values()) if isinstance(each, logging.Logger))
     for logger in (logging.getLogger(), *known):
-        for handler in logger.handlers:
-            handler.addFilter(redactor)
+        yield from logger.handlers

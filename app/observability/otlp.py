@@ -16,30 +16,20 @@ from prometheus_client import Metric
 from prometheus_client.samples import Sample
 
 from ..errors import ConfigurationError
+from .otel_environment import HTTP, OTLP, Signal, exporters, protocol, resource
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import export as otel
 
 logger = logging.getLogger(__name__)
 
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-PROTOCOLS = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-EXPORTER = "OTEL_METRICS_EXPORTER"
 INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 DEFAULT_INTERVAL_MS = 60_000
-HTTP = "http/protobuf"
-MISSING = (
-    "Metrics are not pushed: OTLP is configured, but the package of OpenTelemetry is not installed. Install the extra: "
-    "pip install 'agent-queue-system[telemetry]'"
-)
 
 
 def is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether the variables of OpenTelemetry ask for metrics by OTLP."""
-    exporters = {name.strip() for name in environment.get(EXPORTER, "").split(",") if name.strip()}
-    if exporters:
-        return "otlp" in exporters
-    return any(environment.get(name) for name in ENDPOINTS) and environment.get("OTEL_SDK_DISABLED", "") != "true"
+    return OTLP in exporters(Signal.METRICS, environment)
 
 
 def interval_seconds(environment: Mapping[str, str] = os.environ) -> float:
@@ -56,18 +46,14 @@ class OtlpPush:
     def __init__(self, instance_id: str, version: str) -> None:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
         from opentelemetry.sdk.metrics import export
-        from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
         self.seconds = interval_seconds()
-        asked = next(filter(None, map(os.environ.get, PROTOCOLS)), HTTP)
-        if asked != HTTP:
+        if (asked := protocol(Signal.METRICS)) != HTTP:
             logger.warning("Metrics are pushed by OTLP as %s, not as %s", HTTP, asked)
         self._export: Any = export
         self._exporter = OTLPMetricExporter()
-        service = {"service.name": "agentq", "service.instance.id": instance_id, "service.version": version}
-        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win.
-        self._resource = Resource(service).merge(Resource.create()) if _is_named() else Resource.create(service)
+        self._resource = resource(instance_id, version)
         self._scope = InstrumentationScope("agentq", version)
         self._began = time.time_ns()
 
@@ -120,10 +106,6 @@ class CountedValues(NamedTuple):
 
     below: list[tuple[float, float]]
     total: float
-
-
-def _is_named() -> bool:
-    return bool(os.environ.get("OTEL_SERVICE_NAME") or "service." in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
 
 
 def _histograms(samples: Iterable[Sample]) -> Iterator[tuple[dict[str, str], CountedValues]]:

@@ -1,81 +1,17 @@
 """Metrics pushed by OTLP: what a collector receives from a real server, and what happens without one."""
 
-import gzip
 import socket
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-    ExportMetricsServiceResponse,
-)
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ResourceMetrics
 
-from app.observability.otlp import MISSING, is_wanted
+from app.observability.otel_environment import MISSING
+from app.observability.otlp import is_wanted
+from tests.collector import collector, labels_of
 from tests.integration.conftest import Serve
 from tests.openai_stub import StubServer
 from tests.servers import server_process, until
-
-
-class Collector:
-    """A collector of OpenTelemetry: it decodes what is pushed to `/v1/metrics`, and keeps the newest push."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.status = 200
-        self.pushes = 0
-        self.newest: dict[str, Metric] = {}
-        self.resource: dict[str, str] = {}
-
-    def take(self, body: bytes) -> None:
-        (pushed,) = ExportMetricsServiceRequest.FromString(body).resource_metrics
-        self.newest = {metric.name: metric for scope in pushed.scope_metrics for metric in scope.metrics}
-        self.resource = self._texts(pushed)
-        self.pushes += 1
-
-    @staticmethod
-    def _texts(pushed: ResourceMetrics) -> dict[str, str]:
-        return labels_of(pushed.resource.attributes)
-
-
-def labels_of(attributes: "Iterator[KeyValue]") -> dict[str, str]:
-    return {each.key: each.value.string_value for each in attributes}
-
-
-@contextmanager
-def collector() -> Iterator[Collector]:
-    """A collector on a free port."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            if self.path == "/v1/metrics" and found.status == 200:
-                found.take(body)
-            self.send_response(found.status)
-            self.end_headers()
-            self.wfile.write(ExportMetricsServiceResponse().SerializeToString())
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Log nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found = Collector(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield found
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 async def test_a_collector_gets_the_metrics_of_the_process_and_the_queue(tmp_path: Path, model: StubServer) -> None:
@@ -152,7 +88,7 @@ async def test_a_missing_package_is_one_line_at_the_start(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.metric_exporter", None)
     server = await serve(worker_concurrency=0)
-    assert caplog.text.count(MISSING) == 1
+    assert caplog.text.count(MISSING.format(signal="Metrics")) == 1
     assert (await server.client.get("/metrics")).status_code == 200
 
 
@@ -166,6 +102,7 @@ async def test_a_missing_package_is_one_line_at_the_start(
         ({"OTEL_METRICS_EXPORTER": "console, otlp"}, True),
         ({"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, False),
         ({"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, False),
+        ({"OTEL_SDK_DISABLED": "True", "OTEL_METRICS_EXPORTER": "otlp"}, False),
     ],
 )
 def test_the_variables_of_opentelemetry_decide(environment: dict[str, str], wanted: bool) -> None:

@@ -225,7 +225,7 @@ async def test_submit_answers_as_http_does(quiet: LiveServer) -> None:
     async with talk(quiet.url) as client:
         frame = await client.ask("submit", subscribe=False, **fields)
         assert frame["type"] == "accepted"
-        assert frame.keys() == response.json().keys() | {"type", "request_id", "replayed", "subscribed"}
+        assert frame.keys() == response.json().keys() | {"type", "request_id", "replayed", "subscribed", "traceparent"}
         assert (frame["state"], frame["thread_id"], frame["queue_position"]) == ("queued", "a/b", 1)
         assert (frame["replayed"], frame["subscribed"]) == (False, False)
         status = await quiet.status(frame["message_id"])
@@ -273,6 +273,7 @@ async def test_a_question_is_answered_where_it_was_asked(serve: Serve, control: 
             "state": "queued",
             "thread_id": "t",
             "replayed": False,
+            "traceparent": None,
         }
         done = await client.until("event", event="done")
         await client.until("ended", message_id=message_id)

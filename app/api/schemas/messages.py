@@ -11,6 +11,7 @@ from ...models.attempts import FailedAttempt
 from ...models.deliveries import ENDS, WebhookEvent
 from ...models.inputs import ShownEvent
 from ...models.messages import Message, MessageState, Priority
+from ...models.traces import trace_id_of
 from ...models.types import Moment
 from ...models.usage import ModelUsage
 from ...policy.wait_estimate import NOTHING, WaitEstimate, WaitingReason
@@ -43,6 +44,12 @@ ATTEMPT = (
 AGENT_VERSION = (
     "The version of the agent that began the message and goes on with it. Null before the first attempt, and if the "
     "worker names no version."
+)
+
+
+TRACE_ID = (
+    "The id of the message's trace: of the header `traceparent` of its submit, or of the trace that this server began. "
+    "Null without either."
 )
 
 
@@ -167,6 +174,7 @@ class MessageStatus(BaseModel):
     usage: UsageView | None = Field(
         None, description="What the model calls of all attempts used. Null before the first one, and in lists."
     )
+    trace_id: str | None = Field(None, description=TRACE_ID)
 
     @classmethod
     def of(
@@ -194,6 +202,7 @@ def status_fields(message: Message, wait_estimate: WaitEstimate, usage: Sequence
         "interrupts": [Question(**each) for each in json.loads(message.interrupt or "[]")] if asks else [],
         "interrupt_expires_at": message.interrupt_expires_at if asks else None,
         "usage": UsageView.of(usage),
+        "trace_id": trace_id_of(message.trace),
     }
 
 
