@@ -14,6 +14,7 @@ from bench.measures.start import start
 from bench.measures.streams import idle, streams
 from bench.measures.submit import submit
 from bench.measures.tokens import tokens
+from bench.measures.traces import traces
 from bench.measures.users import users
 from bench.measures.workers import workers
 from bench.report import Row
@@ -25,6 +26,7 @@ MEASURES: dict[str, Measure] = {
     "keys": keys,
     "tokens": tokens,
     "metrics": metrics,
+    "traces": traces,
     "runs": runs,
     "first_chunk": first_chunk,
     "backlog": backlog,

@@ -4,7 +4,8 @@ import json
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from bench.backends import database
@@ -18,29 +19,35 @@ RUNS_A_ROUND = 200
 CONCURRENCY = 16
 MOST_RATIO = 1.03
 POLL_SECONDS = 0.1
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def metrics(backends: Sequence[str]) -> Iterator[Row]:
     """Measure the processor time of submits and of runs with metrics, against METRICS=false, round by round."""
     for name in backends:
-        for what, with_metrics, without in (("a submit", *_submits(name)), ("a run of 200 tokens", *_runs(name))):
+        submits, runs = submits_of(name, others={"METRICS": "false"}), runs_of(name, others={"METRICS": "false"})
+        for what, with_metrics, without in (("a submit", *submits), ("a run of 200 tokens", *runs)):
             yield row(f"processor time of {what}, {name}", with_metrics, "us")
             yield row("  without metrics", without, "us")
             yield row("  ratio", ratios(with_metrics, without), most=MOST_RATIO)
 
 
-def _submits(name: str) -> tuple[list[float], list[float]]:
-    """Return the microseconds of each round, with metrics and without."""
+def submits_of(
+    name: str, *, values: Mapping[str, str] = NOTHING, others: Mapping[str, str] = NOTHING
+) -> tuple[list[float], list[float]]:
+    """Return the microseconds of a submit in each round, with the variables `values`, and with `others`."""
     found: tuple[list[float], list[float]] = [], []
     with database(name) as (folder, url), database(name) as (other_folder, other_url):
         ports = free_port(), free_port()
         with (
-            process("-m", "app.main", folder=folder, environment=settings(url, ports[0], WORKER_CONCURRENCY="0")) as on,
+            process(
+                "-m", "app.main", folder=folder, environment=settings(url, ports[0], WORKER_CONCURRENCY="0", **values)
+            ) as on,
             process(
                 "-m",
                 "app.main",
                 folder=other_folder,
-                environment=settings(other_url, ports[1], WORKER_CONCURRENCY="0", METRICS="false"),
+                environment=settings(other_url, ports[1], WORKER_CONCURRENCY="0", **others),
             ) as off,
         ):
             for port in ports:
@@ -54,19 +61,21 @@ def _submits(name: str) -> tuple[list[float], list[float]]:
     return found
 
 
-def _runs(name: str) -> tuple[list[float], list[float]]:
-    """Return the microseconds of each round, with metrics and without."""
+def runs_of(
+    name: str, *, values: Mapping[str, str] = NOTHING, others: Mapping[str, str] = NOTHING
+) -> tuple[list[float], list[float]]:
+    """Return the microseconds of a run in each round, with the variables `values`, and with `others`."""
     found: tuple[list[float], list[float]] = [], []
     with database(name) as (folder, url), database(name) as (other_folder, other_url):
         ports = free_port(), free_port()
-        values = {"WORKER_CONCURRENCY": str(CONCURRENCY), **TOKENS}
+        common = {"WORKER_CONCURRENCY": str(CONCURRENCY), **TOKENS}
         with (
-            process("-m", "app.main", folder=folder, environment=settings(url, ports[0], **values)) as on,
+            process("-m", "app.main", folder=folder, environment=settings(url, ports[0], **common, **values)) as on,
             process(
                 "-m",
                 "app.main",
                 folder=other_folder,
-                environment=settings(other_url, ports[1], METRICS="false", **values),
+                environment=settings(other_url, ports[1], **common, **others),
             ) as off,
         ):
             for port in ports:
