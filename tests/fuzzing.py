@@ -30,6 +30,10 @@ Known = Mapping[str, Sequence[str]]
 """Ids that exist, by the names of the parameters that take them."""
 
 
+Drawn = tuple[Case[Any], dict[str, Any]]
+"""A request and the path parameters that it was drawn with."""
+
+
 @dataclass(frozen=True)
 class Caller:
     """Somebody with an API key, or without one. `is_foreign`: of another tenant than what exists."""
@@ -103,67 +107,68 @@ def fuzz(
     findings = Findings()
     url = str(admin.base_url).rstrip("/")
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    requests = []
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok), result
+        operation = result.ok()
+        requests += [(operation, mode, draw(operation, mode, examples, seeded)) for mode in modes_of(operation)]
     for caller in callers:
         known = fill(admin)
-        for result in schema.get_all_operations():
-            assert isinstance(result, Ok), result
-            operation = result.ok()
-            for mode in modes_of(operation):
-                admin.post("/queue/resume")  # a request that waits for its message would wait for ever
-                try:
-                    _ask(url, operation, mode, caller, needs[operation.label], known, findings, examples, seeded)
-                except BaseExceptionGroup as found:  # one reply with several faults, or one that came only once
-                    failure = "\n".join((*map(str, found.exceptions), *getattr(found, "__notes__", ())))
-                    findings.failures[f"{caller.name}, {mode.value}: {operation.label}"] = failure
-                except AssertionError as found:
-                    findings.failures[f"{caller.name}, {mode.value}: {operation.label}"] = str(found)
+        for operation, mode, cases in requests:
+            admin.post("/queue/resume")  # a request that waits for its message would wait for ever
+            try:
+                for number, (case, drawn) in enumerate(cases, 1):
+                    _send(url, case, drawn, number, caller, needs[operation.label], known, findings)
+            except (BaseExceptionGroup, AssertionError) as found:  # the faults of one reply
+                texts = map(str, found.exceptions if isinstance(found, BaseExceptionGroup) else [found])
+                failure = "\n".join((*texts, *getattr(found, "__notes__", ())))
+                findings.failures[f"{caller.name}, {mode.value}: {operation.label}"] = failure
     return findings
 
 
-def _ask(
-    url: str,
-    operation: Any,
-    mode: GenerationMode,
-    caller: Caller,
-    needed: AccessScope | None,
-    known: Known,
-    findings: Findings,
-    examples: int,
-    seeded: int | None,
-) -> None:
-    bounded = hypothesis_settings(
+def draw(operation: Any, mode: GenerationMode, examples: int, seeded: int | None) -> list[Drawn]:
+    """Draw requests to an operation, once for all callers: to draw one costs more than to send it."""
+    cases: list[Drawn] = []
+
+    @hypothesis_settings(
         max_examples=examples,
         deadline=None,
         database=None,
         derandomize=seeded is None,
-        report_multiple_bugs=False,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    sent = 0
-
-    @bounded
     @given(case=operation.as_strategy(generation_mode=mode))
-    def check(case: Case[Any]) -> None:
-        nonlocal sent
-        sent += 1
-        is_known = False
-        for name, ids in known.items():
-            if name in (case.path_parameters or {}) and sent % 2:
-                case.path_parameters[name] = ids[sent // 2 % len(ids)]
-                is_known = True
-        response = case.call(base_url=url, timeout=SECONDS, headers=caller.headers)
-        findings.sent += 1
-        findings.statuses[response.status_code] = findings.statuses.get(response.status_code, 0) + 1
-        try:
-            case.validate_response(response, excluded_checks=[positive_data_acceptance])
-        except FailureGroup as found:
-            sent_body = str(response.request.body)[:MAX_SHOWN_BODY]
-            found.add_note(f"{response.status_code} to {response.request.url} {sent_body}")
-            raise
-        if needed is not None and needed not in caller.scopes:
-            assert response.status_code >= 400, f"without the scope {needed}: {response.status_code}"
-        if caller.is_foreign and is_known:
-            assert response.status_code >= 400, f"for another tenant: {response.status_code}"
+    def keep(case: Case[Any]) -> None:
+        cases.append((case, dict(case.path_parameters or {})))
 
-    (check if seeded is None else seed(seeded)(check))()
+    (keep if seeded is None else seed(seeded)(keep))()
+    return cases
+
+
+def _send(
+    url: str,
+    case: Case[Any],
+    drawn: Mapping[str, Any],
+    number: int,
+    caller: Caller,
+    needed: AccessScope | None,
+    known: Known,
+    findings: Findings,
+) -> None:
+    """Send a request as this caller, each second one with ids that exist. Hold the reply against the description."""
+    existing = {name: ids[number // 2 % len(ids)] for name, ids in known.items() if name in drawn and number % 2}
+    case.path_parameters = {**drawn, **existing}
+    response = case.call(base_url=url, timeout=SECONDS, headers=caller.headers)
+    findings.sent += 1
+    findings.statuses[response.status_code] = findings.statuses.get(response.status_code, 0) + 1
+    try:
+        case.validate_response(response, excluded_checks=[positive_data_acceptance])
+    except FailureGroup as found:
+        sent_body = str(response.request.body)[:MAX_SHOWN_BODY]
+        found.add_note(f"{response.status_code} to {response.request.url} {sent_body}")
+        raise
+    if needed is not None and needed not in caller.scopes:
+        assert response.status_code >= 400, f"without the scope {needed}: {response.status_code}"
+    if caller.is_foreign and existing:
+        assert response.status_code >= 400, f"for another tenant: {response.status_code}"
