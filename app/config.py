@@ -393,8 +393,7 @@ def _explain(error: dict[str, object]) -> str:
     location = error["loc"]
     if not isinstance(location, tuple) or not location:
         return message
-    name = str(location[0]).upper()
-    given = os.environ.get(name, error["input"])
+    given = os.environ.get(name := str(location[0]).upper(), error["input"])
     shown = place_of(str(given)) if name.endswith("_URL") and "@" in str(given) else repr(given)
     if "KEY" in name or "SECRET" in name:
         shown = "a value that is not shown"

@@ -3,7 +3,7 @@
 What a caller may not see is like a missing one: it is answered with the same error, after the same queries.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from ..errors import Forbidden, InvalidRequest, MessageNotFound, ThreadNotFound
@@ -16,6 +16,11 @@ T = TypeVar("T")
 
 ALL_OF_TENANT = (
     "This request concerns all messages of the tenant, but the caller may only see some of them. Use an API key."
+)
+
+NO_WEBHOOK = (
+    "webhook_url: a caller who acts for an end user names no webhook, since the API key's secret would sign what it "
+    "sends. Give the API key a webhook."
 )
 
 
@@ -139,6 +144,12 @@ def require_all(caller: Principal) -> None:
     """Raise Forbidden unless the caller may see all of their tenant."""
     if caller.is_narrowed:
         raise Forbidden(ALL_OF_TENANT)
+
+
+def check_webhooks(caller: Principal, wanted: Sequence[NewMessage]) -> None:
+    """Raise Forbidden if a caller who acts for an end user names a webhook for a message that they submit."""
+    if caller.subject is not None and any(each.webhook_url is not None for each in wanted):
+        raise Forbidden(NO_WEBHOOK)
 
 
 def owned(caller: Principal, new: NewMessage) -> NewMessage:

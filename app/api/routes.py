@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ..access.actors import actor_of
 from ..access.scopes import AccessScope, needs
+from ..access.visible import check_webhooks
 from ..models.messages import Message, MessageState
 from ..policy.lifecycle import TERMINAL
 from ..services import Services
@@ -96,6 +97,7 @@ async def submit_message(request: Request) -> Response:
     by = actor_of(principal, request.scope)
     named = key_of(request)
     key = None if named is None else submit_key(named, submission, services.registry.default)
+    check_webhooks(principal, [submission])
     accepted = await services.queue.submit(principal, [submission], key=key, webhook=principal.webhook, by=by)
     (message,) = accepted.messages
     headers = {"Location": f"/messages/{message.id}/status", **accepted_headers(accepted)}
@@ -161,6 +163,7 @@ async def submit_messages(request: Request) -> Response:
     principal = principal_of(request)
     body = await body_of(request, MessageBatch)
     submissions = [each.new_message() for each in body.messages]
+    check_webhooks(principal, submissions)
     by = actor_of(principal, request.scope)
     named = key_of(request)
     key = None if named is None else batch_key(named, submissions, services.registry.default)

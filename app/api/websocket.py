@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ..access.actors import actor_of
 from ..access.principals import Principal
 from ..access.scopes import AccessScope, needs, scope_of
+from ..access.visible import check_webhooks
 from ..errors import Conflict, InvalidRequest, MessageNotFound
 from ..events.fanout import Idle, StoredEvents
 from ..events.tail import ReaderKind
@@ -229,6 +230,7 @@ class Session:
         if request.subscribe:
             self._refuse_too_many()
         submission = request.new_message()
+        check_webhooks(caller, [submission])
         named = request.idempotency_key
         key = None if named is None else submit_key(named, submission, self._services.registry.default)
         with traced(request.traceparent, request.tracestate):

@@ -21,6 +21,7 @@ from app.access.signing import SETTLED
 from app.text import rfc3339
 from tests import wire
 from tests.integration.conftest import Serve
+from tests.integration.states import SECRET
 from tests.integration.test_keys import HELLO, JSON, bearer, closed_code, database, issue, manager
 from tests.pages import DOCS, named
 from tests.servers import LiveServer, server_process, until
@@ -89,6 +90,7 @@ async def test_a_token_has_no_right_that_its_maker_lacks(serve: Serve) -> None:
         {"subject": "a\nb"},
         {"thread_prefix": ""},
         {"agents": []},
+        {"thread_ids": []},
         {"rate_per_minute": 0},
         {"tenant": "other"},
     ]
@@ -101,6 +103,32 @@ async def test_a_token_has_no_right_that_its_maker_lacks(serve: Serve) -> None:
     both: list[dict[str, Any]] = [{}, {"subject": "ann", "all": True}, {"all": False}]
     for body in both:
         assert (await ask(server, "POST", "/tokens/revoke", key, body)).status == 422
+
+
+async def test_an_end_user_names_no_webhook(serve: Serve) -> None:
+    """The secret of the API key would sign it."""
+    server = await serve(worker_concurrency=0, webhook_secret=SECRET, webhook_allow_private=True)
+    key = await issue(server)
+    token = await mint(server, key, subject="ann")
+    hooked = {"message": "Hello", "webhook_url": "http://127.0.0.1:1/"}
+    for path, body in (("/messages", hooked), ("/messages/batch", {"messages": [hooked]})):
+        refused = await ask(server, "POST", path, token, body)
+        assert (refused.status, refused.json()["code"]) == (403, "insufficient_scope")
+        assert "webhook_url" in refused.json()["detail"]
+        assert (await ask(server, "POST", path, key, body)).status == 202
+    async with connect(server.url.replace("http", "ws") + "/ws", additional_headers=bearer(token)) as socket:
+        await socket.send(json.dumps({"type": "submit", "request_id": "1", **hooked}))
+        assert json.loads(await socket.recv())["problem"]["status"] == 403
+
+
+async def test_an_ended_token_is_refused_at_once_by_the_process_that_ended_it(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    key = await issue(server)
+    for _ in range(5):
+        token = await mint(server, key, subject="ann")
+        assert (await told(server, token))[0] == 200
+        assert (await ask(server, "POST", "/tokens/revoke", key, {"subject": "ann"})).status == 200
+        assert await told(server, token) == (401, "revoked_token")
 
 
 def parts(token: str) -> list[Any]:

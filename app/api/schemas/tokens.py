@@ -32,7 +32,7 @@ class TokenCreate(BaseModel):
     subject: Subject | None = Field(
         None, description="The end user: the token sees only messages and threads that belong to them."
     )
-    thread_ids: Annotated[list[ThreadId], Field(max_length=MAX_NAMES)] | None = Field(
+    thread_ids: Annotated[list[ThreadId], Field(min_length=1, max_length=MAX_NAMES)] | None = Field(
         None, description="The only threads that the token may use, besides those with the prefix."
     )
     thread_prefix: ThreadId | None = Field(
