@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import LeaseLost, MessageNotFound, QueueFull, StoreError
+from app.models.events import NewEvent
 from app.models.messages import MessageState
+from app.models.usage import MeteredCall, ModelUsage, Tokens
 from app.store.ports import MOVED, READY, message_topic
 from app.store.postgres.signals import payloads
 from app.store.postgres.store import PostgresStore
@@ -339,3 +341,31 @@ async def test_the_clock_of_the_server_decides(url: str, monkeypatch: pytest.Mon
         assert await store.rescue() == 0
         wrong = "SELECT count(*) FROM messages WHERE abs(extract(epoch FROM now()) * 1000 - created_at) > 60000"
         assert ask(url, f"{wrong} OR abs(lease_until - created_at) NOT BETWEEN 30000 AND 90000") == 0
+
+
+async def test_usage_of_past_hours_and_of_closed_connections_is_added_up(url: str, clock: ManualClock) -> None:
+    used = [ModelUsage("m", Tokens(1, 2))]
+
+    async def spend(store: PostgresStore) -> None:
+        lease = await start(store)
+        await store.append(lease, [NewEvent.usage([MeteredCall({}, each) for each in used])], used)
+        await store.finish(lease, DONE)
+
+    def rows() -> str:
+        return str(
+            ask(url, "SELECT json_agg(input_tokens * sign(0.5 - backend) ORDER BY hour, backend) FROM hourly_usage")
+        )
+
+    async def folded(store: PostgresStore, expected: str) -> bool:
+        await store.prune_workers(silent_for_seconds=1)
+        return rows() == expected
+
+    for _ in range(2):
+        async with opened(url, clock) as other:
+            await spend(other)
+    async with opened(url, clock) as store:
+        await spend(store)
+        await until(lambda: folded(store, "[4, -2]"), "the rows of closed connections are one row")
+        clock.advance(2 * 3600)
+        await spend(store)
+        assert await folded(store, "[6, -2]")
