@@ -137,6 +137,10 @@ async def test_callers_see_the_usage_of_their_tenant_or_their_end_user(quiet: Li
                 assert (response.status, response.json()["code"]) == (calls, "insufficient_scope"), query
             elif not form:
                 assert [row["calls"] for row in response.json()["rows"]] == calls, (who, query)
+    submits = await admit(quiet, Principal("a", frozenset({AccessScope.SUBMIT})))
+    accepted = (await ask(quiet, "POST", "/messages", submits, {"message": "Hello"})).json()
+    stored = await quiet.runtime.services.store.get("a", accepted["message_id"])
+    assert stored.key_id == submits, "usage is counted for the key of the submit"
     both = await usage(quiet, "?group_by=tenant,key", await admit(quiet, admin))
     assert [(row["tenant"], row["key"]) for row in both.json()["rows"]] == [("a", None), ("b", None)]
 
