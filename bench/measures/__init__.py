@@ -11,6 +11,7 @@ from bench.measures.memory import memory
 from bench.measures.metrics import metrics
 from bench.measures.runs import first_chunk, runs
 from bench.measures.start import start
+from bench.measures.stats import stats
 from bench.measures.streams import idle, streams
 from bench.measures.submit import submit
 from bench.measures.tokens import tokens
@@ -30,6 +31,7 @@ MEASURES: dict[str, Measure] = {
     "runs": runs,
     "first_chunk": first_chunk,
     "backlog": backlog,
+    "stats": stats,
     "claims": claims,
     "depth": depth,
     "growth": growth,

@@ -96,5 +96,6 @@ def read_figures(reads: Reads, tenant: str | None, query: FigureQuery) -> list[F
         "by": None if query.by is None else query.by.value,
         "metrics": json.dumps(query.metrics),
     }
-    stored, unfolded = reads.rows_of_each([("sum_figures", values), ("find_unfolded", {"tenant": tenant})])
+    summed = "sum_figures_of_all" if tenant is None else "sum_figures"
+    stored, unfolded = reads.rows_of_each([(summed, values), ("find_unfolded", {"tenant": tenant})])
     return with_unfolded([Figure(*row) for row in stored], unfolded, query)

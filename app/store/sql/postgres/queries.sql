@@ -1714,20 +1714,22 @@ WITH oldest AS (
 SELECT count(*) FROM deleted
 
 -- name: sum_figures
+{summed_figures} FROM figures WHERE figures.tenant = %(tenant)s AND {chosen_figures}
+
+-- name: sum_figures_of_all
 -- Each tenant's figures are found by the primary key.
+{summed_figures} FROM (SELECT DISTINCT tenant AS name FROM tallies) AS chosen
+JOIN figures ON figures.tenant = chosen.name WHERE {chosen_figures}
+
+-- name: summed_figures
 SELECT CASE WHEN %(by_start)s THEN start ELSE 0 END,
     CASE %(by)s::text WHEN 'agent' THEN agent WHEN 'priority' THEN priority WHEN 'tenant' THEN figures.tenant ELSE '' END,
     metric, label, sum(value)::bigint
-FROM {figures_of}
-WHERE step = %(step)s AND metric = ANY (ARRAY(SELECT json_array_elements_text(%(metrics)s::json))) AND start >= %(since)s AND start < %(until)s
-    AND (%(agent)s::text IS NULL OR agent = %(agent)s)
-GROUP BY 1, 2, 3, 4
 
--- name: figures_of
-(
-    SELECT DISTINCT tenant AS name FROM tallies WHERE %(tenant)s::text IS NULL
-    UNION SELECT %(tenant)s::text WHERE %(tenant)s::text IS NOT NULL
-) AS chosen JOIN figures ON figures.tenant = chosen.name
+-- name: chosen_figures
+step = %(step)s AND metric = ANY (ARRAY(SELECT json_array_elements_text(%(metrics)s::json)))
+    AND start >= %(since)s AND start < %(until)s AND (%(agent)s::text IS NULL OR agent = %(agent)s)
+GROUP BY 1, 2, 3, 4
 
 -- name: prune_figures
 DELETE FROM figures WHERE step = %(step)s AND start < %(before)s

@@ -1194,18 +1194,22 @@ DELETE FROM transitions WHERE number IN (
 RETURNING 1
 
 -- name: sum_figures
+{summed_figures} FROM figures WHERE figures.tenant = :tenant AND {chosen_figures}
+
+-- name: sum_figures_of_all
 -- Each tenant's figures are found by the primary key.
+{summed_figures} FROM (SELECT DISTINCT tenant AS name FROM tallies) AS chosen
+CROSS JOIN figures ON figures.tenant = chosen.name WHERE {chosen_figures}
+
+-- name: summed_figures
 SELECT CASE WHEN :by_start THEN start ELSE 0 END,
     CASE :by WHEN 'agent' THEN agent WHEN 'priority' THEN priority WHEN 'tenant' THEN figures.tenant ELSE '' END,
     metric, label, sum(value)
-FROM {figures_of}
-WHERE step = :step AND metric IN (SELECT value FROM json_each(:metrics)) AND start >= :since AND start < :until
+
+-- name: chosen_figures
+step = :step AND metric IN (SELECT value FROM json_each(:metrics)) AND start >= :since AND start < :until
     AND (:agent IS NULL OR agent = :agent)
 GROUP BY 1, 2, 3, 4
-
--- name: figures_of
-(SELECT DISTINCT tenant AS name FROM tallies WHERE :tenant IS NULL UNION SELECT :tenant WHERE :tenant IS NOT NULL) AS chosen
-CROSS JOIN figures ON figures.tenant = chosen.name
 
 -- name: prune_figures
 DELETE FROM figures WHERE step = :step AND start < :before
