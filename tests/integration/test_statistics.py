@@ -5,8 +5,9 @@ from typing import Any
 
 from app.access.scopes import AccessScope
 from app.models.attempts import Completed, Failed
+from app.models.usage import ModelUsage, Tokens
 from app.text import rfc3339
-from tests.contract.builders import claim
+from tests.contract.builders import chunk, claim
 from tests.integration.conftest import Serve
 from tests.integration.test_key_api import ask
 from tests.integration.test_keys import issue
@@ -36,6 +37,18 @@ async def test_statistics_count_what_happened(quiet: LiveServer) -> None:
     assert found["server"]["slots_busy"] == 0
     others = (await quiet.client.get("/stats?agent=nobody")).json()
     assert (set(others["counts"].values()), others["error_rate"]) == ({0}, None)
+
+
+async def test_statistics_add_up_the_tokens_of_the_tenant(quiet: LiveServer) -> None:
+    empty = (await quiet.client.get("/stats")).json()["tokens"]
+    assert (empty["calls"], empty["cost"], empty["cost_complete"]) == (0, "0", True)
+    await quiet.client.post("/messages", json={"message": "Hello"})
+    (claimed,) = await claim(quiet.runtime.services.store)
+    used = ModelUsage("gpt-4", Tokens(calls=1, input_tokens=10, output_tokens=2, cost_nanos=5_000_000))
+    await quiet.runtime.services.store.append(claimed.lease, [chunk(0)], [used])
+    tokens = (await quiet.client.get("/stats?agent=chat")).json()["tokens"]
+    assert (tokens["calls"], tokens["input_tokens"], tokens["output_tokens"], tokens["cost"]) == (1, 10, 2, "0.005")
+    assert (await quiet.client.get("/stats?agent=nobody")).json()["tokens"]["calls"] == 0
 
 
 async def test_a_series_has_a_point_for_each_step(quiet: LiveServer) -> None:

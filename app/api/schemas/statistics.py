@@ -6,6 +6,7 @@ from ...clock import to_datetime
 from ...models.messages import MessageState, Priority
 from ...models.statistics import HISTOGRAMS, Metric, Overview, Series, Times
 from ...models.types import Moment
+from ...models.usage import Tokens
 from ...statistics_manager import ServerFigures, Statistics
 from .examples import CREATED, example
 
@@ -36,6 +37,23 @@ class ErrorCount(BaseModel):
 
     code: str
     count: int
+
+
+class TokensView(BaseModel):
+    """Model calls, their tokens and their cost in US dollars."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = Field(description="A part of `input_tokens`.")
+    reasoning_tokens: int = Field(description="A part of `output_tokens`.")
+    cost: str | None = Field(description="Null if no call has a known price.")
+    cost_complete: bool = Field(description="Whether the price of every call is known.")
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> "TokensView":
+        """Return the view of tokens."""
+        return cls.model_construct(**{name: getattr(tokens, name) for name in cls.model_fields})
 
 
 class ServerNow(BaseModel):
@@ -91,6 +109,15 @@ class StatisticsView(BaseModel):
         wait=SECONDS,
         first_token=SECONDS,
         run=SECONDS,
+        tokens={
+            "calls": 120,
+            "input_tokens": 30412,
+            "output_tokens": 9120,
+            "cached_tokens": 0,
+            "reasoning_tokens": 0,
+            "cost": "0.1672",
+            "cost_complete": True,
+        },
         server=None,
     )
 
@@ -110,12 +137,13 @@ class StatisticsView(BaseModel):
         description="From the first attempt to the first piece of the answer, of messages that completed."
     )
     run: TimesView = Field(description="From the first attempt to the end, of messages that completed.")
+    tokens: TokensView = Field(description="Of the hours that the window touches, by the time of the calls.")
     server: ServerNow | None = Field(description="Null for callers without the scope `admin`.")
 
     @classmethod
     def of(cls, statistics: Statistics, *, aging: bool) -> "StatisticsView":
         """Return the view of statistics. `aging` is whether PRIORITY_AGING_SECONDS is set."""
-        totals, overview, server = statistics
+        totals, overview, tokens, server = statistics
         counts = overview.counts
         ended = counts[Metric.ENDED]
         return cls.model_construct(
@@ -130,6 +158,7 @@ class StatisticsView(BaseModel):
             wait=TimesView.of(overview.wait),
             first_token=TimesView.of(overview.first_token),
             run=TimesView.of(overview.run),
+            tokens=TokensView.of(tokens),
             server=None if server is None else ServerNow.of(server, aging=aging),
         )
 
