@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from .errors import AgentQueueError
 from .models.memory import AgentMemory
 from .observability.outages import Outage
 from .store.dropped_memories import forget_dropped
-from .store.ports import ItemStore, StatisticsStore, UpkeepStore, UsageStore
+from .store.ports import CountStore, ItemStore, StatisticsStore, UpkeepStore, UsageStore
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ FOLD_SECONDS = 2.0
 RECORDS_SECONDS = 900.0
 """How long the records of changes of state are kept."""
 PRUNE_SECONDS = 60.0
+COUNTS_SECONDS = 3600.0
+FIRST_COUNTS_SECONDS = (60.0, 3600.0)
+"""Range of the random time of the first check of counters: processes that start together do not count together."""
 PRUNE_BATCH = 500
 LEAST_DESCRIBED_SECONDS = 86_400.0
 """How long descriptions of agents are kept at least. Workers renew them each hour."""
@@ -28,12 +32,12 @@ NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
-class DutyStore(UpkeepStore, ItemStore, StatisticsStore, UsageStore, Protocol):
+class DutyStore(UpkeepStore, ItemStore, StatisticsStore, UsageStore, CountStore, Protocol):
     """The ports of the duties."""
 
 
 class Maintenance:
-    """Runs the duties rescue, promote, versions, forget, fold and prune, each in its own loop. No error ends a loop."""
+    """Runs the duties, each in its own loop. No error ends a loop."""
 
     def __init__(
         self, store: DutyStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
@@ -45,7 +49,7 @@ class Maintenance:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Start all duties. Each runs for the first time at once."""
+        """Start all duties. Each runs for the first time at once, except the check of counters."""
         duties: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("rescue", self._settings.rescue_seconds, self.rescue),
             ("promote", PROMOTE_SECONDS, self.promote),
@@ -55,6 +59,7 @@ class Maintenance:
             ("prune", PRUNE_SECONDS, self.prune),
         ]
         self._tasks = [asyncio.create_task(self._repeat(*duty), name=duty[0]) for duty in duties]
+        self._tasks.append(asyncio.create_task(self._check_counts_repeatedly(), name="counts"))
 
     async def stop(self) -> None:
         """Stop all duties. Do nothing at a second call."""
@@ -120,6 +125,22 @@ class Maintenance:
             await forget_dropped(self._store, memory)
             if logs < PRUNE_BATCH and deleted < PRUNE_BATCH:
                 return
+
+    async def check_counts(self) -> None:
+        """Compare counters with a listing, and log what was repaired."""
+        if found := await self._store.check_counts():
+            counter, told, counted = found[0]
+            logger.error(
+                "Counters were wrong and are repaired: count=%d, first=%s, told=%s, counted=%s",
+                len(found),
+                counter,
+                told,
+                counted,
+            )
+
+    async def _check_counts_repeatedly(self) -> None:
+        await asyncio.sleep(random.uniform(*FIRST_COUNTS_SECONDS))  # noqa: S311  no secret
+        await self._repeat("counts", COUNTS_SECONDS, self.check_counts)
 
     async def _repeat(self, name: str, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
         while True:

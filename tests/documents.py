@@ -41,6 +41,7 @@ INTERVALS = [
     ("maintenance.VERSIONS_SECONDS", "messages whose agent's version has gone get another"),
     ("maintenance.FORGET_SECONDS", "what agents remember of a deleted thread is deleted, if the deletion was cut off"),
     ("maintenance.PRUNE_SECONDS", "old events and messages are deleted"),
+    ("maintenance.COUNTS_SECONDS", "counters are compared with a listing of the messages, and repaired"),
     ("webhooks.sender.POLL_SECONDS", "a process looks for due deliveries"),
     ("store.sqlite.signals.HINT_POLL_SECONDS", "`sqlite-hints` looks for writes of other processes"),
     ("store.postgres.watchdog.EXCHANGE_SECONDS", "maximum wait for an answer of PostgreSQL"),

@@ -66,6 +66,7 @@ ATTEMPTS = _counter(
 RETRIES = _counter("retries", "Attempts that failed and are tried again, by error code.", "agent", "code")
 DEAD_LETTERS = _counter("dead_letters", "Messages that a run ended as failed, by error code.", "agent", "code")
 LEASES_EXPIRED = _counter("leases_expired", "Messages that this process took back from lost workers.")
+COUNTERS_REPAIRED = _counter("counters_repaired", "Counters of the store that were wrong and are repaired.")
 QUESTIONS_EXPIRED = _counter("questions_expired", "Messages that failed because no human answered in time.")
 WAIT = _histogram(
     "wait_seconds",
@@ -114,7 +115,19 @@ READER_LAG = _gauge(
 WEBSOCKETS = _gauge("websockets_open", "Open WebSockets of this process.")
 
 OF_PROCESSES = (
-    *(SUBMITTED, REQUEUED, FINISHED, ATTEMPTS, RETRIES, DEAD_LETTERS, LEASES_EXPIRED, QUESTIONS_EXPIRED, WAIT, RUN),
+    *(
+        SUBMITTED,
+        REQUEUED,
+        FINISHED,
+        ATTEMPTS,
+        RETRIES,
+        DEAD_LETTERS,
+        LEASES_EXPIRED,
+        COUNTERS_REPAIRED,
+        QUESTIONS_EXPIRED,
+        WAIT,
+        RUN,
+    ),
     *(FIRST_TOKEN, INTER_TOKEN, TOKENS, COST, EVENTS_WRITTEN, HEARTBEATS, HEARTBEAT, STORE_CALLS, STORE_ERRORS),
     *(SLOTS, SLOTS_BUSY, SILENCE, READERS, READER_LAG, WEBSOCKETS),
 )

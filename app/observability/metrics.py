@@ -209,6 +209,10 @@ class Metrics(Recorder):
         self._plain[definitions.LEASES_EXPIRED.name].inc(count)
 
     @override
+    def counters_repaired(self, count: int) -> None:
+        self._plain[definitions.COUNTERS_REPAIRED.name].inc(count)
+
+    @override
     def questions_expired(self, count: int) -> None:
         self._plain[definitions.QUESTIONS_EXPIRED.name].inc(count)
 

@@ -27,6 +27,9 @@ class Recorder:
     def leases_expired(self, count: int) -> None:
         """Count messages that were taken back from lost workers."""
 
+    def counters_repaired(self, count: int) -> None:
+        """Count counters of the store that were wrong and are repaired."""
+
     def questions_expired(self, count: int) -> None:
         """Count messages that failed because no human answered."""
 

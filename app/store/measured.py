@@ -34,6 +34,7 @@ COUNTED: Mapping[str, Callable[[Recorder, Arguments, Any], None]] = {
     "add": _added,
     "append": lambda recorder, arguments, _: recorder.events_written(len(arguments[1])),
     "cancel": _cancelled,
+    "check_counts": lambda recorder, _, found: recorder.counters_repaired(len(found)),
     "claim": _claimed,
     "expire_interrupts": lambda recorder, _, count: recorder.questions_expired(count),
     "requeue": lambda recorder, _, messages: recorder.requeued(len(messages)),

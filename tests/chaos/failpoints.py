@@ -23,6 +23,7 @@ SPOTS = {
     "before_finish": ("finish", False),
     "after_finish_commit": ("finish", True),
     "after_purge_commit": ("purge", True),
+    "after_prune_commit": ("prune_logs", True),
 }
 """A method of the store, and whether the process dies behind its commit rather than before the call."""
 
@@ -80,7 +81,7 @@ def _deadly(method: Callable[..., Awaitable[Any]], *, after: bool) -> Callable[.
         if not after:
             os._exit(EXIT_CODE)
         result = await method(*args, **kwargs)
-        if result != []:  # a claim that found nothing
+        if result not in ([], (0, [])):  # a claim or a prune that found nothing
             os._exit(EXIT_CODE)
         return result
 

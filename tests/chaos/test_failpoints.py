@@ -222,6 +222,35 @@ async def test_a_purge_cut_off_before_the_memory_is_deleted_leaves_no_memory(run
             await clients.close()
 
 
+def _prune_at_once_and_die() -> None:
+    os.environ["EVENT_RETENTION_HOURS"] = "0.0001"
+    _prune_often()
+    failpoints.arm("after_prune_commit")
+
+
+async def test_pruning_cut_off_before_the_memory_is_deleted_leaves_no_memory(running: Cluster) -> None:
+    api = running.add("api", "api", slots=1, tamper=_prune_at_once_and_die)
+    clients = Clients([api.url], "prune")
+    async with httpx2.AsyncClient(base_url=api.url, timeout=AS_LONG_AS_IT_TAKES, trust_env=False) as http:
+        try:
+            await clients.answered_by(api)
+            submitted = await http.post("/messages", json={"message": "Hello", "agent": "brief"})
+            message_id = submitted.raise_for_status().json()["message_id"]
+            assert await api.gone() == failpoints.EXIT_CODE
+            assert await is_remembered(running.database.url, message_id)
+            api.tamper = untouched
+            api.start()
+            await clients.answered_by(api)
+            assert (await http.get(f"/messages/{message_id}")).json()["state"] == "completed"
+
+            async def forgotten() -> bool:
+                return not await is_remembered(running.database.url, message_id)
+
+            await until(forgotten, "the memory of the pruned message is deleted")
+        finally:
+            await clients.close()
+
+
 def _stop_inside_a_transaction() -> None:
     """Have the process stop, all of it, when it has added a message and not committed."""
     add = AcceptWrites.add

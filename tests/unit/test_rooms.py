@@ -29,6 +29,7 @@ ROOMS = {
     "usage": ports.UsageStore,
     "audit": ports.AuditStore,
     "diagnosis": ports.DiagnosisStore,
+    "counts": ports.CountStore,
     "signals": ports.Notifier,
 }
 ENGINES = {"sqlite": SqliteStore, "postgres": PostgresStore, "redis": RedisStore}

@@ -20,6 +20,7 @@ from .access import AccessStore
 from .attempts import AttemptStore
 from .audit import AuditStore
 from .control import ControlStore
+from .counts import CountStore
 from .diagnosis import DiagnosisStore
 from .events import EventLog
 from .items import ItemStore
@@ -44,6 +45,7 @@ __all__ = [
     "AttemptStore",
     "AuditStore",
     "ControlStore",
+    "CountStore",
     "DiagnosisStore",
     "EventLog",
     "ItemStore",
@@ -81,6 +83,7 @@ class Store(
     UsageStore,
     AuditStore,
     DiagnosisStore,
+    CountStore,
     Notifier,
     Protocol,
 ):

@@ -13,6 +13,7 @@ from ..signals import LocalNotifier, LocalSignals
 from ..sql.access import SqlAccess
 from ..sql.audit import SqlAudit
 from ..sql.control import SqlControl
+from ..sql.counts import SqlCounts
 from ..sql.group_commit import GroupCommitThread
 from ..sql.items import SqlItems
 from ..sql.named_sql import load_queries
@@ -29,6 +30,7 @@ from .access import AccessWrites
 from .attempts import ClaimWrites, FinishWrites, PostgresAttempts
 from .connection import connection_parameters
 from .control import ControlWrites
+from .counts import CountWrites
 from .diagnosis import PostgresDiagnosis
 from .events import EventWrites, PostgresEvents
 from .items import ItemWrites
@@ -61,7 +63,7 @@ VOLATILE = Capabilities(
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
     PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqlUsage, PostgresDiagnosis,
-    LocalSignals, Store,
+    SqlCounts, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 
@@ -104,6 +106,7 @@ class PostgresStore(
         # Requeue and purge of many messages take long. Cancels and answers do not wait for them.
         self._dead_letters = ControlWrites(session, self._clock, ranks)
         self._thread_changes = ThreadWrites(session, self._clock)
+        self._counts = CountWrites(session, self._clock)
         self._upkeep_thread = self._dead_letter_thread = self._thread("upkeep", OneByOne(session, self._hints.publish))
 
     def _make_writers(self, ranks: RankPolicy) -> None:

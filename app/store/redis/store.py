@@ -18,6 +18,7 @@ from .audit import RedisAudit
 from .command_pipeline import CommandPipeline, WritePipeline
 from .connection import Link, inspect, mapped_errors, refusal
 from .control import RedisControl
+from .counts import RedisCounts
 from .diagnosis import RedisDiagnosis
 from .events import RedisEvents
 from .items import RedisItems
@@ -52,6 +53,7 @@ class RedisStore(
     RedisUsage,
     RedisAudit,
     RedisDiagnosis,
+    RedisCounts,
     LocalSignals,
     Store,
 ):

@@ -17,6 +17,7 @@ from ..signals import LocalNotifier, LocalSignals
 from ..sql.access import SqlAccess
 from ..sql.audit import SqlAudit
 from ..sql.control import SqlControl
+from ..sql.counts import SqlCounts
 from ..sql.group_commit import GroupCommitThread
 from ..sql.items import SqlItems
 from ..sql.named_sql import load_queries
@@ -34,6 +35,7 @@ from .attempts import AttemptWrites, SqliteAttempts
 from .changes import Writing
 from .connection import Reader
 from .control import ControlWrites
+from .counts import CountWrites
 from .diagnosis import SqliteDiagnosis
 from .events import EventWrites, SqliteEvents
 from .items import ItemWrites
@@ -54,7 +56,7 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
     SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqlUsage, SqliteDiagnosis,
-    LocalSignals, Store,
+    SqlCounts, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 
@@ -85,6 +87,7 @@ class SqliteStore(
         self._events = self._usage_changes = EventWrites(self._writing)
         self._upkeep = UpkeepWrites(self._writing)
         self._figures = FigureWrites(self._writing)
+        self._counts = CountWrites(self._writing)
         self._webhooks = WebhookWrites(self._writing)
         self._items = ItemWrites(self._writing)
         self._access_changes = AccessWrites(self._writing)

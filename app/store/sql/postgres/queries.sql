@@ -1733,3 +1733,111 @@ GROUP BY 1, 2, 3, 4
 
 -- name: prune_figures
 DELETE FROM figures WHERE step = %(step)s AND start < %(before)s
+
+-- name: differing_tallies
+-- Counts by indexes. The rest of a tenant's messages is completed.
+WITH known AS MATERIALIZED (
+    SELECT tenant, 'unfinished' AS state, count(*) AS messages FROM messages
+    WHERE state = 'queued' AND rank IS NOT NULL GROUP BY tenant
+    UNION ALL
+    SELECT tenant, 'unfinished', count(*) FROM messages WHERE readiness = 'delayed' GROUP BY tenant
+    UNION ALL
+    SELECT tenant, 'unfinished', count(*) FROM messages WHERE state = 'processing' GROUP BY tenant
+    UNION ALL
+    SELECT tenant, state, count(*) FROM messages WHERE state = 'interrupted' GROUP BY tenant, state
+    UNION ALL
+    SELECT tenant, state, count(*) FROM messages WHERE state = 'failed' GROUP BY tenant, state
+    UNION ALL
+    SELECT tenant, state, count(*) FROM messages WHERE state = 'cancelled' GROUP BY tenant, state
+), counted AS (
+    SELECT tenant, state, messages FROM known
+    UNION ALL
+    SELECT tenant, 'completed', count(*) FROM messages GROUP BY tenant
+    UNION ALL
+    SELECT tenant, 'completed', -messages FROM known
+)
+SELECT tenant, state, sum(told)::bigint AS told, sum(messages)::bigint AS counted FROM (
+    SELECT tenant, state, messages AS told, 0 AS messages FROM tallies
+    UNION ALL
+    SELECT tenant, state, 0, messages FROM counted
+) AS compared GROUP BY tenant, state HAVING sum(told) <> sum(messages) ORDER BY tenant, state
+
+-- name: wait_for_folding
+SELECT pg_advisory_xact_lock(hashtextextended('agent_queue.fold', 0))
+
+-- name: repair_tallies
+WITH differing AS MATERIALIZED ({differing_tallies}), repaired AS (
+    INSERT INTO tallies AS tally (backend, tenant, state, messages)
+    SELECT 0, tenant, state, counted - told FROM differing
+    ON CONFLICT (backend, tenant, state) DO UPDATE SET messages = tally.messages + excluded.messages
+)
+SELECT tenant, state, told, counted FROM differing
+
+-- name: differing_levels
+-- Processing messages keep their rank, and are counted.
+SELECT level, sum(told)::bigint AS told, sum(waiting)::bigint AS counted FROM (
+    SELECT level, waiting AS told, 0 AS waiting FROM levels
+    UNION ALL
+    SELECT rank / 1000000000000000, 0, count(*) FROM messages WHERE state = 'queued' AND rank IS NOT NULL
+    GROUP BY rank / 1000000000000000
+    UNION ALL
+    SELECT rank / 1000000000000000, 0, count(*) FROM messages WHERE state = 'processing' AND rank IS NOT NULL
+    GROUP BY rank / 1000000000000000
+) AS compared GROUP BY level HAVING sum(told) <> sum(waiting) ORDER BY level
+
+-- name: repair_levels
+WITH differing AS MATERIALIZED ({differing_levels}), repaired AS (
+    INSERT INTO levels AS kept (backend, level, waiting)
+    SELECT 0, level, counted - told FROM differing
+    ON CONFLICT (backend, level) DO UPDATE SET waiting = kept.waiting + excluded.waiting
+)
+SELECT level, told, counted FROM differing
+
+-- name: compared_threads
+-- `part` names the threads.
+found AS (
+    SELECT part.tenant, part.thread_id,
+        count(*) FILTER (WHERE state IN ('queued', 'processing', 'interrupted')) AS unfinished,
+        count(*) FILTER (WHERE state = 'interrupted') AS interrupted,
+        count(*) FILTER (WHERE state = 'completed') AS completed, count(*) FILTER (WHERE state = 'failed') AS failed,
+        count(*) FILTER (WHERE state = 'cancelled') AS cancelled
+    FROM part LEFT JOIN messages ON messages.tenant = part.tenant AND messages.thread_id = part.thread_id
+    GROUP BY part.tenant, part.thread_id
+), differing AS MATERIALIZED (
+    SELECT part.tenant, part.thread_id,
+        format('%%s unfinished, %%s interrupted, %%s completed, %%s failed, %%s cancelled', part.unfinished, part.interrupted,
+            part.completed, part.failed, part.cancelled) AS told,
+        format('%%s unfinished, %%s interrupted, %%s completed, %%s failed, %%s cancelled', found.unfinished,
+            found.interrupted, found.completed, found.failed, found.cancelled) AS counted,
+        found.unfinished - part.unfinished AS unfinished, found.interrupted - part.interrupted AS interrupted,
+        found.completed - part.completed AS completed, found.failed - part.failed AS failed,
+        found.cancelled - part.cancelled AS cancelled
+    FROM part JOIN found ON found.tenant = part.tenant AND found.thread_id = part.thread_id
+    WHERE (found.unfinished, found.interrupted, found.completed, found.failed, found.cancelled)
+        <> (part.unfinished, part.interrupted, part.completed, part.failed, part.cancelled)
+)
+
+-- name: differing_threads
+WITH part AS MATERIALIZED (
+    SELECT tenant, thread_id, unfinished, interrupted, completed, failed, cancelled FROM threads
+    WHERE (tenant, thread_id) > (%(tenant)s, %(thread_id)s) AND hidden IS NULL
+    ORDER BY tenant, thread_id LIMIT %(limit)s
+), {compared_threads}
+SELECT tenant, thread_id, told, counted FROM differing
+
+-- name: end_of_threads
+SELECT tenant, thread_id FROM threads WHERE (tenant, thread_id) > (%(tenant)s, %(thread_id)s) AND hidden IS NULL
+ORDER BY tenant, thread_id LIMIT 1 OFFSET %(before)s
+
+-- name: repair_thread
+WITH part AS MATERIALIZED (
+    SELECT tenant, thread_id, unfinished, interrupted, completed, failed, cancelled FROM threads
+    WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden IS NULL
+), {compared_threads}, repaired AS (
+    UPDATE threads SET
+        unfinished = threads.unfinished + differing.unfinished, interrupted = threads.interrupted + differing.interrupted,
+        completed = threads.completed + differing.completed, failed = threads.failed + differing.failed,
+        cancelled = threads.cancelled + differing.cancelled
+    FROM differing WHERE threads.tenant = differing.tenant AND threads.thread_id = differing.thread_id
+)
+SELECT tenant, thread_id, told, counted FROM differing

@@ -1213,3 +1213,89 @@ GROUP BY 1, 2, 3, 4
 
 -- name: prune_figures
 DELETE FROM figures WHERE step = :step AND start < :before
+
+-- name: differing_tallies
+-- Counts by indexes, and reads the rows of unfinished messages only. The rest of a tenant's messages is completed.
+WITH known AS (
+    SELECT tenant, state, count(*) AS messages FROM messages INDEXED BY messages_waiting
+    WHERE rank IS NOT NULL GROUP BY tenant, state
+    UNION ALL
+    SELECT tenant, state, count(*) FROM messages WHERE readiness = 'delayed' GROUP BY tenant, state
+    UNION ALL
+    SELECT tenant, state, count(*) FROM messages INDEXED BY messages_leased
+    WHERE state = 'processing' GROUP BY tenant, state
+    UNION ALL
+    SELECT tenant, state, count(*) FROM messages INDEXED BY messages_interrupted
+    WHERE state = 'interrupted' GROUP BY tenant, state
+    UNION ALL
+    SELECT tenant, 'failed', count(*) FROM messages WHERE state = 'failed' GROUP BY tenant
+    UNION ALL
+    SELECT tenant, 'cancelled', count(*) FROM messages WHERE state = 'cancelled' GROUP BY tenant
+), counted AS (
+    SELECT tenant, state, sum(messages) AS messages FROM known GROUP BY tenant, state
+    UNION ALL
+    SELECT tenant, 'completed', count(*) - coalesce((SELECT sum(messages) FROM known WHERE known.tenant = messages.tenant), 0)
+    FROM messages GROUP BY tenant
+)
+SELECT tenant, state, sum(told), sum(messages) FROM (
+    SELECT tenant, state, messages AS told, 0 AS messages FROM tallies
+    UNION ALL
+    SELECT tenant, state, 0, messages FROM counted
+) GROUP BY tenant, state HAVING sum(told) <> sum(messages) ORDER BY tenant, state
+
+-- name: set_tally
+INSERT INTO tallies (tenant, state, messages) VALUES (:tenant, :state, :messages)
+ON CONFLICT (state, tenant) DO UPDATE SET messages = excluded.messages
+
+-- name: differing_levels
+SELECT level, sum(told), sum(waiting) FROM (
+    SELECT level, waiting AS told, 0 AS waiting FROM levels
+    UNION ALL
+    SELECT rank / 1000000000000000, 0, count(*) FROM messages WHERE rank IS NOT NULL GROUP BY rank / 1000000000000000
+) GROUP BY level HAVING sum(told) <> sum(waiting) ORDER BY level
+
+-- name: set_level
+INSERT INTO levels (level, waiting) VALUES (:level, :waiting)
+ON CONFLICT (level) DO UPDATE SET waiting = excluded.waiting
+
+-- name: counts_of_thread
+format('%d queued, %d processing, %d interrupted, %d completed, %d failed, %d cancelled', queued, processing, interrupted,
+    completed, failed, cancelled)
+
+-- name: counted_states
+count(*) FILTER (WHERE state = 'queued') AS queued, count(*) FILTER (WHERE state = 'processing') AS processing,
+        count(*) FILTER (WHERE state = 'interrupted') AS interrupted,
+        count(*) FILTER (WHERE state = 'completed') AS completed, count(*) FILTER (WHERE state = 'failed') AS failed,
+        count(*) FILTER (WHERE state = 'cancelled') AS cancelled
+
+-- name: differing_threads
+WITH part AS MATERIALIZED (
+    SELECT tenant, thread_id, {counts_of_thread} AS told FROM threads
+    WHERE (tenant, thread_id) > (:tenant, :thread_id) AND hidden IS NULL
+    ORDER BY tenant, thread_id LIMIT :limit
+), found AS (
+    SELECT part.tenant, part.thread_id, part.told, {counted_states}
+    FROM part LEFT JOIN messages ON messages.tenant = part.tenant AND messages.thread_id = part.thread_id
+    GROUP BY part.tenant, part.thread_id
+), counted AS (SELECT tenant, thread_id, told, {counts_of_thread} AS counted FROM found)
+SELECT tenant, thread_id, told, counted FROM counted WHERE told <> counted
+
+-- name: end_of_threads
+SELECT tenant, thread_id FROM threads WHERE (tenant, thread_id) > (:tenant, :thread_id) AND hidden IS NULL
+ORDER BY tenant, thread_id LIMIT 1 OFFSET :before
+
+-- name: differing_thread
+WITH told AS (
+    SELECT {counts_of_thread} AS told FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden IS NULL
+), found AS (SELECT {counted_states} FROM messages WHERE tenant = :tenant AND thread_id = :thread_id),
+counted AS (SELECT {counts_of_thread} AS counted FROM found)
+SELECT :tenant, :thread_id, told, counted FROM told, counted WHERE told <> counted
+
+-- name: repair_thread
+UPDATE threads SET (queued, processing, interrupted, completed, failed, cancelled) = (
+    SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'processing'),
+        count(*) FILTER (WHERE state = 'interrupted'), count(*) FILTER (WHERE state = 'completed'),
+        count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'cancelled')
+    FROM messages WHERE tenant = :tenant AND thread_id = :thread_id
+)
+WHERE tenant = :tenant AND thread_id = :thread_id
