@@ -157,6 +157,13 @@ class QueueManager:
             raise placed(error, batch, at) from None
         return wanted._replace(id=new_message_id(), agent=agent)
 
+    async def replay(self, caller: Principal, wanted: Sequence[NewMessage], key: Key | None) -> Accepted | None:
+        """Return the answer to an earlier request with this key; None if there was none. Raises KeyReused."""
+        request = request_key(caller, key)
+        return request and await self._replay(
+            [self._named(caller, each, batch=False, at=0) for each in wanted], request
+        )
+
     async def _replay(self, new: Sequence[NewMessage], request: RequestKey) -> Accepted | None:
         """Return the answer to the first request with this key; None if this is the first. Raises KeyReused."""
         asking = [each._replace(if_busy=IfBusy.ENQUEUE) for each in new]

@@ -54,6 +54,9 @@ class MessageQueue(Protocol):
     ) -> Accepted:
         """Store messages. Raises InvalidRequest, KeyReused, ThreadBusy, ThreadMoved, QueueFull, StoreUnavailable."""
 
+    async def replay(self, caller: Principal, wanted: Sequence[NewMessage], key: Key | None) -> Accepted | None:
+        """Return the answer to an earlier request with this key; None if there was none. Raises KeyReused."""
+
 
 class ManagedThreads(QueryStore, ThreadStore, UpkeepStore, Protocol):
     """The ports that the thread manager needs."""
@@ -205,9 +208,11 @@ class ThreadManager:
         """
         for last_try in (False,) * (REPLACE_TRIES - 1) + (True,):
             message = await self._queue.get(caller, message_id)
+            if replayed := await self._queue.replay(caller, [wanted.again(message)], key):
+                return replayed, message  # the thread may have moved on since the first request
             if wanted.if_busy is IfBusy.REJECT and message.state in UNANSWERED:
                 raise NotEnded(message.id, message.state)
-            new = _again(message, wanted)
+            new = wanted.again(message)
             if message.thread_id is not None:
                 thread = await self._store.get_thread(caller.tenant, message.thread_id)
                 replaced = await self._replaced_by(caller, message, thread)
@@ -381,19 +386,3 @@ def _new_thread_id(caller: Principal, wanted: Fork) -> str:
     if narrowing is not None and not narrowing.includes(wanted.thread_id):
         raise ThreadNotFound(wanted.thread_id)
     return wanted.thread_id
-
-
-def _again(message: Message, wanted: Regeneration) -> NewMessage:
-    """Return a message with the input of an earlier one."""
-    return NewMessage(
-        content=message.content,
-        priority=wanted.priority or message.priority,
-        thread_id=message.thread_id,
-        agent=message.agent,
-        options=message.options,
-        webhook_url=message.webhook_url,
-        webhook_events=message.webhook_events,
-        webhook_key=message.webhook_key,
-        metadata=message.metadata or None if wanted.metadata is None else wanted.metadata,
-        subject=message.subject,
-    )

@@ -218,6 +218,19 @@ async def test_a_repeated_request_makes_one_message(serve: Serve) -> None:
     assert reused.json()["code"] == "idempotency_key_reused"
 
 
+async def test_a_repeated_request_is_answered_as_before_when_the_thread_has_moved_on(serve: Serve) -> None:
+    server = await serve(agents=AGENTS)
+    ids = [await completed(server, text, thread_id="t") for text in ("One", "Two")]
+    path, headers = f"/messages/{ids[1]}/regenerate", {"Idempotency-Key": "again"}
+    first = await server.client.post(path, json={}, headers=headers)
+    await server.ended(first.json()["message_id"])
+    await server.ended((await regenerate(server, ids[0]))["message_id"])
+    assert (await regenerate(server, ids[1], 410))["code"] == "state_gone"
+    second = await server.client.post(path, json={}, headers=headers)
+    assert (second.status_code, second.headers.get("idempotent-replayed")) == (202, "true")
+    assert second.json()["message_id"] == first.json()["message_id"]
+
+
 async def test_only_one_of_many_takes_the_place(serve: Serve) -> None:
     server = await serve(agents=AGENTS)
     message_id = await completed(server, "One", thread_id="t")
