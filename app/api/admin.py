@@ -211,7 +211,7 @@ async def list_deliveries(
 ) -> Response:
     """List the deliveries of all webhooks, newest first, with every try. `Link` leads to older deliveries."""
     chosen = DeliveryFilter(message_id, frozenset(state) if state else None, frozenset(event) if event else None)
-    found = await services.deliveries.find_deliveries(principal, chosen, decode_cursor(cursor, limit))
+    found = await services.deliveries.find_deliveries(principal, chosen, decode_cursor(request, cursor, limit))
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in found])
     headers = link_by_time(request, limit, found, lambda delivery: (delivery.created_at, delivery.id))
     return JsonReply(reply.model_dump_json(), headers=headers)

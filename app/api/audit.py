@@ -46,7 +46,7 @@ async def list_audit(
     Submits and reads are not in the log. Nothing changes or deletes its records.
     """
     chosen = AuditFilter(tenant, actor, action, target, since, until)
-    page = decode_cursor(cursor, limit).cursor
+    page = decode_cursor(request, cursor, limit).cursor
     after = None if page is None else page[0]
     found = await services.store.list_audit(chosen, after=after, limit=limit, newest_first=True)
     headers = {} if len(found) < limit else next_link(request, limit, found[-1].number)

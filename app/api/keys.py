@@ -89,7 +89,7 @@ async def list_keys(
     cursor: Cursor = None,
 ) -> Response:
     """List the keys of all tenants by id, also expired and revoked ones. `Link` leads to further keys."""
-    _, after = decode_cursor(cursor, limit).cursor or (0, "")
+    _, after = decode_cursor(request, cursor, limit).cursor or (0, "")
     found = await keys.list(tenant, after=after, limit=limit)
     headers = {} if len(found) < limit else next_link(request, limit, 0, found[-1].id)
     reply = KeyList.model_construct(keys=list(map(KeyView.of, found)))

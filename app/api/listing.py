@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -34,20 +35,25 @@ Cursor = Annotated[
 Name = Annotated[Text, Query(min_length=1, max_length=255)]
 
 
-def decode_cursor(cursor: str | None, limit: int) -> Page:
-    """Return the page for a cursor that `next_link` made. None means the first page.
+def decode_cursor(request: Request, cursor: str | None, limit: int) -> Page:
+    """Return the page for a cursor that `next_link` made for this list. None means the first page.
 
     Raises InvalidRequest for any other cursor.
     """
     if cursor is None:
         return Page(limit)
     try:
-        number, text = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=="))
-        if isinstance(number, int) and isinstance(text, str) and abs(number) < 2**63:
+        number, text, made_for = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=="))
+        if isinstance(number, int) and isinstance(text, str) and abs(number) < 2**63 and made_for == _list_of(request):
             return Page(limit, (number, storable(text)))
     except (ValueError, TypeError, RecursionError, binascii.Error):
         pass
-    raise InvalidRequest("cursor: expected a cursor from a Link header of this server", field="cursor")
+    raise InvalidRequest("cursor: expected a cursor from a Link header of this list", field="cursor")
+
+
+def _list_of(request: Request) -> int:
+    """Return a number that tells a list from others: its path, without the filter."""
+    return zlib.crc32(request.scope["path"].encode("utf-8", "surrogatepass"))
 
 
 def next_link(request: Request, limit: int, number: int, text: str = "") -> dict[str, str]:
@@ -55,7 +61,8 @@ def next_link(request: Request, limit: int, number: int, text: str = "") -> dict
 
     The reference is relative, so it is valid behind any proxy.
     """
-    cursor = base64.urlsafe_b64encode(json.dumps([number, text]).encode()).rstrip(b"=").decode()
+    key = json.dumps([number, text, _list_of(request)])
+    cursor = base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
     path = quote(request.scope["path"], safe="/%:@!$&'()*+,;=~")
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("limit", "cursor")]
     return {"Link": f'<{path}?{urlencode([*kept, ("limit", limit), ("cursor", cursor)])}>; rel="next"'}
@@ -134,7 +141,7 @@ class MessageListing:
         A page with long texts may end early, so a page that is not full can have a next page. Raises InvalidRequest if
         the cursor is invalid.
         """
-        page = decode_cursor(self.cursor, self.limit)
+        page = decode_cursor(self.request, self.cursor, self.limit)
         found = await self.services.queue.list_messages(self.principal, replace(self.chosen, states=states), page)
         texts = sum(len(each.content) + len(each.result or each.error or "") + len(each.output or "") for each in found)
         if not found or (len(found) < self.limit and texts < PAGE_TEXT_LENGTH // 4):

@@ -75,7 +75,7 @@ async def get_thread_history(
     cursor: Cursor = None,
 ) -> Response:
     """List the states of a thread that are still kept, newest first. `Link` leads to older states."""
-    before = decode_cursor(cursor, limit).cursor
+    before = decode_cursor(request, cursor, limit).cursor
     states = await services.threads.list_states(
         principal, thread_id, agent=agent, before=before[1] if before else None, limit=limit
     )

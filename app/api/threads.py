@@ -29,7 +29,7 @@ async def list_threads(
     request: Request, services: ServicesDep, principal: PrincipalDep, limit: Limit = 1000, cursor: Cursor = None
 ) -> Response:
     """List all threads, the most recent activity first. `Link` leads to the next page."""
-    threads = await services.threads.list_threads(principal, decode_cursor(cursor, limit))
+    threads = await services.threads.list_threads(principal, decode_cursor(request, cursor, limit))
     headers = link_by_time(request, limit, threads, lambda thread: (thread.last_activity, thread.thread_id))
     return JsonReply(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers)
 
@@ -51,7 +51,7 @@ async def get_thread_messages(
     cursor: Cursor = None,
 ) -> Response:
     """List the messages of a thread in the order in which the server accepts and runs them."""
-    after = decode_cursor(cursor, limit).cursor
+    after = decode_cursor(request, cursor, limit).cursor
     thread = await services.threads.get_thread(principal, thread_id)
     messages = await services.threads.list_messages(principal, thread_id, after=after[0] if after else 0, limit=limit)
     more = bool(messages) and messages[-1].thread_number < thread.last_number

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import pytest
 
@@ -245,6 +245,9 @@ async def test_a_page_is_not_moved_by_what_comes_in_between(quiet: LiveServer) -
     assert [m["user_message"] for page in rest for m in page["messages"]] == ["2", "3", "4"]
 
 
+LISTS = ("/threads", "/threads/t/messages", "/threads/u/messages", "/messages")
+
+
 @pytest.mark.parametrize(
     "cursor", ["x", "!!!!", "W10", "WzEsMl0", "WyJhIiwiYiJd", "bnVsbA", "eyJhIjoxfQ", "é", "a" * 2001, "W05hTiwgIiJd"]
 )
@@ -254,6 +257,17 @@ async def test_a_wrong_cursor_is_422(quiet: LiveServer, path: str, cursor: str) 
     response = await quiet.client.get(path, params={"cursor": cursor})
     assert response.status_code == 422
     check_problem(response, 422, response.json()["code"], "cursor")
+
+
+async def test_a_cursor_of_another_list_is_422(quiet: LiveServer) -> None:
+    for thread_id in ("t", "t", "u", "u"):
+        await quiet.submit(thread_id=thread_id)
+    links = [next_of(await get(quiet, f"{path}?limit=1")) or "" for path in LISTS]
+    cursors = [parse_qs(link.partition("?")[2])["cursor"][0] for link in links]
+    for path, own in zip(LISTS, cursors, strict=True):
+        for cursor in cursors:
+            response = await quiet.client.get(path, params={"cursor": cursor, "limit": "2"})
+            assert response.status_code == (200 if cursor == own else 422), response.text
 
 
 # Memory
