@@ -5,12 +5,19 @@ from fastapi import APIRouter, Response
 from ..access.scopes import AccessScope, needs
 from ..models.diagnosis import Report
 from .deps import PrincipalDep, ServicesDep
+from .errors import problems
 from .replies import JsonReply
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/doctor", operation_id="getDoctor", summary="Find faults and their cures", response_model=Report)
+@router.get(
+    "/doctor",
+    operation_id="getDoctor",
+    summary="Find faults and their cures",
+    response_model=Report,
+    responses=problems(503),
+)
 @needs(AccessScope.ADMIN)
 async def get_doctor(services: ServicesDep, principal: PrincipalDep) -> Response:
     """Examine the queue, its database and this process. Each finding has a stable `code` and a command as its cure.

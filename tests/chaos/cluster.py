@@ -18,8 +18,8 @@ class Cluster:
         self.processes: list[ChaosProcess] = []
         self._folder = folder
 
-    def add(self, kind: str, name: str, *, slots: int, tamper: Tampering = untouched) -> ChaosProcess:
-        """Start an `api` or a `worker` that runs so many messages at a time; it may not be ready yet."""
+    def add(self, kind: str, name: str, *, slots: int, tamper: Tampering = untouched, **settings: str) -> ChaosProcess:
+        """Start an `api` or a `worker` with this number of slots and these settings. It may not be ready yet."""
         process = ChaosProcess(
             kind,
             name,
@@ -29,6 +29,7 @@ class Cluster:
             WORKER_CONCURRENCY=str(slots),
             LEASE_SECONDS=str(LEASE_SECONDS),
             SHUTDOWN_GRACE_SECONDS="1",
+            **settings,
         )
         process.start()
         self.processes.append(process)

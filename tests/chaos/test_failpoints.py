@@ -79,9 +79,10 @@ async def test_a_worker_that_dies_at_this_spot_breaks_nothing(running: Cluster, 
 
 @pytest.mark.parametrize("spot", failpoints.PRUNING_SPOTS)
 async def test_a_worker_that_dies_while_a_turn_is_pruned_breaks_no_memory(running: Cluster, spot: str) -> None:
-    """`RECITE` at the end checks that the conversation is whole."""
+    """`RECITE` at the end checks that the conversation is whole. With a short history, the second turn prunes."""
     api = running.add("api", "api", slots=0)
-    doomed = running.add("worker", "doomed", slots=1, tamper=functools.partial(failpoints.arm, spot))
+    armed = functools.partial(failpoints.arm, spot)
+    doomed = running.add("worker", "doomed", slots=1, tamper=armed, CHECKPOINT_HISTORY="1")
     clients = Clients([api.url], spot)
     try:
         await clients.answered_by(api)

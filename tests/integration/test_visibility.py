@@ -146,6 +146,7 @@ FREE = "a new name; those of subjects are apart, as the tests below show"
 OF_PATH = "it is of the thread or message in the path"
 APART = "test_items_are_kept_apart"
 CURSOR = "test_a_cursor_of_another_caller_shows_nothing_of_theirs"
+STATISTICS = "sums of the caller's tenant, refused to narrowed callers: see test_statistics.py"
 USAGE = "test_callers_see_the_usage_of_their_tenant_or_their_end_user"
 NO_ID = {
     **{
@@ -173,6 +174,8 @@ NO_ID = {
     "listNamespaces body:prefix": APART,
     "listNamespaces body:suffix": APART,
     **{f"list{what} query:cursor": CURSOR for what in ("Messages", "DeadLetters", "Deliveries", "Threads")},
+    "getStatistics query:agent": STATISTICS,
+    "getStatisticsSeries query:agent": STATISTICS,
     **{f"listUsage query:{name}": USAGE for name in ("agent", "key", "subject", "cursor")},
     "listAudit query:cursor": "only API keys have the scope `admin`, and no key is narrowed",
     "listKeys query:cursor": "a narrowed caller lists no keys, see test_key_api.py",

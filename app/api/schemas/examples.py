@@ -66,6 +66,7 @@ STATUS_EXAMPLE: dict[str, Any] = {
     "interrupts": [],
     "interrupt_expires_at": None,
     "metadata": {"user": "u-17"},
+    "trace_id": None,
     "usage": {**USED, "models": [{"model": "gpt-4o", **USED}]},
 }
 

@@ -115,6 +115,7 @@ class WorkerList(BaseModel):
                 "slots": 4,
                 "started_at": CREATED,
                 "last_beat": ENDED,
+                "clock_ahead_ms": 3,
                 "agents": [{"name": "chat", "state": "available", "error": None, "version": "v2"}],
             }
         ]
