@@ -39,7 +39,6 @@ from .models.messages import (
     Page,
     Priority,
     QueueSummary,
-    RequestKey,
     new_message_id,
 )
 from .models.requests import CancelledMessages, Key, ResumeAnswer, Selection
@@ -121,9 +120,8 @@ class QueueManager:
 
         A repeated key returns the answer to its first request. With `batch`, errors name the message's index and the
         field. `webhook` is what the caller's API key adds. What `if_busy` cancels is recorded as done by `by`, unless
-        an end user goes on in their own conversation. Raises InvalidRequest, KeyReused, AliasTaken,
-        MessageDeleted, ThreadBusy, ThreadMoved, ThreadNotReady, ThreadNotFound for a thread that the caller may not
-        use, QueueFull, Forbidden, StoreUnavailable.
+        an end user goes on in their own conversation. Raises InvalidRequest, KeyReused, AliasTaken, MessageDeleted,
+        ThreadBusy, ThreadMoved, ThreadNotReady, ThreadNotFound, QueueFull, Forbidden, StoreUnavailable.
         """
         request = request_key(caller, key)
         new = [self._named(caller, each, batch, at) for at, each in enumerate(wanted)]
@@ -133,9 +131,9 @@ class QueueManager:
                 new = self._checks.with_webhook(new, webhook)
         except InvalidRequest:
             # A repeated request may have become invalid, such as its time. It still gets its first answer.
-            if request is None or (replayed := await self._replay(new, request)) is None:
-                raise
-            return replayed
+            if replayed := await self.replay(caller, wanted, key):
+                return replayed
+            raise
         with self._tracing.receive("submit", new) as request_span:
             try:
                 accepted = await self._store.add(
@@ -159,16 +157,11 @@ class QueueManager:
 
     async def replay(self, caller: Principal, wanted: Sequence[NewMessage], key: Key | None) -> Accepted | None:
         """Return the answer to an earlier request with this key; None if there was none. Raises KeyReused."""
-        request = request_key(caller, key)
-        return request and await self._replay(
-            [self._named(caller, each, batch=False, at=0) for each in wanted], request
-        )
-
-    async def _replay(self, new: Sequence[NewMessage], request: RequestKey) -> Accepted | None:
-        """Return the answer to the first request with this key; None if this is the first. Raises KeyReused."""
-        asking = [each._replace(if_busy=IfBusy.ENQUEUE) for each in new]
+        if (request := request_key(caller, key)) is None:
+            return None
+        new = [self._named(caller, each, batch=False, at=0)._replace(if_busy=IfBusy.ENQUEUE) for each in wanted]
         try:
-            return await self._store.add(asking, max_queued=0, key=request)
+            return await self._store.add(new, max_queued=0, key=request)
         except QueueFull:  # with a limit of 0, only a replay succeeds
             return None
 
