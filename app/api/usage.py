@@ -111,7 +111,7 @@ async def list_usage(
         headers = {"Content-Disposition": 'attachment; filename="usage.csv"'}
         return StreamingResponse(_csv(groups, first, parts), media_type=CSV, headers=headers)
     limit = limit or DEFAULT_LIMIT
-    found = await services.usage.page(principal, chosen, groups, after=_after(cursor), limit=limit)
+    found = await services.usage.page(principal, chosen, groups, after=_after(request, cursor), limit=limit)
     reply = UsageReport.of(window, groups, found)
     headers = {}
     if len(found) == limit:
@@ -135,9 +135,9 @@ async def _csv(
         yield csv_lines(groups, part)
 
 
-def _after(cursor: str | None) -> UsageKey | None:
+def _after(request: Request, cursor: str | None) -> UsageKey | None:
     """Return the group of a cursor. Raises InvalidRequest."""
-    page = decode_cursor(cursor, 1).cursor
+    page = decode_cursor(request, cursor, 1).cursor
     if page is None:
         return None
     hour, text = page
@@ -147,4 +147,4 @@ def _after(cursor: str | None) -> UsageKey | None:
             return UsageKey(hour, *map(storable, names))
     except (ValueError, TypeError, RecursionError):
         pass
-    raise InvalidRequest("cursor: expected a cursor from a Link header of this server", field="cursor")
+    raise InvalidRequest("cursor: expected a cursor from a Link header of this list", field="cursor")

@@ -279,6 +279,21 @@ async def test_with_a_provider_nobody_is_anonymous(server: LiveServer, provider:
         assert (await told(server, credential))[0] == 200
 
 
+async def test_a_token_signs_a_browser_in_as_its_subject(server: LiveServer, provider: Provider) -> None:
+    body = json.dumps({"credential": provider.token(**ORG)}).encode()
+    response = await wire.request(server.url, "POST", "/session", headers=JSON, body=body)
+    assert response.status == 201, response.body
+    told = response.json()
+    assert (told["tenant"], told["subject"], told["scopes"]) == ("acme", "ann", ["submit", "read"])
+    session = {"Cookie": response.headers["set-cookie"].partition(";")[0], "X-CSRF-Token": told["csrf_token"]}
+    headers = {**JSON, **session, "Origin": server.url}
+    posted = await wire.request(server.url, "POST", "/messages", headers=headers, body=HELLO)
+    path = f"/messages/{posted.json()['message_id']}"
+    for claims, status in ((ORG, 200), ({**ORG, "sub": "bob"}, 404)):
+        found = await wire.request(server.url, "GET", path, headers=bearer(provider.token(**claims)))
+        assert found.status == status
+
+
 async def test_a_ticket_of_a_token_opens_a_stream_as_its_subject(server: LiveServer, provider: Provider) -> None:
     await issue(server)  # a ticket of a provider's token does not end with anonymous access
     ann = provider.token(**ORG)

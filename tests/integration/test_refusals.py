@@ -58,8 +58,8 @@ async def test_what_is_wrong_with_a_body_is_told_in_its_own_words(quiet: LiveSer
 async def test_the_entries_of_errors_do_not_repeat_the_field(quiet: LiveServer) -> None:
     response = await quiet.client.get("/messages", params={"cursor": "x"})
     problem = check_problem(response, 422, "invalid_request", "cursor")
-    assert problem["errors"] == [{"field": "cursor", "detail": "expected a cursor from a Link header of this server"}]
-    assert problem["detail"] == "cursor: expected a cursor from a Link header of this server"
+    assert problem["errors"] == [{"field": "cursor", "detail": "expected a cursor from a Link header of this list"}]
+    assert problem["detail"] == "cursor: expected a cursor from a Link header of this list"
 
 
 async def test_a_query_parameter_is_named_as_it_was_sent(quiet: LiveServer) -> None:

@@ -19,7 +19,7 @@ MAX_RATE = 1_000_000
 EXAMPLE = "aqt_eyJhbGciOiJIUzI1NiIsImtpZCI6IjZ2VW4iLCJ0eXAiOiJKV1QifQ.eyJ0bnQiOiJkZWZhdWx0In0.c2lnbmF0dXJl"
 
 AgentName = Annotated[Text, Field(min_length=1, max_length=255)]
-TokenScope = Literal[AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL]
+TokenScope = Literal["submit", "read", "control"]
 
 
 class TokenCreate(BaseModel):
@@ -60,7 +60,7 @@ class TokenCreate(BaseModel):
             self.subject,
             threads,
             None if self.agents is None else frozenset(self.agents),
-            None if self.scopes is None else frozenset(self.scopes),
+            None if self.scopes is None else frozenset(map(AccessScope, self.scopes)),
             self.expires_in,
             self.rate_per_minute,
         )
