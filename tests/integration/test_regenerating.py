@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
+from app.access.scopes import AccessScope
 from app.models.messages import MessageState
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.states import bring
+from tests.integration.test_keys import bearer, issue
 from tests.integration.test_state_updates import update
 from tests.integration.test_thread_states import asking, completed, history_of, state_of, texts
+from tests.integration.test_tokens import mint
 from tests.servers import LiveServer, server_process, until
 
 AGENTS = "steps=tests.graphs:steps,approving=tests.graphs:approving,plain=tests.graphs:plain_function"
@@ -203,6 +206,18 @@ async def test_bad_requests_name_what_is_wrong(quiet: LiveServer) -> None:
         refused = await regenerate(quiet, message_id, 422, **body)
         assert [error["field"] for error in refused["errors"]] == [field]
         assert "IfBusy" not in refused["detail"]
+
+
+async def test_a_caller_of_some_agents_takes_no_turn_of_another_agent_back(serve: Serve) -> None:
+    server = await serve(agents=AGENTS)
+    key = await issue(server, AccessScope.SUBMIT, AccessScope.READ)
+    server.client.headers.update(bearer(key))
+    first = await completed(server, "One", thread_id="t", agent="steps")
+    second = await completed(server, "Two", thread_id="t", agent="plain")
+    for agent, message_id, status in (("steps", first, 403), ("plain", second, 202)):
+        narrowed = bearer(await mint(server, key, agents=[agent]))
+        response = await server.client.post(f"/messages/{message_id}/regenerate", json={}, headers=narrowed)
+        assert response.status_code == status, response.text
 
 
 async def test_a_repeated_request_makes_one_message(serve: Serve) -> None:
