@@ -14,7 +14,7 @@ from .agents.base import Conversation, ConversationStates, StateAccess
 from .agents.conversations import Conversations
 from .agents.registry import AgentRegistry
 from .errors import AgentQueueError, Forbidden, InvalidRequest, LeaseLost, MessageNotFound, ThreadNotFound
-from .errors.threads import AgentWithoutState, NotEnded, StateGone, ThreadMoved, ThreadRunning
+from .errors.threads import AgentWithoutState, NotEnded, StateGone, ThreadExists, ThreadMoved, ThreadRunning
 from .models.audit import Actor, AuditAction, record_of
 from .models.memory import AgentMemory, DroppedMemory
 from .models.messages import Accepted, IfBusy, Message, MessageFilter, MessageState, NewMessage, Page, Thread
@@ -300,7 +300,7 @@ class ThreadManager:
 
         turn = await self._forked_turn(conversation, wanted, of)
         new_id = _new_thread_id(caller, wanted)
-        await self._store.draft_thread(tenant, new_id)
+        await self._draft(caller, new_id)
         try:
             key = Message.memory_key_of(tenant, new_id, "")
             tries = FORK_TRIES
@@ -324,6 +324,14 @@ class ThreadManager:
             raise
         logger.info("Thread forked: id=%s, from=%s, checkpoint=%s", new_id, thread_id, turn.checkpoint_id)
         return made
+
+    async def _draft(self, caller: Principal, thread_id: str) -> None:
+        """Reserve the id of a fork. Raises ThreadExists; ThreadNotFound if the caller may not see what has it."""
+        try:
+            await self._store.draft_thread(caller.tenant, thread_id)
+        except ThreadExists:
+            await self._check(caller, thread_id)
+            raise
 
     async def _forked_turn(self, conversation: Conversation, wanted: Fork, of: str | None) -> Turn:
         """Return the state that a fork begins with; `of` is the id of the message that made it. Raises StateGone."""

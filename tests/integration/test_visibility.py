@@ -36,7 +36,7 @@ STRANGERS = {
     "other threads": Principal("default", SCOPES, threads=ThreadNarrowing(frozenset({"other"}), "mine/")),
     "other agents": Principal("default", SCOPES, agents=frozenset({"coder"})),
 }
-AGENTS = "chat=tests.state_graphs:steps,coder=tests.state_graphs:steps"
+AGENTS = "chat=tests.graphs:steps,coder=tests.graphs:steps"
 JSON = {"Content-Type": "application/json"}
 MISSING = {
     "message": "0199f2f4-5c1e-7d11-a3c5-9d0f6a8c1b22",
@@ -160,7 +160,7 @@ NO_ID = {
     "revokeTokens body:subject": "whose tokens end; the answer does not tell whether there are any",
     "resumeMessage body:alias": FREE,
     "resume alias": FREE,
-    "forkThread body:thread_id": FREE,
+    "forkThread body:thread_id": "test_a_fork_into_a_thread_that_its_caller_may_not_see_is_refused_like_a_missing_one",
     "forkThread body:checkpoint_id": OF_PATH,
     "getThreadState query:checkpoint_id": OF_PATH,
     "updateThreadState body:checkpoint_id": OF_PATH,
@@ -384,6 +384,40 @@ async def test_a_foreign_id_in_a_frame_is_answered_like_a_missing_one(serving: L
 
 
 WHOLE_TENANT = ("/deliveries", "/queue", "/dead-letters/groups")
+
+
+@pytest.mark.usefixtures("control")
+async def test_a_fork_into_a_thread_that_its_caller_may_not_see_is_refused_like_a_missing_one(serve: Serve) -> None:
+    server = await serve(agents=AGENTS)
+    await issue(server)
+    bob = STRANGERS["another subject"]
+    callers = {
+        "bob/": bob,
+        "of/": bob._replace(threads=ThreadNarrowing(prefix="of/")),
+        "mine/": STRANGERS["other threads"],
+        "any/": STRANGERS["other agents"],
+    }
+    store = server.runtime.services.store
+    for owner in ("ann", None):
+        await store.add([new(thread=f"of/{owner}", subject=owner)], max_queued=ALL)
+    await store.draft_thread("default", "of/draft")
+    for prefix, principal in callers.items():
+        caller = await admit(server, principal)
+        agent = next(iter(principal.agents or ("chat",)))
+        source = {**HELLO, "thread_id": f"{prefix}source", "agent": agent}
+        headers = {"X-API-Key": caller, **JSON, "Prefer": "wait=60"}
+        body = json.dumps(source).encode()
+        sent = await wire.request(server.url, "POST", "/messages", headers=headers, body=body)
+        assert sent.json()["state"] == "completed"
+        row = Row("thread", "POST", f"/threads/{quote(prefix, safe='')}source/fork", {"thread_id": "ID"})
+        missing = await ask(server, caller, Row("thread", "GET", "/threads/ID"), MISSING["thread"])
+        assert missing[0] == 404
+        unseen = {"of/draft", *({"of/ann", "of/None"} if principal.agents is None else ())}
+        for value in unseen:
+            assert await ask(server, caller, row, value) == missing, (prefix, value)
+        for value in {"of/ann", "of/None", f"{prefix}source"} - unseen:
+            assert (await ask(server, caller, row, value))[0] == 409, (prefix, value)
+        assert (await ask(server, caller, row, f"{prefix}free"))[0] == 201
 
 
 async def test_lists_show_nothing_of_others(serving: LiveServer) -> None:
