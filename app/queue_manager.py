@@ -172,10 +172,7 @@ class QueueManager:
         return await self._visible.get(caller, message_id)
 
     async def find(self, caller: Principal, name: str) -> Alias:
-        """Return the message with this id, or else with this alias, and the first event of the alias.
-
-        Raises MessageNotFound.
-        """
+        """Return the message with this id or else alias, and the alias's first event. Raises MessageNotFound."""
         return await self._visible.find(caller, name)
 
     async def list_aliases(self, message: Message) -> list[str]:
@@ -183,9 +180,11 @@ class QueueManager:
         found = await self._store.list_aliases(message.tenant, message.id)
         return [shown_alias(alias, message.subject) for alias in found]
 
-    async def list_messages(self, caller: Principal, chosen: MessageFilter, page: Page) -> list[Message]:
-        """Return one page of the messages that match the filter, newest first."""
-        return await self._store.list_messages(caller.tenant, replace(chosen, visible=caller.visibility), page)
+    async def list_messages(
+        self, caller: Principal, chosen: MessageFilter, page: Page, subject: str | None = None
+    ) -> list[Message]:
+        """Return one page of the messages that match the filter, newest first. `subject` None means any."""
+        return await self._visible.list_messages(caller, chosen, page, subject)
 
     async def list_attempts(self, messages: Sequence[Message]) -> dict[str, list[FailedAttempt]]:
         """Return the failed attempts of each message of a tenant by the message's id, oldest first."""

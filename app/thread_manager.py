@@ -83,9 +83,9 @@ class ThreadManager:
         self._queue = queue
         self._visible = VisibleReads(store)
 
-    async def list_threads(self, caller: Principal, page: Page) -> list[Thread]:
-        """Return a page of threads, the latest activity first."""
-        return await self._store.list_threads(caller.tenant, page, caller.visibility)
+    async def list_threads(self, caller: Principal, page: Page, subject: str | None = None) -> list[Thread]:
+        """Return a page of threads, the latest activity first. `subject` None means any."""
+        return await self._visible.list_threads(caller, page, subject)
 
     async def get_thread(self, caller: Principal, thread_id: str) -> Thread:
         """Return a thread. Raises ThreadNotFound."""

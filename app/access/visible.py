@@ -4,11 +4,13 @@ What a caller may not see is like a missing one: it is answered with the same er
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from ..errors import Forbidden, InvalidRequest, MessageNotFound, ThreadNotFound
-from ..models.messages import Alias, Message, NewMessage, RequestKey, Thread
+from ..models.messages import Alias, Message, MessageFilter, NewMessage, Page, RequestKey, Thread
 from ..models.requests import Key
+from ..models.visibility import Visibility
 from ..text import storable
 from .principals import Principal
 
@@ -36,9 +38,15 @@ class Readable(Protocol):
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
         """Return a thread. Raises ThreadNotFound."""
 
+    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+        """Return messages, newest first."""
+
+    async def list_threads(self, tenant: str, page: Page, visible: Visibility) -> list[Thread]:
+        """Return the visible threads, latest activity first."""
+
 
 class VisibleReads:
-    """Finds messages by ids and aliases, and threads, as far as callers may see them."""
+    """Finds and lists messages and threads, as far as callers may see them."""
 
     def __init__(self, store: Readable) -> None:
         self._store = store
@@ -88,6 +96,20 @@ class VisibleReads:
             raise ThreadNotFound(thread_id)
         return thread
 
+    async def list_messages(
+        self, caller: Principal, chosen: MessageFilter, page: Page, subject: str | None
+    ) -> list[Message]:
+        """Return one page of the messages of a subject that match the filter. None stands for any subject."""
+        visible = _of_subject(caller, subject)
+        if visible is None:
+            return []
+        return await self._store.list_messages(caller.tenant, replace(chosen, visible=visible), page)
+
+    async def list_threads(self, caller: Principal, page: Page, subject: str | None) -> list[Thread]:
+        """Return one page of the threads of a subject. None stands for any subject."""
+        visible = _of_subject(caller, subject)
+        return [] if visible is None else await self._store.list_threads(caller.tenant, page, visible)
+
     async def _shown(self, caller: Principal, message_id: str) -> Message:
         message = await self._store.get(caller.tenant, message_id)
         if not caller.visibility.shows_message(message.subject, message.thread_id, message.agent):
@@ -116,6 +138,15 @@ def possible(message_id: str) -> str:
         return storable(message_id)
     except ValueError:
         raise MessageNotFound(message_id) from None
+
+
+def _of_subject(caller: Principal, subject: str | None) -> Visibility | None:
+    """Return what the caller may see of a subject, None for nothing. With `subject` None, return all they may see."""
+    if subject is None:
+        return caller.visibility
+    if caller.subject not in (None, subject):
+        return None
+    return caller.visibility._replace(subject=subject)
 
 
 def own_name(caller: Principal, name: str) -> str:

@@ -32,6 +32,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of entri
 Cursor = Annotated[
     str | None, Query(max_length=2000, description="Where to continue: from the `Link` of the previous page.")
 ]
+OF_SUBJECT = "Only {} of this end user. None for a caller who acts for another one."
 Name = Annotated[Text, Query(min_length=1, max_length=255)]
 
 
@@ -132,6 +133,7 @@ class MessageListing:
     services: Services
     principal: Principal
     chosen: MessageFilter
+    subject: str | None
     limit: int
     cursor: str | None
 
@@ -142,7 +144,8 @@ class MessageListing:
         the cursor is invalid.
         """
         page = decode_cursor(self.request, self.cursor, self.limit)
-        found = await self.services.queue.list_messages(self.principal, replace(self.chosen, states=states), page)
+        chosen = replace(self.chosen, states=states)
+        found = await self.services.queue.list_messages(self.principal, chosen, page, self.subject)
         texts = sum(len(each.content) + len(each.result or each.error or "") + len(each.output or "") for each in found)
         if not found or (len(found) < self.limit and texts < PAGE_TEXT_LENGTH // 4):
             return found, {}
@@ -154,10 +157,11 @@ async def _message_listing(
     services: ServicesDep,
     principal: PrincipalDep,
     chosen: Annotated[MessageFilter, Depends(_filter_of_query)],
+    subject: Annotated[Name | None, Query(description=OF_SUBJECT.format("messages"))] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> MessageListing:
-    return MessageListing(request, services, principal, chosen, limit, cursor)
+    return MessageListing(request, services, principal, chosen, subject, limit, cursor)
 
 
 MessageListingDep = Annotated[MessageListing, Depends(_message_listing)]

@@ -1,14 +1,15 @@
 """Endpoints of threads."""
 
+from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
 from ..access.scopes import AccessScope, needs
 from .deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
 from .errors import problems
-from .listing import Cursor, Limit, decode_cursor, link_by_time, next_link
+from .listing import OF_SUBJECT, Cursor, Limit, Name, decode_cursor, link_by_time, next_link
 from .replies import JsonReply
 from .schemas.messages import MessageStatus
 from .schemas.threads import ThreadDetails, ThreadFork, ThreadMessages, ThreadPatch, ThreadSummary
@@ -26,10 +27,15 @@ _summaries = TypeAdapter(list[ThreadSummary])
 )
 @needs(AccessScope.READ)
 async def list_threads(
-    request: Request, services: ServicesDep, principal: PrincipalDep, limit: Limit = 1000, cursor: Cursor = None
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    subject: Annotated[Name | None, Query(description=OF_SUBJECT.format("threads"))] = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
 ) -> Response:
     """List all threads, the most recent activity first. `Link` leads to the next page."""
-    threads = await services.threads.list_threads(principal, decode_cursor(request, cursor, limit))
+    threads = await services.threads.list_threads(principal, decode_cursor(request, cursor, limit), subject)
     headers = link_by_time(request, limit, threads, lambda thread: (thread.last_activity, thread.thread_id))
     return JsonReply(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers)
 

@@ -45,6 +45,7 @@ MISSING = {
     "delivery": "0199f2f4-5c1e-7d11-a3c5-9d0f6a8c1b22.7",
     "agent": "missing",
     "key": "a" * 12,
+    "subject": "nobody",
 }
 REFUSALS = {"message_not_found", "thread_not_found", "delivery_not_found", "agent_not_found", "unknown_agent"}
 
@@ -84,6 +85,7 @@ ROWS: dict[str, Row] = {
     ),
     "listMessages query:thread_id": Row("thread", "GET", "/messages?thread_id=ID"),
     "listMessages query:agent": Row("agent", "GET", "/messages?agent=ID"),
+    "listMessages query:subject": Row("subject", "GET", "/messages?subject=ID"),
     **message_rows("getMessage", "GET", "/messages/ID"),
     **message_rows("changeMessage", "PATCH", "/messages/ID", {"priority": "high"}),
     **message_rows("cancelMessage", "DELETE", "/messages/ID"),
@@ -103,9 +105,11 @@ ROWS: dict[str, Row] = {
     ),
     "listDeadLetters query:thread_id": Row("thread", "GET", "/dead-letters?thread_id=ID"),
     "listDeadLetters query:agent": Row("agent", "GET", "/dead-letters?agent=ID"),
+    "listDeadLetters query:subject": Row("subject", "GET", "/dead-letters?subject=ID"),
     "listDeliveries query:message_id": Row("message", "GET", "/deliveries?message_id=ID"),
     "replayDelivery path:delivery_id": Row("delivery", "POST", "/deliveries/ID/replay"),
     "getAgent path:name": Row("agent", "GET", "/agents/ID"),
+    "listThreads query:subject": Row("subject", "GET", "/threads?subject=ID"),
     "getThread path:thread_id": Row("thread", "GET", "/threads/ID"),
     "changeThread path:thread_id": Row("thread", "PATCH", "/threads/ID", {"name": "taken"}),
     "deleteThread path:thread_id": Row("thread", "DELETE", "/threads/ID"),
@@ -272,7 +276,7 @@ async def ann_has(store: Store) -> dict[str, list[str]]:
             await store.add(theirs, max_queued=ALL)
     keys = [key.id for key in await store.list_keys(None, after="", limit=9)]
     found = {"message": messages, "alias": aliases, "thread": threads, "delivery": deliveries}
-    return {**found, "agent": ["chat"], "key": keys}
+    return {**found, "agent": ["chat"], "key": keys, "subject": ["ann"]}
 
 
 async def snapshot(store: Store) -> Any:
@@ -305,6 +309,8 @@ def concerns(who: str, row: Row) -> bool:
     """Whether the thing of this row is foreign to this stranger."""
     if row.kind == "key":
         return STRANGERS[who].is_narrowed  # `admit` gives all scopes, and admins manage the keys of all tenants
+    if row.kind == "subject":
+        return who in ("another subject", "other threads")  # another tenant may have an equal subject
     if who == "other agents":
         return row.kind in ("message", "alias", "delivery", "agent")
     return row.kind != "agent"
@@ -447,6 +453,29 @@ async def test_lists_show_nothing_of_others(serving: LiveServer) -> None:
     assert {each["message_id"] for each in response.json()["messages"]} == set(ids["message"])
     response = await wire.request(serving.url, "GET", "/threads", headers={"X-API-Key": caller})
     assert {each["thread_id"] for each in response.json()} == set(ids["thread"])
+
+
+async def test_a_list_has_only_what_belongs_to_the_wanted_subject(serving: LiveServer) -> None:
+    ids = await ann_has(serving.runtime.services.store)
+    failed = ids["message"][1]
+    for principal in (Principal("default", SCOPES), ANN):
+        headers = {"X-API-Key": await admit(serving, principal)}
+        for path, field, expected in (
+            ("/messages", "message_id", ids["message"]),
+            ("/dead-letters", "message_id", [failed]),
+            ("/threads", "thread_id", ids["thread"]),
+        ):
+            found: list[Any] = []
+            following = f"{path}?subject=ann&limit=2"
+            while following:
+                response = await wire.request(serving.url, "GET", following, headers=headers)
+                page = response.json()
+                found += page if isinstance(page, list) else next(iter(page.values()))
+                following = "".join(re.findall(r"<(.*?)>", response.headers.get("link", "")))
+            assert sorted(each[field] for each in found) == sorted(expected)
+            assert {each["subject"] for each in found} == {"ann"}
+        for path in (f"/messages/{failed}", f"/messages/{failed}/status", "/threads/ann%2Ffailed"):
+            assert (await wire.request(serving.url, "GET", path, headers=headers)).json()["subject"] == "ann"
 
 
 async def test_a_bulk_request_touches_only_what_its_caller_sees(serving: LiveServer) -> None:

@@ -7,7 +7,7 @@ from ...models.messages import DeadLetterGroup, Message, Priority
 from ...models.types import Moment
 from ...policy.wait_estimate import NOTHING, WaitEstimate
 from .examples import ACCEPTED_EXAMPLE, CREATED, ENDED, MESSAGE_ID, STARTED, THREAD_ID, example
-from .messages import MessageAccepted
+from .messages import MessageAccepted, SubjectView
 
 TAIL = "Each message is at the tail of its thread."
 
@@ -43,6 +43,7 @@ class DeadLetter(BaseModel):
                 "traceback": None,
             }
         ],
+        subject="user-42",
     )
 
     message_id: str
@@ -59,11 +60,22 @@ class DeadLetter(BaseModel):
     attempt: int
     crashes: int
     attempts: list[FailedAttempt]
+    subject: SubjectView = None
 
     @classmethod
     def of(cls, message: Message, attempts: list[FailedAttempt]) -> "DeadLetter":
         """Return the reply for a message."""
-        same = ("priority", "thread_id", "agent", "created_at", "error", "error_code", "fingerprint", "attempt")
+        same = (
+            "priority",
+            "thread_id",
+            "agent",
+            "created_at",
+            "error",
+            "error_code",
+            "fingerprint",
+            "attempt",
+            "subject",
+        )
         return cls.model_construct(
             message_id=message.id,
             user_message=message.content,

@@ -67,6 +67,7 @@ STATUS_EXAMPLE: dict[str, Any] = {
     "interrupt_expires_at": None,
     "metadata": {"user": "u-17"},
     "trace_id": None,
+    "subject": "user-42",
     "usage": {**USED, "models": [{"model": "gpt-4o", **USED}]},
 }
 

@@ -140,6 +140,9 @@ class Question(BaseModel):
 MetadataView = Annotated[dict[str, str | int | float | bool | None], Field(description="Values by key.")]
 
 
+SubjectView = Annotated[str | None, Field(description="The end user to whom it belongs. Null if it belongs to none.")]
+
+
 class MessageStatus(BaseModel):
     """The status of a message. `interrupts` has its questions while it waits for a human."""
 
@@ -175,6 +178,7 @@ class MessageStatus(BaseModel):
         None, description="What the model calls of all attempts used. Null before the first one, and in lists."
     )
     trace_id: str | None = Field(None, description=TRACE_ID)
+    subject: SubjectView = None
 
     @classmethod
     def of(
@@ -190,7 +194,7 @@ def status_fields(message: Message, wait_estimate: WaitEstimate, usage: Sequence
     same = (
         "state", "priority", "created_at", "started_at", "completed_at", "result", "error", "error_code",
         "queue_position", "thread_id", "agent", "agent_version", "attempt", "run_at", "cancel_requested", "fingerprint",
-        "metadata",
+        "metadata", "subject",
     )  # fmt: skip
     return {
         "message_id": message.id,

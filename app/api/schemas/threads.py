@@ -10,7 +10,7 @@ from ...models.requests import Fork
 from ...models.threads import ForkSource, ThreadChange
 from ...models.types import Moment, Text, ThreadId
 from .examples import CREATED, ENDED, THREAD_ID, example
-from .messages import MessageStatus, MetadataView
+from .messages import MessageStatus, MetadataView, SubjectView
 from .metadata import Metadata
 
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
@@ -34,6 +34,7 @@ class ThreadSummary(BaseModel):
         name="Capitals",
         metadata={"user": "u-17"},
         forked_from=None,
+        subject="user-42",
     )
 
     thread_id: str
@@ -44,6 +45,7 @@ class ThreadSummary(BaseModel):
     name: str | None = Field(description=NAME)
     metadata: MetadataView = Field(description=METADATA)
     forked_from: ForkSource | None = Field(None, description=FORKED_FROM)
+    subject: SubjectView = None
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadSummary":
@@ -63,6 +65,7 @@ class ThreadDetails(BaseModel):
         name="Capitals",
         metadata={"user": "u-17"},
         forked_from=None,
+        subject="user-42",
     )
 
     thread_id: str
@@ -73,6 +76,7 @@ class ThreadDetails(BaseModel):
     name: str | None = Field(description=NAME)
     metadata: MetadataView = Field(description=METADATA)
     forked_from: ForkSource | None = Field(None, description=FORKED_FROM)
+    subject: SubjectView = None
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadDetails":

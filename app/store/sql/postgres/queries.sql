@@ -632,7 +632,7 @@ SELECT base_rank, priority, run_at FROM messages
 WHERE state = 'queued' AND rank >= %(rank)s::bigint AND rank < %(rank)s::bigint + 1000000000000000
 ORDER BY rank, number LIMIT 1
 
--- name: list_threads
+-- name: begin_threads
 -- A claim counts as activity of the thread, but locks no thread. Its time is in the running message until the attempt ends.
 WITH running AS (
     SELECT thread_id, changed_at FROM messages
@@ -648,6 +648,8 @@ FROM (
         WHERE tenant = %(tenant)s AND (last_activity, thread_id) < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
             AND hidden IS NULL AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
             AND {visible_thread}
+
+-- name: end_threads
         ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
     )
     UNION ALL
@@ -662,8 +664,12 @@ FROM (
 WHERE {visible_thread}
 ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
 
+-- name: list_threads
+{begin_threads} {end_threads}
+
 -- name: list_threads_of_subject
-{list_threads}
+-- The plan is made before the subject is known, so only a comparison without NULL can use the index of subjects.
+{begin_threads} AND subject = %(subject)s {end_threads}
 
 -- name: get_thread
 SELECT threads.thread_id, threads.last_number, threads.created_at,
