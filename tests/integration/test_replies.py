@@ -36,6 +36,7 @@ async def test_every_json_reply_ends_with_a_newline(quiet: LiveServer) -> None:
         "{message_id}": message_id,
         "{name}": "chat",
         "/store/items": "/store/items?namespace=a&key=k",
+        "/stats/series": "/stats/series?metric=ended",
     }
     for route in quiet.app.router.routes:
         path = getattr(route, "path", "")
