@@ -19,18 +19,19 @@ from app.store.sql import named_sql
 from app.worker import QueueWorker
 from tests.servers import until
 
+LOCKED = "messages.fence, messages.cancel_requested,\nmessages.webhook_url, messages.webhook_events\nFROM unnest"
+"""The columns of the messages that an attempt locks on PostgreSQL."""
+
 GUARDS = {
     "sqlite": {" AND fence = :fence AND state = 'processing'": ""},
     "postgres": {
         " AND messages.fence = lease.fence AND messages.state = 'processing'": "",
         "messages.fence\nFROM unnest": "lease.fence\nFROM unnest",
         # what is locked is told apart by the fence that is held, not by the message's own
-        "messages.fence, messages.cancel_requested, messages.webhook_url,\nmessages.webhook_events\nFROM unnest": (
-            "lease.fence, messages.cancel_requested, messages.webhook_url,\nmessages.webhook_events\nFROM unnest"
-        ),
+        LOCKED: LOCKED.replace("messages.fence", "lease.fence"),
     },
     "redis": {
-        "held[1] ~= 'processing' or held[2] ~= ARGV[2]": "not held[1]",
+        "held[1] ~= 'processing' or held[2] ~= fence": "not held[1]",
         " and message.state == 'processing' and message.fence == tonumber(fence)": "",
     },
 }

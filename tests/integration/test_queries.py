@@ -63,7 +63,8 @@ async def test_only_those_who_may_use_a_route_are_told_what_it_knows(quiet: Live
         for method in (route.methods or set()) - {"HEAD"}:
             plain = await wire.request(quiet.url, method, path, headers=stranger)
             asked = await wire.request(quiet.url, method, f"{path}?colour=red", headers=stranger)
-            assert asked.status == (401 if plain.status == 401 else 422), (method, path)
+            needs_a_scope = plain.status == 401 and path != "/session"
+            assert asked.status == (401 if needs_a_scope else 422), (method, path)
             statuses.add(asked.status)
     assert statuses == {401, 422}
     async with raw.connected(quiet.url) as client:

@@ -179,7 +179,9 @@ async def test_no_guarded_route_answers_a_page_elsewhere_that_names_this_host(qu
     guarded = 0
     for method, declared, path, needed in operations(quiet, message_id):
         response = await send(quiet, method, path, Host="evil.example")
-        if needed is None:
+        if declared == "/session":  # it asks the same gate itself, since it needs a caller but no scope
+            assert response.status in (401, 403), (method, declared)
+        elif needed is None:
             assert response.status < 400, (method, declared)
         else:
             check_refused(response)

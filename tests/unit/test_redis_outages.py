@@ -366,7 +366,7 @@ def test_what_arrives_after_its_process_went_on_is_refused(admin: redis.Redis, t
     keys = [f"{{{tmp_path}}}", f"{{{tmp_path}}}:process:p"]
 
     def submit(turn: int, name: str) -> Any:
-        message = (name, TENANT, "", "chat", "", "normal", 10**15, "", "", "", "", "enqueue", "", "", "", "")
+        message = (name, TENANT, "", "chat", "", "normal", 10**15, "", "", "", "", "enqueue", "", "", "", "", "")
         return repeated(admin, "add", keys, turn, START, 10, "", "", "", 0, "", "", "", "", *message)
 
     first = submit(2, "a")
