@@ -14,8 +14,8 @@ from tests.servers import LiveServer
 from tests.talk import finished
 
 KNOWN = {
-    "GET /messages": "agent, cursor, error_code, fingerprint, limit, metadata.KEY, priority, state, thread_id",
-    "GET /dead-letters": "agent, cursor, error_code, fingerprint, limit, metadata.KEY, priority, thread_id",
+    "GET /messages": "agent, cursor, error_code, fingerprint, limit, metadata.KEY, priority, state, subject, thread_id",
+    "GET /dead-letters": "agent, cursor, error_code, fingerprint, limit, metadata.KEY, priority, subject, thread_id",
     "GET /messages/x/events": "after, limit",
     "GET /messages/x/stream": "after, ticket",
     "GET /queue": "limit",
