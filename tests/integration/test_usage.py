@@ -145,6 +145,11 @@ async def test_callers_see_the_usage_of_their_tenant_or_their_end_user(quiet: Li
     assert [(row["tenant"], row["key"]) for row in both.json()["rows"]] == [("a", None), ("b", None)]
 
 
+async def test_a_csv_without_usage_is_its_head(quiet: LiveServer) -> None:
+    response = await quiet.client.get("/usage?format=csv")
+    assert (response.status_code, len(response.text.splitlines())) == (200, 1)
+
+
 async def test_what_cannot_be_listed_is_refused_with_its_field(quiet: LiveServer) -> None:
     for query, field, told in (
         ("group_by=day,weekday", "group_by", "expected some of hour, day, tenant, key, subject, agent, model"),
