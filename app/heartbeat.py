@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class HeartbeatStore(WorkerStore, Protocol):
-    """What a heartbeat needs of the store."""
+    """The part of the store that a heartbeat uses."""
 
     def now(self) -> datetime:
         """Return the store's time. Called from the heartbeat's thread."""

@@ -15,7 +15,7 @@ from .verification import KeyVerifier
 
 MAX_FAILURES = 10
 WINDOW_SECONDS = 60.0
-"""From one address, at most so many attempts may fail in this time, in each process. Keys cannot be guessed anyway."""
+"""Window for MAX_FAILURES failed attempts from one address, in each process. Keys cannot be guessed anyway."""
 
 MAX_ADDRESSES = 10_000
 """Maximum number of addresses that are remembered. The one that failed longest ago is dropped."""

@@ -17,7 +17,7 @@ from .fence import Mark
 from .message_lists import Dump, Encoded
 
 TURNS = 10
-"""For how many turns of the event loop writes wait for their checkpoint. LangGraph takes one or two of them."""
+"""Number of turns of the event loop that writes wait for their checkpoint. LangGraph takes one or two of them."""
 
 Graph = tuple[str, str]
 """The memory key of a conversation, and the namespace of the graph or of a subgraph."""
@@ -46,7 +46,7 @@ class WriteRow(NamedTuple):
 
 
 class TaskWrites(NamedTuple):
-    """What one task has written. `replaces`: rows with these numbers are replaced; else they stay as they are."""
+    """The writes of one task. With `replaces`, rows with these numbers are replaced; else they stay as they are."""
 
     task_id: str
     task_path: str

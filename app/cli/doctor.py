@@ -34,7 +34,7 @@ COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE
 
 
 class Part(NamedTuple):
-    """What one of the local checks found."""
+    """The findings of one of the local checks."""
 
     findings: Sequence[Finding] = ()
     unchecked: Sequence[Unchecked] = ()

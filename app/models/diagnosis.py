@@ -1,4 +1,4 @@
-"""What `agentq doctor` reads and what it finds."""
+"""The facts that `agentq doctor` reads, and its findings."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -92,7 +92,7 @@ class Report(BaseModel):
 
 
 class Resource(StrEnum):
-    """What an engine may run out of."""
+    """Resources that an engine may run out of."""
 
     SPACE = "space"
     """Bytes of a disk or of memory."""

@@ -27,7 +27,7 @@ class QueueFigures(NamedTuple):
 
 
 class Metric(StrEnum):
-    """What is kept for each period, agent and priority.
+    """The figures that are kept for each period, agent and priority.
 
     STARTED counts first attempts. LOST counts attempts whose worker was lost. The last three are histograms: their
     labels are numbers of buckets, and `sum` for the sum in milliseconds. The labels of FAILED are error codes. Other
@@ -67,7 +67,7 @@ class Grouping(StrEnum):
 
 
 class FigureKey(NamedTuple):
-    """What a stored figure is about. `start` is the begin of its period, in milliseconds."""
+    """The key of a stored figure. `start` is the begin of its period, in milliseconds."""
 
     tenant: str
     metric: str

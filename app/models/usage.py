@@ -1,4 +1,4 @@
-"""What model calls use: tokens, and their cost. Costs are whole nano-dollars, so that sums are exact."""
+"""Tokens of model calls, and their cost. Costs are whole nano-dollars, so that sums are exact."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -57,7 +57,7 @@ class Tokens(NamedTuple):
 
 
 class ModelUsage(NamedTuple):
-    """What calls of one model used."""
+    """The usage of the calls of one model."""
 
     model: str
     tokens: Tokens

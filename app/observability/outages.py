@@ -10,7 +10,7 @@ LOG_INTERVAL_SECONDS = 30.0
 """Minimum time between two log lines about an outage."""
 
 SETTLE_SECONDS = 1.0
-"""For this long after the last log line, a loop that never failed cannot end the outage."""
+"""Seconds after the last log line in which a loop that never failed cannot end the outage."""
 
 
 class Outage:

@@ -1,4 +1,4 @@
-"""What a diagnosis reads of every engine, and the faults that it finds in the messages of all tenants."""
+"""A diagnosis reads every engine, and finds faults in the messages of all tenants."""
 
 import asyncio
 from collections.abc import Sequence

@@ -59,7 +59,7 @@ async def fold(store: Store) -> int:
 
 @pytest.mark.parametrize("folded", [False, True])
 async def test_each_change_is_counted_once(store: Store, folded: bool) -> None:
-    """Also while some changes are added to the figures and others are not."""
+    """Counts are right while some changes are added to the figures and others are not."""
     await store.finish(await start(store), DONE)
     if folded:
         await fold(store)

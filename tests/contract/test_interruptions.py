@@ -1,4 +1,4 @@
-"""What `if_busy` may cancel for a caller, and how it is recorded."""
+"""Messages that `if_busy` may cancel for a caller, and their record."""
 
 from typing import Any
 

@@ -85,7 +85,7 @@ FIGURES = {
     Metric.INTERRUPTED: EventType.INTERRUPTED,
     Metric.RESUMED: EventType.RESUMED,
 }
-"""What each event counts as."""
+"""The metric that each event counts for."""
 
 SHORT, LONG = (
     settings(

@@ -1,4 +1,4 @@
-"""What a step's tasks have written is saved together with the checkpoint that follows."""
+"""The writes of a step's tasks are saved together with the checkpoint that follows."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What model calls used: by message and model, and by hour, tenant, key, subject, agent and model."""
+"""Usage of model calls: by message and model, and by hour, tenant, key, subject, agent and model."""
 
 import asyncio
 import json

@@ -43,7 +43,7 @@ PAGE = DOCS / "how-to" / "troubleshoot.md"
 
 
 async def report_of(server: LiveServer, **headers: str) -> dict[str, Any]:
-    """What the server finds."""
+    """Return the findings of the server."""
     reply = await server.client.get("/doctor", headers=headers)
     assert reply.status_code == 200, reply.text
     return dict(reply.json())

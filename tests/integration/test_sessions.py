@@ -27,7 +27,7 @@ HTTPS = {"Host": "queue.example", "X-Forwarded-For": "203.0.113.7", "X-Forwarded
 
 
 class Browser(NamedTuple):
-    """What a browser sends with a session."""
+    """A browser's part of a session."""
 
     cookie: str
     csrf_token: str

@@ -25,7 +25,7 @@ HEADERS = {"traceparent": PARENT, "tracestate": "a=1", "baggage": "user=alice"}
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Spans:
-    """What the test's servers record."""
+    """The spans that the test's servers record."""
     return Spans().use(monkeypatch)
 
 

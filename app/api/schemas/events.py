@@ -102,7 +102,7 @@ class UpdatesEvent(_Stored):
 
 
 class UsageEvent(_Stored):
-    """What the model calls of a step used."""
+    """The usage of a step's model calls."""
 
     type: Literal["usage"]
     data: UsageData

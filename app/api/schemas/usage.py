@@ -33,7 +33,7 @@ class ModelUsageView(TokensView):
 
 
 class UsageView(TokensView):
-    """What all attempts of a message have used: the sums, and the same by model."""
+    """The usage of all attempts of a message: the sums, and the same by model."""
 
     models: list[ModelUsageView]
 
@@ -50,7 +50,7 @@ class UsageView(TokensView):
 
 
 class GroupView(BaseModel):
-    """What a row is grouped by. Other fields are null."""
+    """The fields by which a row is grouped. Other fields are null."""
 
     hour: Moment | None = Field(description="The begin of the hour.")
     day: str | None = Field(description="The day in UTC, such as `2026-11-29`.")

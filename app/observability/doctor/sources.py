@@ -1,4 +1,4 @@
-"""What the checks are given. `app.doctor` reads it from the store, the process and the settings."""
+"""The data that checks are given. `app.doctor` reads it from the store, the process and the settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SAMPLE_SIZE = 500
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """What only a server process knows of itself. Texts are empty if there is nothing to tell; none has secrets.
+    """Facts that only a server process knows of itself, without secrets. An empty text means nothing to tell.
 
     `abandoned` counts runs and threads of ended messages that do not stop.
     `cut_streams` has the seconds after which readers of streams left lately before the end, `whole_streams` counts

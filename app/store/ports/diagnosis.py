@@ -1,4 +1,4 @@
-"""What a diagnosis reads of the engine and of the messages of all tenants."""
+"""Facts about the engine and the messages of all tenants, for a diagnosis."""
 
 from collections.abc import Sequence
 from typing import Protocol

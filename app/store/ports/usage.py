@@ -1,4 +1,4 @@
-"""What model calls used and cost. `EventLog.append` adds to it."""
+"""Usage and cost of model calls. `EventLog.append` adds to it."""
 
 from typing import Protocol
 

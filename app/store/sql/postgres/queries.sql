@@ -1497,18 +1497,21 @@ unnest(
     %(unpriced_calls)s::bigint[]
 ) AS given (message_id, model, {token_columns})
 
+-- name: added_tokens
+calls = known.calls + excluded.calls,
+input_tokens = known.input_tokens + excluded.input_tokens,
+output_tokens = known.output_tokens + excluded.output_tokens,
+cached_tokens = known.cached_tokens + excluded.cached_tokens,
+reasoning_tokens = known.reasoning_tokens + excluded.reasoning_tokens,
+cost_nanos = known.cost_nanos + excluded.cost_nanos,
+unpriced_calls = known.unpriced_calls + excluded.unpriced_calls
+
 -- name: add_message_usage
 -- A message and a model must be given once. Only the attempt that holds a message adds to its rows.
 INSERT INTO message_usage AS known (message_id, model, {token_columns})
 SELECT message_id, model, {token_columns} FROM {given_usage}
 ON CONFLICT (message_id, model) DO UPDATE SET
-    calls = known.calls + excluded.calls,
-    input_tokens = known.input_tokens + excluded.input_tokens,
-    output_tokens = known.output_tokens + excluded.output_tokens,
-    cached_tokens = known.cached_tokens + excluded.cached_tokens,
-    reasoning_tokens = known.reasoning_tokens + excluded.reasoning_tokens,
-    cost_nanos = known.cost_nanos + excluded.cost_nanos,
-    unpriced_calls = known.unpriced_calls + excluded.unpriced_calls
+    {added_tokens}
 
 -- name: add_hourly_usage
 INSERT INTO hourly_usage AS known (tenant, hour, key, subject, agent, model, backend, {token_columns})
@@ -1517,13 +1520,7 @@ SELECT messages.tenant, %(hour)s::bigint, coalesce(messages.key_id, ''), coalesc
 FROM {given_usage} JOIN messages ON messages.id = given.message_id
 GROUP BY 1, 2, 3, 4, 5, 6
 ON CONFLICT (tenant, hour, key, subject, agent, model, backend) DO UPDATE SET
-    calls = known.calls + excluded.calls,
-    input_tokens = known.input_tokens + excluded.input_tokens,
-    output_tokens = known.output_tokens + excluded.output_tokens,
-    cached_tokens = known.cached_tokens + excluded.cached_tokens,
-    reasoning_tokens = known.reasoning_tokens + excluded.reasoning_tokens,
-    cost_nanos = known.cost_nanos + excluded.cost_nanos,
-    unpriced_calls = known.unpriced_calls + excluded.unpriced_calls
+    {added_tokens}
 
 -- name: summed_tokens
 sum(calls)::bigint,
@@ -1546,13 +1543,7 @@ INSERT INTO hourly_usage AS known (tenant, hour, key, subject, agent, model, bac
 SELECT tenant, hour, key, subject, agent, model, 0, {summed_tokens}
 FROM past GROUP BY 1, 2, 3, 4, 5, 6
 ON CONFLICT (tenant, hour, key, subject, agent, model, backend) DO UPDATE SET
-    calls = known.calls + excluded.calls,
-    input_tokens = known.input_tokens + excluded.input_tokens,
-    output_tokens = known.output_tokens + excluded.output_tokens,
-    cached_tokens = known.cached_tokens + excluded.cached_tokens,
-    reasoning_tokens = known.reasoning_tokens + excluded.reasoning_tokens,
-    cost_nanos = known.cost_nanos + excluded.cost_nanos,
-    unpriced_calls = known.unpriced_calls + excluded.unpriced_calls
+    {added_tokens}
 
 -- name: message_usage
 SELECT model, {token_columns} FROM message_usage

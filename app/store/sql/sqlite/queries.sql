@@ -1064,18 +1064,21 @@ SELECT {audit_columns} FROM audit WHERE number < :after AND {audit_chosen} ORDER
 -- name: list_audit_oldest
 SELECT {audit_columns} FROM audit WHERE number > :after AND {audit_chosen} ORDER BY number LIMIT :limit
 
+-- name: added_tokens
+calls = calls + excluded.calls,
+input_tokens = input_tokens + excluded.input_tokens,
+output_tokens = output_tokens + excluded.output_tokens,
+cached_tokens = cached_tokens + excluded.cached_tokens,
+reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+cost_nanos = cost_nanos + excluded.cost_nanos,
+unpriced_calls = unpriced_calls + excluded.unpriced_calls
+
 -- name: add_message_usage
 INSERT INTO message_usage (message_id, model, {token_columns})
 VALUES (:message_id, :model, :calls, :input_tokens, :output_tokens, :cached_tokens, :reasoning_tokens, :cost_nanos,
     :unpriced_calls)
 ON CONFLICT (message_id, model) DO UPDATE SET
-    calls = calls + excluded.calls,
-    input_tokens = input_tokens + excluded.input_tokens,
-    output_tokens = output_tokens + excluded.output_tokens,
-    cached_tokens = cached_tokens + excluded.cached_tokens,
-    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
-    cost_nanos = cost_nanos + excluded.cost_nanos,
-    unpriced_calls = unpriced_calls + excluded.unpriced_calls
+    {added_tokens}
 
 -- name: add_hourly_usage
 INSERT INTO hourly_usage (tenant, hour, key, subject, agent, model, {token_columns})
@@ -1083,13 +1086,7 @@ SELECT tenant, :hour, coalesce(key_id, ''), coalesce(subject, ''), agent, :model
     :cached_tokens, :reasoning_tokens, :cost_nanos, :unpriced_calls
 FROM messages WHERE id = :message_id
 ON CONFLICT (tenant, hour, key, subject, agent, model) DO UPDATE SET
-    calls = calls + excluded.calls,
-    input_tokens = input_tokens + excluded.input_tokens,
-    output_tokens = output_tokens + excluded.output_tokens,
-    cached_tokens = cached_tokens + excluded.cached_tokens,
-    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
-    cost_nanos = cost_nanos + excluded.cost_nanos,
-    unpriced_calls = unpriced_calls + excluded.unpriced_calls
+    {added_tokens}
 
 -- name: message_usage
 SELECT model, {token_columns} FROM message_usage
