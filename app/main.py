@@ -17,13 +17,14 @@ import uvicorn
 from fastapi import FastAPI
 from typing_extensions import override
 
-from .api.application import make_application
+from .api.application import Application, make_application
 from .api.connections import connection_limit
 from .api.uvicorn_http_protocol import protocol_for
 from .api.uvicorn_protocol import ConnectedWebSocketProtocol
 from .bootstrap import Runtime, await_engines, start_logging
 from .config import Settings, load_settings, misspelt_settings, share_environment
 from .errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
+from .protocols import SURFACES
 
 logger = logging.getLogger(f"{__package__}.main")
 
@@ -53,7 +54,7 @@ GARBAGE_THRESHOLDS = (10_000, 10, 10)
 
 def create_app(
     settings: Settings, *, runtime: Runtime | None = None, owns_process: bool = False, awaits_engines: bool = False
-) -> FastAPI:
+) -> Application:
     """Return the application, not yet running. Raises ConfigurationError if a setting cannot work.
 
     With `owns_process`, the application may change Python's garbage collection for the whole process. With
@@ -69,7 +70,7 @@ def create_app(
             async with runtime.running(), _rare_collections(runtime) if owns_process else nullcontext():
                 yield
 
-    return make_application(runtime.services, lifespan)
+    return make_application(runtime.services, lifespan, SURFACES)
 
 
 @asynccontextmanager
@@ -161,11 +162,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def server_config(app: FastAPI) -> uvicorn.Config:
+def server_config(app: Application) -> uvicorn.Config:
     """Return uvicorn's configuration. It reads no forwarding headers, which is the work of `app.api.forwarding`."""
     return uvicorn.Config(
         app,
-        http=protocol_for(app.state.services.settings.cors_origins),
+        http=protocol_for(app.finish_refusal),
         ws=ConnectedWebSocketProtocol,
         ws_max_size=app.state.services.settings.max_body_bytes,
         ws_ping_interval=PING_SECONDS,
@@ -283,7 +284,7 @@ def run(command: Callable[[Settings], None]) -> None:
         sys.exit(FAILED_EXIT_CODE)
 
 
-def __getattr__(name: str) -> FastAPI:
+def __getattr__(name: str) -> Application:
     """Return a new application for the name `app`. Importing this module therefore reads no settings."""
     if name != "app":
         raise AttributeError(name)

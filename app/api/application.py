@@ -1,13 +1,14 @@
 """Builds the application: its routes, and the list of stages that every request passes before its endpoint."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
@@ -46,6 +47,7 @@ from .middleware import Authorization, FoundRoute, Routing, call_endpoint
 from .queries import KnownQuery
 from .security_headers import secured
 from .stopping import answer_cut_off
+from .surfaces import Surface, in_its_form, reply_for, surface_at
 from .trace_context import RequestTrace
 
 DESCRIPTION = "A durable queue for AI agents: priorities, threads with memory, live answers that resume."
@@ -76,6 +78,7 @@ class Application(FastAPI):
         super().__init__(**settings)
         self.entry: ASGIApp = super().__call__
         self.allowed_origins: Collection[str] = ()
+        self.surfaces: Sequence[Surface] = ()
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,6 +87,8 @@ class Application(FastAPI):
             return
         scope["app"] = self
         send = secured(send)
+        if (surface := surface_at(self.surfaces, scope["path"].removeprefix(scope.get("root_path", "")))) is not None:
+            send = in_its_form(send, surface)
         try:
             await self.entry(scope, receive, send)
         except AgentQueueError as error:  # raised by a stage; endpoints answer their own errors
@@ -94,12 +99,22 @@ class Application(FastAPI):
             if not await answer_cut_off(scope, receive, send, self.allowed_origins):
                 raise
 
+    def finish_refusal(self, refusal: Response, scope: Scope | None, path: str) -> Response:
+        """Return a refusal of a request that does not reach the application, as the caller can read it.
+
+        `scope` is None if the request was refused while its head was parsed. The path may then be incomplete.
+        """
+        surface = surface_at(self.surfaces, path)
+        response = refusal if surface is None else reply_for(refusal, surface)
+        let_page_read(response, scope, self.allowed_origins)
+        return response
+
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def make_application(services: Services, lifespan: Lifespan) -> Application:
-    """Return the application for these services, not yet running."""
+def make_application(services: Services, lifespan: Lifespan, surfaces: Sequence[Surface] = ()) -> Application:
+    """Return the application for these services, not yet running. It serves the surfaces beside its own API."""
     settings = services.settings
     app = Application(
         title=root.NAME,
@@ -131,6 +146,9 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
     ):
         app.router.routes.extend(router.routes)  # include_router would match each request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
+    for surface in surfaces:
+        app.router.routes.extend(surface.routes)
+    app.surfaces = tuple(surfaces)
     app.router.routes = tuple(app.router.routes)  # type: ignore[assignment]  # a route added later would have no target
     app.router.middleware_stack = FoundRoute(app.router.middleware_stack)
     app.allowed_origins = origins = settings.cors_origins

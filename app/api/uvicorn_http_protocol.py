@@ -7,17 +7,17 @@ explains why uvicorn's settings are not sufficient.
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
+from starlette.responses import Response
 from starlette.types import Scope
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from . import request_heads
 from .connections import SECONDS, Wait, connections_of
-from .cors import let_page_read
 from .request_heads import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, Refused
 from .uvicorn_protocol import EXTENSION
 
@@ -43,6 +43,8 @@ HEALTH = b"/health"
 """Beginning of the paths that are also answered above the limit of connections."""
 
 SLASH = ord("/")
+
+Finish = Callable[[Response, Scope | None, str], Response]
 
 BETWEEN, HEAD, BODY = range(3)
 """Stages of the parser. They are numbers, since reading a member of an enumeration takes ten times as long."""
@@ -72,8 +74,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         "write",
     )
 
-    allowed_origins: Collection[str] = ()
-    """Origins whose pages can read refusals."""
+    finish: Finish
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -275,7 +276,8 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, refused: Refused) -> None:
         """Refuse the request that was received last, after the answers to earlier requests."""
         logger.debug("Refused a request: status=%d, reason=%s", refused.response.status_code, refused)
-        let_page_read(refused.response, cast(Scope | None, self.scope), self.allowed_origins)
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        refused.response = self.finish(refused.response, cast(Scope | None, self.scope), path)
         self.headers = []
         if not self._has_cycle:
             if self._is_answered():
@@ -393,6 +395,6 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         return True
 
 
-def protocol_for(allowed_origins: Collection[str]) -> type[ConnectedHttpProtocol]:
-    """Return a protocol class whose refusals have the CORS headers for pages of these origins."""
-    return type("HttpProtocol", (ConnectedHttpProtocol,), {"__slots__": (), "allowed_origins": tuple(allowed_origins)})
+def protocol_for(finish: Finish) -> type[ConnectedHttpProtocol]:
+    """Return a protocol class that calls `finish` with each refusal."""
+    return type("HttpProtocol", (ConnectedHttpProtocol,), {"__slots__": (), "finish": staticmethod(finish)})

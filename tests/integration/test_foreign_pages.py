@@ -11,6 +11,7 @@ from tests import wire
 from tests.integration.conftest import Serve
 from tests.integration.test_api import check_problem
 from tests.servers import LiveServer
+from tests.surfaces import check_refused
 
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 EVIL = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain;charset=UTF-8"}
@@ -59,10 +60,8 @@ async def test_no_route_takes_anything_from_a_foreign_page(serve: Serve, open_to
     for path in (*paths, "/nowhere"):
         for method in UNSAFE:
             filled = path.replace("{message_id}", "x").replace("{thread_id}", "t").replace("{thread_id:path}", "t")
-            problem = check_problem(
-                await wire.request(server.url, method, filled, headers=EVIL, body=b"{}"), 403, "foreign_origin"
-            )
-            assert "page of another site" in problem["detail"]
+            response = await wire.request(server.url, method, filled, headers=EVIL, body=b"{}")
+            assert "page of another site" in check_refused(response, filled, 403, "foreign_origin")
     queue = (await server.client.get("/queue")).json()
     assert (queue["total_queued"], queue["paused"]) == (0, False)
 

@@ -1,0 +1,74 @@
+"""Surfaces: APIs of other products below a path of their own, whose errors have the form of that product."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import Message, Send
+
+from .errors import PROBLEM_MEDIA_TYPE
+from .schemas.problems import Problem
+
+
+class Surface(NamedTuple):
+    """The API of another product. `prefix` begins the paths of all of its routes.
+
+    `error_of` returns the reply in place of a problem. It keeps the status, unless the product has another one.
+    """
+
+    prefix: str
+    routes: Sequence[BaseRoute]
+    error_of: Callable[[Problem], Response]
+
+
+def surface_at(surfaces: Sequence[Surface], path: str) -> Surface | None:
+    """Return the surface that a path is below. None for paths of the native API."""
+    for surface in surfaces:
+        if path.startswith(surface.prefix) and path[len(surface.prefix) :][:1] in ("", "/"):
+            return surface
+    return None
+
+
+def reply_for(problem: Response, surface: Surface) -> Response:
+    """Return the surface's reply in place of a response that is a problem. Further headers stay as they are."""
+    reply = surface.error_of(Problem.model_validate_json(bytes(problem.body)))
+    reply.raw_headers = _exchanged(problem.raw_headers, reply)
+    return reply
+
+
+def in_its_form(send: Send, surface: Surface) -> Send:
+    """Return a `send` that replaces each problem by the surface's own reply.
+
+    All errors of a surface pass it: refusals by stages, errors of endpoints, and paths that do not exist.
+    """
+    held: Message | None = None
+    body = b""
+
+    async def send_in_its_form(message: Message) -> None:
+        nonlocal held, body
+        if message["type"] == "http.response.start" and _is_problem(message):
+            held = message
+        elif held is None:
+            await send(message)
+        else:
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                reply = surface.error_of(Problem.model_validate_json(body))
+                headers = _exchanged(held["headers"], reply)
+                await send({**held, "status": reply.status_code, "headers": headers})
+                await send({"type": "http.response.body", "body": reply.body})
+
+    return send_in_its_form
+
+
+def _is_problem(start: Message) -> bool:
+    return (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in start["headers"]
+
+
+def _exchanged(headers: Sequence[tuple[bytes, bytes]], reply: Response) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a problem with those of the reply in the place of theirs."""
+    exchanged = MutableHeaders(raw=list(headers))
+    exchanged.update(reply.headers)
+    return exchanged.raw
