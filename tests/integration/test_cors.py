@@ -232,7 +232,6 @@ async def test_a_preflight_for_what_nobody_needs_is_refused(open_to_app: LiveSer
     assert "PATCH" in response.json()["detail"]
 
 
-
 async def test_a_websocket_may_be_opened_from_there(open_to_app: LiveServer) -> None:
     async with talk(open_to_app.url, additional_headers=PAGE) as client:
         message_id = await client.submit()
