@@ -1,0 +1,28 @@
+"""Stream modes: what a client wants to see of a run, and the events that the run has to show for it."""
+
+from collections.abc import Collection
+from enum import StrEnum
+
+from ...models.inputs import ShownEvent
+
+
+class StreamMode(StrEnum):
+    """What a client can see of a run. `messages` repeats the message so far with each piece, `messages-tuple` does not."""
+
+    VALUES = "values"
+    UPDATES = "updates"
+    MESSAGES = "messages"
+    MESSAGES_TUPLE = "messages-tuple"
+    CUSTOM = "custom"
+
+
+_SHOWN = {
+    StreamMode.VALUES: ShownEvent.VALUES,
+    StreamMode.UPDATES: ShownEvent.UPDATES,
+    StreamMode.CUSTOM: ShownEvent.CUSTOM,
+}
+
+
+def shown_events(modes: Collection[StreamMode]) -> tuple[ShownEvent, ...]:
+    """Return the events that a run must store for these modes, besides those that every run stores."""
+    return tuple(event for mode, event in _SHOWN.items() if mode in modes)

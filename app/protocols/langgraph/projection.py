@@ -1,0 +1,166 @@
+"""Makes the server-sent events of a run from the stored events of its message."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...models.events import Event, EventType
+from .modes import StreamMode
+from .streamed_messages import Streamed, message_so_far, piece_of_message, tool_message
+
+Frame = tuple[str, Any]
+"""The name of a server-sent event, and its data."""
+
+_NO_MESSAGES: Mapping[str, Streamed] = {}
+
+
+class FrameId(NamedTuple):
+    """The id of a server-sent event: a stored event, and which of the frames that were made from it."""
+
+    event: int
+    frame: int
+
+    def __str__(self) -> str:
+        return f"{self.event}-{self.frame}"
+
+
+class RunView(NamedTuple):
+    """The run that a client reads, and what the client wants to see of it.
+
+    A run is a part of its message's log: from an accept or an answer to the next question or the end.
+    """
+
+    run_id: str
+    thread_id: str
+    graph_id: str
+    assistant_id: str
+    modes: frozenset[StreamMode]
+    subgraphs: bool = False
+
+
+class Progress(NamedTuple):
+    """What later frames depend on. It is never changed, so that readers can share it.
+
+    `values` is the graph's newest state. `messages` has the AI messages of the attempt by their ids, as far as a mode
+    needs them. `ended` says that the log has no further events of this run.
+    """
+
+    attempt: int = 0
+    values: Any = None
+    messages: Mapping[str, Streamed] = _NO_MESSAGES
+    ended: bool = False
+
+
+def frames_of(view: RunView, progress: Progress, events: Sequence[Event], after: FrameId) -> tuple[bytes, Progress]:
+    """Return the frames behind the frame `after` that consecutive events give, and the progress after the events.
+
+    The events begin where the progress ends. Those behind the end of the run give nothing.
+    """
+    written: list[str] = []
+    for event in events:
+        if progress.ended:
+            break
+        made, progress = _project(view, progress, event)
+        for number, (name, data) in enumerate(made):
+            frame_id = FrameId(event.id, number)
+            if frame_id > after:
+                text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+                written.append(f"event: {name}\ndata: {text}\nid: {frame_id}\n\n")
+    return "".join(written).encode("ascii"), progress
+
+
+def _project(view: RunView, progress: Progress, event: Event) -> tuple[Sequence[Frame], Progress]:
+    """Return the frames of one event, and the progress after it."""
+    data = json.loads(event.data)
+    frames: Sequence[Frame] = ()
+    match event.type:
+        case EventType.PROCESSING:
+            progress = Progress(progress.attempt + 1, progress.values)
+            frames = [("metadata", {"run_id": view.run_id, "attempt": progress.attempt})]
+        case EventType.CHUNK if _is_shown(view, data):
+            frames, progress = _project_chunk(view, progress, data)
+        case EventType.CUSTOM | EventType.UPDATES | EventType.VALUES if _is_shown(view, data):
+            frames, progress = _project_shown(view, progress, event.type, data)
+        case EventType.INTERRUPTED:
+            frames, progress = list(_questions(view, progress, data["interrupts"])), progress._replace(ended=True)
+        case EventType.ERROR:
+            frames = [("error", {"error": data["code"], "message": data["error"]})]
+            progress = progress._replace(ended=True)
+        case EventType.DONE | EventType.CANCELLED:
+            progress = progress._replace(ended=True)
+    return frames, progress
+
+
+def _is_shown(view: RunView, data: Mapping[str, Any]) -> bool:
+    """Return whether an event is of the graph itself, or the client wants to see subgraphs too."""
+    return view.subgraphs or not data.get("path")
+
+
+def _project_shown(
+    view: RunView, progress: Progress, kind: EventType, data: Mapping[str, Any]
+) -> tuple[list[Frame], Progress]:
+    """Return the frame of an event that has the name of its mode."""
+    mode = StreamMode(kind)
+    content = data["data"] if mode is StreamMode.CUSTOM else data[mode]
+    if mode is StreamMode.VALUES and not data.get("path"):
+        progress = progress._replace(values=content)
+    return [(_name(mode, data), content)] if mode in view.modes else [], progress
+
+
+def _project_chunk(view: RunView, progress: Progress, data: Mapping[str, Any]) -> tuple[list[Frame], Progress]:
+    """Return the frames of a piece of a message, in both forms."""
+    whole, pieces = StreamMode.MESSAGES in view.modes, StreamMode.MESSAGES_TUPLE in view.modes
+    kind, piece = data["type"], data["chunk"]
+    if kind == "discard" or not (whole or pieces):
+        return [], progress
+    message_id = data.get("message") or f"{view.run_id}-{progress.attempt}"
+    metadata = _metadata(view, progress, data)
+    frames: list[Frame] = []
+    if kind == "tool_result":
+        message = tool_message(message_id, piece)
+        if pieces:
+            frames.append((_name("messages", data), [message, metadata]))
+        if whole:
+            frames.append((_name("messages/metadata", data), {message_id: {"metadata": metadata}}))
+            frames.append((_name("messages/complete", data), [message]))
+        return frames, progress
+    before = progress.messages.get(message_id)
+    if pieces:
+        shown = piece_of_message(message_id, kind, piece, len(before.calls) if before else 0)
+        frames.append((_name("messages", data), [shown, metadata]))
+    if whole or kind == "tool_call":
+        so_far = (before or Streamed()).with_piece(kind, piece)
+        progress = progress._replace(messages={**progress.messages, message_id: so_far})
+        if whole and before is None:
+            frames.append((_name("messages/metadata", data), {message_id: {"metadata": metadata}}))
+        if whole:
+            frames.append((_name("messages/partial", data), [message_so_far(message_id, so_far)]))
+    return frames, progress
+
+
+def _metadata(view: RunView, progress: Progress, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what pages read about a piece: its run, and the node that made it."""
+    path = [*data.get("path", ()), *([data["node"]] if "node" in data else ())]
+    return {
+        "run_id": view.run_id,
+        "thread_id": view.thread_id,
+        "graph_id": view.graph_id,
+        "assistant_id": view.assistant_id,
+        "run_attempt": progress.attempt,
+        "langgraph_node": data.get("node"),
+        "langgraph_checkpoint_ns": "|".join(path),
+    }
+
+
+def _questions(view: RunView, progress: Progress, interrupts: Sequence[Any]) -> Iterator[Frame]:
+    """Yield the frames of questions to a human, with which the run ends."""
+    if StreamMode.UPDATES in view.modes:
+        yield "updates", {"__interrupt__": interrupts}
+    if StreamMode.VALUES in view.modes:
+        values = progress.values if isinstance(progress.values, dict) else {}
+        yield "values", {**values, "__interrupt__": interrupts}
+
+
+def _name(mode: str, data: Mapping[str, Any]) -> str:
+    """Return the name of a frame, which has the path of its subgraph."""
+    return "|".join((mode, *data.get("path", ())))
