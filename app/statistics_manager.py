@@ -35,7 +35,10 @@ DEFAULT_SECONDS = 3600
 
 DEFAULT_POINTS = 60
 MOST_POINTS = 1_500
-"""Number of points of a series without `since`, and the highest number."""
+"""Number of points of a series without `since`, and the highest number, also of the periods of an overview."""
+
+LATEST_SECONDS = DAY
+"""How far after now a window may end, for callers who ask for the whole of today in their time zone."""
 
 
 class ManagedStatistics(AcceptStore, QueryStore, StatisticsStore, UsageStore, WorkerStore, Protocol):
@@ -93,6 +96,8 @@ class StatisticsManager:
         begin = end - DEFAULT_SECONDS * 1000 if since is None else to_milliseconds(since)
         self._check_window(begin, end, now)
         step = step_for((end - begin) / 1000)
+        if (end - begin) // (DAY * 1000) >= MOST_POINTS:
+            raise InvalidRequest(f"since: expected a time less than {MOST_POINTS:,} days before `until`", field="since")
         if now - begin > MINUTES_KEPT_SECONDS * 1000:
             step = max(step, HOUR)
         query = FigureQuery(STORED, step, begin_of(begin, step), begin_of(end - 1, step) + step * 1000, agent)
@@ -160,7 +165,12 @@ class StatisticsManager:
         return SeriesQuery(metrics, wanted.step, since, until, wanted.agent, wanted.by)
 
     def _check_window(self, begin: int, end: int, now: int) -> None:
-        """Raise InvalidRequest unless the window is a time for which figures may be kept."""
+        """Raise InvalidRequest unless the window is a time for which figures may be kept.
+
+        A store may look each period of a window up, so the future is left out.
+        """
+        if end > now + LATEST_SECONDS * 1000:
+            raise InvalidRequest("until: expected a time at most a day from now", field="until")
         if begin >= end:
             raise InvalidRequest("since: expected a time before `until`", field="since")
         if now - begin > self._kept_seconds * 1000:

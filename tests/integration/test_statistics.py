@@ -3,9 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from app.access.principals import ANONYMOUS
 from app.access.scopes import AccessScope
+from app.errors import InvalidRequest
 from app.models.attempts import Completed, Failed
 from app.models.usage import ModelUsage, Tokens
+from app.statistics_manager import StatisticsManager
 from app.text import rfc3339
 from tests.contract.builders import chunk, claim
 from tests.integration.conftest import Serve
@@ -86,6 +91,9 @@ async def test_wrong_queries_are_told_what_to_do(quiet: LiveServer) -> None:
         (f"/stats?{since(days=91)}", "since", "STATS_RETENTION_DAYS"),
         (f"/stats?{since(seconds=-60)}", "since", "before `until`"),
         ("/stats?since=yesterday", "since", "RFC 3339"),
+        ("/stats?until=9999-12-31T23:59:59Z", "until", "a day from now"),
+        ("/stats/series?metric=wait&until=9999-12-31T23:59:59-23:59", "until", "a day from now"),
+        (f"/stats/series?metric=wait{since(hours=-25).replace('since', 'until')}", "until", "a day from now"),
     ):
         response = await quiet.client.get(query)
         assert response.status_code == 422, query
@@ -93,6 +101,14 @@ async def test_wrong_queries_are_told_what_to_do(quiet: LiveServer) -> None:
         named = [each["field"] for each in problem["errors"]] if "errors" in problem else [problem["field"]]
         assert named == [field], (query, problem)
         assert told in response.text, (query, problem)
+
+
+async def test_an_overview_reads_a_limited_number_of_periods(quiet: LiveServer) -> None:
+    store = quiet.runtime.services.store
+    manager = StatisticsManager(store, retention_days=10**6)
+    with pytest.raises(InvalidRequest, match=r"1,500 days before `until`"):
+        await manager.overview(ANONYMOUS, since=store.now() - timedelta(days=1500), until=None, agent=None)
+    await manager.overview(ANONYMOUS, since=store.now() - timedelta(days=1499), until=None, agent=None)
 
 
 async def test_a_tenant_sees_its_own_statistics_and_an_end_user_none(serve: Serve) -> None:
