@@ -22,6 +22,15 @@ INTERNAL_METADATA = ("lc_source", "lc_internal_call")
 """Metadata keys of the model calls that LangChain's middleware makes itself, such as for a summary."""
 
 
+def reported_usage(answer: AIMessage) -> Mapping[str, Any]:
+    """Return the token counts of an answer by name; empty for none, and for what is no mapping.
+
+    LangChain does not check what a model of the user reports.
+    """
+    counts: object = answer.usage_metadata
+    return counts if isinstance(counts, Mapping) else {}
+
+
 class ModelCall:
     """A call of a chat model, with the part of its answer that was shown.
 
@@ -131,9 +140,9 @@ class ModelCalls(FinishCheck):
         for generations in response.generations:
             for generation in generations[:1]:
                 message = getattr(generation, "message", None)
-                if isinstance(message, AIMessage) and message.usage_metadata:
+                if isinstance(message, AIMessage) and (counts := reported_usage(message)):
                     named = str(message.response_metadata.get("model_name") or model)
-                    self._usage.add(named, message.usage_metadata, str(provider))
+                    self._usage.add(named, counts, str(provider))
 
     @staticmethod
     def _note_failure(call: ModelCall | None) -> None:

@@ -15,7 +15,7 @@ from ..observability.trace_attributes import CHAT, EXECUTE_TOOL, TEXT_COMPLETION
 from ..observability.tracing import RunTrace
 from ..policy.failures import class_name
 from ..text import storable_json
-from .model_calls import UNNAMED_MODEL
+from .model_calls import UNNAMED_MODEL, reported_usage
 from .shown_events import path_of
 
 STEP = "graph:step:"
@@ -208,24 +208,25 @@ class TracedCalls(BaseCallbackHandler):
 
 def _described(answers: Sequence[AIMessage]) -> dict[str, Any]:
     """Return the attributes of answers of one call: the model, why they ended, and the tokens."""
-    about, usage = answers[0].response_metadata, answers[0].usage_metadata
+    about, usage = answers[0].response_metadata, reported_usage(answers[0])
     reasons = [
         next((text for name in FINISHES if (text := _text(each.response_metadata.get(name)))), "unknown")
         for each in answers
     ]
-    attributes: dict[str, Any] = {
+    return {
         "response_model": _text(about.get("model_name") or about.get("model")),
         "response_id": _text(about.get("id")) or _id_of_provider(answers[0]),
         "finish_reasons": reasons,
+        "input_tokens": _number(usage.get("input_tokens")),
+        "output_tokens": _number(usage.get("output_tokens")),
+        "cached_tokens": _number(_group(usage, "input_token_details").get("cache_read")),
+        "reasoning_tokens": _number(_group(usage, "output_token_details").get("reasoning")),
     }
-    if usage is not None:
-        attributes |= {
-            "input_tokens": usage["input_tokens"],
-            "output_tokens": usage["output_tokens"],
-            "cached_tokens": (usage.get("input_token_details") or {}).get("cache_read"),
-            "reasoning_tokens": (usage.get("output_token_details") or {}).get("reasoning"),
-        }
-    return attributes
+
+
+def _group(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    group = usage.get(name)
+    return group if isinstance(group, Mapping) else {}
 
 
 def _id_of_provider(answer: AIMessage) -> str | None:

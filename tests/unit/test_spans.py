@@ -2,13 +2,19 @@
 
 import asyncio
 from contextvars import copy_context
+from typing import Any
 from uuid import UUID
 
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, ParentBasedTraceIdRatio
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, messaging_attributes
 
+from app.agents.model_calls import ModelCalls
+from app.agents.token_usage import TokenUsage
+from app.agents.traced_calls import TracedCalls
 from app.models.messages import NewMessage
 from app.models.traces import Trace, TraceContext
 from app.observability.new_traces import NEXT, NewTraces
@@ -115,6 +121,37 @@ def test_a_stopped_run_leaves_no_span_open() -> None:
     assert (spans.one("node").attributes or {})["error.type"] == "cancelled"
     assert agent.is_recording()
     assert parent_of(spans.one("node")).startswith("00-")
+
+
+@pytest.mark.parametrize(
+    "usage", [[1], "many", {"output_tokens": 5}, {"input_token_details": [1]}, {"output_tokens": 10**30}]
+)
+def test_a_call_with_unusable_usage_ends_its_span(usage: Any) -> None:
+    spans = Spans()
+    tracer = spans.provider.get_tracer("test")
+    run = RunSpans(tracer, tracer.start_span("agent"), str, captures_content=False)
+    calls = TracedCalls(run)
+
+    def call() -> None:
+        calls.on_chat_model_start({}, [[]], run_id=ONE, metadata={"ls_model_name": "m"})
+        calls.on_llm_end(answer_with(usage), run_id=ONE)
+
+    copy_context().run(call)
+    assert "error.type" not in (spans.one("chat m").attributes or {})
+
+
+@pytest.mark.parametrize("usage", [[1], "many", 5])
+def test_usage_that_is_no_mapping_is_not_counted(usage: Any) -> None:
+    counted = TokenUsage()
+    ModelCalls((), (), counted).on_llm_end(answer_with(usage), run_id=ONE)
+    assert counted.take() == []
+
+
+def answer_with(usage: Any) -> LLMResult:
+    """Return an answer of a model of the user, which reports what it likes."""
+    message = AIMessage("Done.")
+    message.usage_metadata = usage
+    return LLMResult(generations=[[ChatGeneration(message=message)]])
 
 
 async def test_a_collector_that_hangs_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
