@@ -13,7 +13,7 @@ from starlette.types import Scope
 from ..errors import Unauthorized
 from ..errors.access import CsrfFailed, InvalidSession, RevokedToken, SessionEnded
 from ..models.audit import Actor, AuditAction, record_of
-from .hosts import same_authority
+from .hosts import parse_host
 from .principals import Principal, Session
 from .signing import SESSION_PREFIX, Signer, SigningStore
 from .tokens import Tokens, claims_of, principal_of
@@ -24,6 +24,7 @@ SECURE_COOKIE = f"__Host-{COOKIE}"
 
 CSRF_HEADER = "x-csrf-token"
 SECURE_SCHEMES = frozenset(("https", "wss"))
+USUAL_PORTS = {"http": 80, "https": 443}
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 FOREIGN_SITES = frozenset(("same-site", "cross-site"))
 
@@ -188,6 +189,10 @@ def _names_own_origin(connection: Scope, headers: Headers) -> bool:
     origins, hosts = headers.getlist("origin"), headers.getlist("host")
     if len(origins) != 1 or len(hosts) != 1:
         return False
-    scheme, _, authority = origins[0].partition("://")
-    own_scheme = "https" if is_secure(connection) else "http"
-    return scheme == own_scheme and same_authority(authority.encode("latin-1"), hosts[0].encode("latin-1"))
+    scheme = "https" if is_secure(connection) else "http"
+    given, _, authority = origins[0].partition("://")
+    page, own = parse_host(authority.encode("latin-1")), parse_host(hosts[0].encode("latin-1"))
+    if given != scheme or page is None or own is None:
+        return False
+    usual = USUAL_PORTS[scheme]
+    return (page.name, page.port or usual) == (own.name, own.port or usual)

@@ -3,11 +3,13 @@
 import ipaddress
 import time
 from collections import OrderedDict
-from contextlib import suppress
 from typing import NamedTuple
+
+from starlette.types import Scope
 
 from ..errors import Unauthorized
 from ..errors.access import InvalidKey, InvalidToken, TooManyAttempts
+from .actors import actor_of
 from .principals import Principal
 from .sessions import Sessions
 from .signing import SESSION_PREFIX, TICKET_PREFIX, TOKEN_PREFIX
@@ -90,10 +92,14 @@ class SignIn:
         self._attempts.succeed(address)
         return await self._sessions.start(principal)
 
-    async def end_earlier(self, text: str) -> None:
-        """End the earlier session of a browser that has signed in again. A session that is not good is ignored."""
-        with suppress(Unauthorized):
-            await self._sessions.end(await self._keys.verify(text))
+    async def end_earlier(self, text: str, connection: Scope) -> bool:
+        """End the earlier session of a browser that has signed in again. Return whether it was still good."""
+        try:
+            earlier = await self._keys.verify(text)
+        except Unauthorized:
+            return False
+        await self._sessions.end(earlier, actor_of(earlier, connection))
+        return True
 
 
 def _prefix_of(address: str) -> str:

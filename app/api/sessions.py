@@ -46,8 +46,8 @@ async def create_session(request: Request, services: ServicesDep) -> Response:
         "" if client is None else client[0],
         needs_credentials=services.access.takes_credentials,
     )
-    if (earlier := cookie_in(connection)) is not None:
-        await services.sign_in.end_earlier(earlier)
+    earlier = cookie_in(connection)
+    if earlier is not None and await services.sign_in.end_earlier(earlier, connection):
         services.access.recheck()
     headers = {"Set-Cookie": services.access.session_cookie(connection, principal, text)}
     view = SessionView.of(principal, actor_of(principal, connection))
@@ -84,7 +84,8 @@ async def get_session(request: Request, services: ServicesDep) -> Response:
 async def delete_session(request: Request, services: ServicesDep) -> Response:
     """End the session, with its streams and WebSockets. For callers without a session, nothing changes."""
     principal = await services.access.look_up(request.scope, None)
+    if principal.session is None:
+        return Response(status_code=204)
     await services.sessions.end(principal, actor_of(principal, request.scope))
     services.access.recheck()
-    headers = {} if principal.session is None else {"Set-Cookie": drop_cookie(request.scope)}
-    return Response(status_code=204, headers=headers)
+    return Response(status_code=204, headers={"Set-Cookie": drop_cookie(request.scope)})

@@ -119,6 +119,8 @@ async def test_what_changes_something_needs_the_own_origin_and_the_token(serve: 
         with pytest.raises(InvalidStatus) as handshake:
             await connect(server.url.replace("http", "ws") + "/ws", additional_headers=headers)
         assert handshake.value.response.status_code == 403, what
+    port_of_https = {**writing, "Host": "127.0.0.1", "Origin": "http://127.0.0.1:443"}
+    assert await seen(server, "POST", "/queue/pause", port_of_https) == (403, "csrf_failed")
     assert not (await ask(server, "GET", "/queue", key)).json()["paused"]
     for headers in (writing, fetched):
         assert await seen(server, "POST", "/queue/resume", headers) == (200, None)
@@ -174,6 +176,25 @@ async def test_signing_in_again_gives_another_session_and_ends_the_earlier(serve
     assert response.headers["set-cookie"].partition(";")[0] != planted.cookie
     assert response.json()["csrf_token"] != planted.csrf_token
     assert await seen(server, "GET", "/queue", planted.reading) == (401, "session_ended")
+    record, *_ = await audit(server, key)
+    assert (record["action"], record["actor"], record["address"]) == ("session.end", f"key:{key.key.id}", "127.0.0.1")
+
+
+async def test_a_caller_who_ends_no_session_has_nobody_verified_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await serve(worker_concurrency=0)
+    key = await issue(server)
+    rechecks: list[None] = []
+    monkeypatch.setattr(server.runtime.services.access, "recheck", lambda: rechecks.append(None))
+    assert (
+        await post(server, b'{"credential": "%s"}' % key.text.encode(), Cookie="agentq_session=aqs_x.y.z")
+    ).status == 201
+    browser = await sign_in(server, key.text)
+    assert (await ask(server, "DELETE", "/session", key)).status == 204
+    assert not rechecks
+    assert (await seen(server, "DELETE", "/session", browser.writing))[0] == 204
+    assert rechecks
 
 
 async def test_without_https_a_session_is_for_the_servers_own_host(serve: Serve) -> None:
