@@ -50,7 +50,8 @@ class UsageManager:
         limit: int,
     ) -> list[GroupUsage]:
         """Return up to `limit` groups that follow `after`. Raises Forbidden for what the caller may not see."""
-        return await self._store.list_usage(_visible(caller, chosen), groups, after=after, limit=limit)
+        visible = _visible(caller, chosen)
+        return [] if visible is None else await self._store.list_usage(visible, groups, after=after, limit=limit)
 
     async def pages(
         self, caller: Principal, chosen: UsageFilter, groups: frozenset[UsageGroup]
@@ -64,17 +65,18 @@ class UsageManager:
             after = found[-1].key
 
 
-def _visible(caller: Principal, chosen: UsageFilter) -> UsageFilter:
+def _visible(caller: Principal, chosen: UsageFilter) -> UsageFilter | None:
     """Return the filter narrowed to what the caller may see: with the scope `admin` all, else their tenant or subject.
 
-    Usage does not tell of threads. Raises Forbidden for callers who may use some threads or agents only.
+    Return None for nothing: to an end user, the usage of others is empty, as lists are. Usage does not tell of threads.
+    Raises Forbidden for callers who may use some threads or agents only, and for another tenant.
     """
     if caller.threads is not None or caller.agents is not None:
         raise Forbidden(ALL_OF_TENANT)
-    if caller.subject is not None and chosen.subject not in (None, caller.subject):
-        raise Forbidden("subject: the caller acts for one end user and may see only their usage.")
     if AccessScope.ADMIN in caller.scopes and caller.subject is None:
         return chosen
     if chosen.tenant not in (None, caller.tenant):
         raise Forbidden("tenant: the usage of other tenants needs the scope admin.")
+    if caller.subject is not None and chosen.subject not in (None, caller.subject):
+        return None
     return chosen._replace(tenant=caller.tenant, subject=caller.subject or chosen.subject)

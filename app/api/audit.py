@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ..access.scopes import AccessScope, needs
 from ..models.audit import AuditAction, AuditFilter
-from ..models.types import Text, TimeText
+from ..models.types import DayOrTime, Text
 from .deps import ServicesDep
 from .errors import problems
 from .listing import Cursor, Limit, Name, decode_cursor, next_link
@@ -36,8 +36,8 @@ async def list_audit(
         Annotated[Text, Query(min_length=1, max_length=MAX_TARGET_LENGTH)] | None,
         Query(description="Only changes of what has this id."),
     ] = None,
-    since: Annotated[TimeText | None, Query(description="Only changes at this time or later.")] = None,
-    until: Annotated[TimeText | None, Query(description="Only changes before this time.")] = None,
+    since: Annotated[DayOrTime | None, Query(description="Only changes at this time or later.")] = None,
+    until: Annotated[DayOrTime | None, Query(description="Only changes before this time.")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from ..access.scopes import AccessScope, needs
 from ..models.statistics import Metric, SeriesGrouping
-from ..models.types import TimeText
+from ..models.types import DayOrTime
 from ..statistics_manager import WantedSeries
 from .deps import PrincipalDep, ServicesDep
 from .errors import problems
@@ -27,8 +27,8 @@ class Step(IntEnum):
     DAY = 86400
 
 
-Since = Annotated[TimeText | None, Query(description="The begin of the window.")]
-Until = Annotated[TimeText | None, Query(description="The end of the window. Now by default.")]
+Since = Annotated[DayOrTime | None, Query(description="The begin of the window: a time of RFC 3339 or a date.")]
+Until = Annotated[DayOrTime | None, Query(description="The end of the window. Now by default.")]
 AgentName = Annotated[Name | None, Query(description="Only messages of this agent.")]
 
 
@@ -71,7 +71,10 @@ async def get_statistics_series(
     metric: Annotated[Metric, Query(description="What to show.")],
     step: Annotated[Step, Query(description="Seconds between two points.")] = Step.MINUTE,
     since: Annotated[
-        TimeText | None, Query(description="The begin of the window. 60 points before its end by default.")
+        DayOrTime | None,
+        Query(
+            description="The begin of the window: a time of RFC 3339 or a date. 60 points before its end by default."
+        ),
     ] = None,
     until: Until = None,
     agent: AgentName = None,

@@ -6,12 +6,12 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator
 from starlette.responses import StreamingResponse
 
 from ..access.scopes import AccessScope, needs
 from ..errors import InvalidRequest
-from ..models.types import Text, TimeText
+from ..models.types import DayOrTime, Text
 from ..models.usage import GroupUsage, UsageFilter, UsageGroup, UsageKey
 from ..policy.usage_table import checked_groups, csv_head, csv_lines, whole_hour
 from ..text import storable
@@ -34,12 +34,7 @@ class UsageFormat(StrEnum):
     CSV = "csv"
 
 
-def _with_time(value: object) -> object:
-    """Return the beginning of a day that is given as a date."""
-    return f"{value}T00:00:00Z" if isinstance(value, str) and len(value) == len("2030-01-31") else value
-
-
-WholeHour = Annotated[TimeText, AfterValidator(whole_hour), BeforeValidator(_with_time)]
+WholeHour = Annotated[DayOrTime, AfterValidator(whole_hour)]
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {

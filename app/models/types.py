@@ -18,9 +18,15 @@ def _rfc3339(value: object) -> object:
     return value
 
 
+def _with_time(value: object) -> object:
+    """Return the beginning of a day of UTC that is given as a date."""
+    return f"{value}T00:00:00Z" if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) else value
+
+
 Text = Annotated[str, StringConstraints(strict=True), AfterValidator(storable)]
 Subject = Annotated[Text, Field(min_length=1, max_length=SUBJECT_MAX_LENGTH), AfterValidator(on_one_line)]
 ThreadId = Annotated[Text, Field(min_length=1, max_length=THREAD_ID_MAX_LENGTH)]
 Moment = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 JsonObject = Annotated[dict[str, Any], AfterValidator(storable_value)]
 TimeText = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+DayOrTime = Annotated[TimeText, BeforeValidator(_with_time)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidRequest
 from ..models.usage import GroupUsage, Tokens, UsageGroup
-from ..text import rfc3339
+from ..text import escaped, rfc3339
 
 MAX_WINDOW_DAYS = 400
 DEFAULT_WINDOW_DAYS = 30
@@ -21,7 +21,7 @@ TOKEN_FIELDS = (
 )
 """The fields of tokens in replies and in CSV, in their order."""
 
-_FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA_BEGINNINGS = ("=", "+", "-", "@")
 """Characters with which a spreadsheet takes a text for a formula."""
 
 
@@ -95,7 +95,7 @@ def csv_head(groups: frozenset[UsageGroup]) -> str:
 def csv_lines(groups: frozenset[UsageGroup], found: Iterable[GroupUsage]) -> str:
     """Return CSV of usage, a line for each group. A missing value is empty.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    A text that a spreadsheet would take for a formula gets an apostrophe in front. Control characters are escaped.
     """
     return _csv([_cell(value) for value in usage_row(groups, each).values()] for each in found)
 
@@ -105,10 +105,16 @@ def _cell(value: object) -> object:
         return "true" if value else "false"
     if isinstance(value, datetime):
         return rfc3339(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_BEGINNINGS) else value
+    if isinstance(value, str):
+        value = escaped(value)
+        return f"'{value}" if value.startswith(_FORMULA_BEGINNINGS) else value
+    return value
 
 
 def _csv(rows: Iterable[list[Any]]) -> str:
     text = io.StringIO()
-    csv.writer(text).writerows(rows)
+    plain, quoted = csv.writer(text), csv.writer(text, quoting=csv.QUOTE_ALL)
+    for row in rows:
+        # Spreadsheets of many languages begin a new cell at a semicolon without quotes, and a formula with it.
+        (quoted if any(";" in str(cell) for cell in row) else plain).writerow(row)
     return text.getvalue()

@@ -40,6 +40,9 @@ async def test_statistics_count_what_happened(quiet: LiveServer) -> None:
     assert found["run"]["p50"] is not None
     assert found["server"]["waiting"] == {"high": 1, "normal": 0, "low": 0}
     assert found["server"]["slots_busy"] == 0
+    today = f"{quiet.runtime.services.store.now():%Y-%m-%d}"
+    since_midnight = (await quiet.client.get(f"/stats?since={today}")).json()
+    assert since_midnight["since"][:10] == today
     others = (await quiet.client.get("/stats?agent=nobody")).json()
     assert (set(others["counts"].values()), others["error_rate"]) == ({0}, None)
 

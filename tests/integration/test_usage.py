@@ -10,7 +10,8 @@ from typing import Any
 
 from app.access.principals import Principal
 from app.access.scopes import AccessScope
-from app.models.usage import ModelUsage, Tokens, UsageGroup
+from app.models.usage import GroupUsage, ModelUsage, Tokens, UsageGroup, UsageKey
+from app.policy.usage_table import csv_lines
 from tests import wire
 from tests.callers import admit
 from tests.contract.builders import DONE, claim_one, new
@@ -109,6 +110,17 @@ async def test_usage_is_listed_by_groups_in_pages_and_as_csv(quiet: LiveServer) 
     assert (await usage(quiet, f"?since={day['day']}&group_by=hour")).json()["rows"][0]["hour"].endswith(":00:00.000Z")
 
 
+def test_no_cell_of_csv_is_a_formula_or_a_control_of_a_terminal() -> None:
+    def line(model: str) -> str:
+        group = GroupUsage(UsageKey(1, "a", model=model), Tokens(1, 2, 3))
+        return csv_lines(frozenset({UsageGroup.MODEL}), [group])
+
+    for beginning in "=+-@":
+        assert line(f"{beginning}1").startswith(f"'{beginning}1,1,2,")
+    assert line("x;=1+1").startswith('"x;=1+1","1",'), "a semicolon begins a cell in many languages"
+    assert line("a\t=1\n\x1b[31m").startswith(r"a\t=1\n\x1b[31m,1,")
+
+
 async def test_callers_see_the_usage_of_their_tenant_or_their_end_user(quiet: LiveServer) -> None:
     for tenant, subject in (("a", "ann"), ("a", None), ("b", "ann")):
         await spend(quiet, tenant=tenant, subject=subject)
@@ -121,7 +133,9 @@ async def test_callers_see_the_usage_of_their_tenant_or_their_end_user(quiet: Li
         (backend, "&subject=ann", [3]),
         (backend, "&tenant=b", 403),
         (ann, "", [3]),
-        (ann, "&subject=bob", 403),
+        (ann, "&subject=ann", [3]),
+        (ann, "&subject=bob", []),
+        (ann_with_all, "&subject=bob", []),
         (ann, "&tenant=b", 403),
         (ann_with_all, "", [3]),
         (ann_with_all, "&tenant=b", 403),
