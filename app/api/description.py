@@ -39,7 +39,7 @@ from .schemas.selections import DeadLetterSelection, UnfinishedSelection
 from .schemas.sessions import SessionCreate
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate, MessageRegenerate
 from .schemas.thread_states import StateUpdate
-from .schemas.threads import ThreadFork, ThreadPatch
+from .schemas.threads import ThreadCreate, ThreadFork, ThreadPatch
 from .schemas.tokens import TicketCreate, TokenCreate, TokensRevoke
 
 SCHEMAS = (
@@ -70,6 +70,7 @@ UNDECLARED_BODIES = (
     MessageRegenerate,
     StateUpdate,
     ThreadPatch,
+    ThreadCreate,
     ThreadFork,
     UnfinishedSelection,
     DeadLetterSelection,

@@ -11,7 +11,7 @@ from fastapi import Request
 from ..errors import InvalidRequest
 from ..models.deliveries import ENDS
 from ..models.messages import NewMessage
-from ..models.requests import Key, Regeneration, ResumeAnswer
+from ..models.requests import Key, Regeneration, ResumeAnswer, ThreadCreation
 from .deps import MAX_KEY_LENGTH
 
 
@@ -49,6 +49,11 @@ def resume_key(key: str, message_id: str, answer: ResumeAnswer) -> Key:
 def regenerate_key(key: str, message_id: str, wanted: Regeneration) -> Key:
     """Return the key with the fingerprint of a request to regenerate this message."""
     return key, _fingerprint("regenerate", [message_id, wanted.priority, wanted.if_busy, wanted.metadata])
+
+
+def thread_key(key: str, wanted: ThreadCreation) -> Key:
+    """Return the key with the fingerprint of a request to make this thread."""
+    return key, _fingerprint("thread", wanted._asdict())
 
 
 def _changed_fields(wanted: NewMessage, default_agent: str) -> dict[str, Any]:

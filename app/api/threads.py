@@ -1,20 +1,24 @@
 """Endpoints of threads."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
 from ..access.scopes import AccessScope, needs
-from .deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
+from .deps import IDEMPOTENCY_KEY, ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
 from .errors import problems
 from .listing import OF_SUBJECT, Cursor, Limit, Name, decode_cursor, link_by_time, next_link
 from .replies import JsonReply
+from .request_keys import key_of, thread_key
 from .schemas.messages import MessageStatus
-from .schemas.threads import ThreadDetails, ThreadFork, ThreadMessages, ThreadPatch, ThreadSummary
+from .schemas.threads import ThreadCreate, ThreadDetails, ThreadFork, ThreadMessages, ThreadPatch, ThreadSummary
 
 router = APIRouter(prefix="/threads", tags=["threads"])
+EXISTING: dict[int | str, dict[str, Any]] = {
+    200: {"model": ThreadDetails, "description": "The thread that has this id."}
+}
 _summaries = TypeAdapter(list[ThreadSummary])
 
 
@@ -38,6 +42,29 @@ async def list_threads(
     threads = await services.threads.list_threads(principal, decode_cursor(request, cursor, limit), subject)
     headers = link_by_time(request, limit, threads, lambda thread: (thread.last_activity, thread.thread_id))
     return JsonReply(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers)
+
+
+@router.post(
+    "",
+    operation_id="createThread",
+    summary="Make a conversation without messages",
+    status_code=201,
+    response_model=ThreadDetails,
+    response_description="The new thread.",
+    responses=EXISTING | problems(403, 404, 409, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(ThreadCreate, IDEMPOTENCY_KEY),
+)
+@needs(AccessScope.SUBMIT)
+async def create_thread(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+    """Make a thread before its first message. A message also makes the thread that it names."""
+    wanted = (await body_of(request, ThreadCreate)).creation()
+    named = key_of(request)
+    made = await services.threads.create(principal, wanted, None if named is None else thread_key(named, wanted))
+    headers = {
+        "Location": f"/threads/{quote(made.thread.thread_id, safe='')}",
+        **({"Idempotent-Replayed": "true"} if made.replayed else {}),
+    }
+    return JsonReply(ThreadDetails.of(made.thread).model_dump_json(), 201 if made.is_new else 200, headers)
 
 
 @router.get(

@@ -254,6 +254,17 @@ class Accepted(NamedTuple):
     traceparent: str | None = None
 
 
+class CreatedThread(NamedTuple):
+    """The thread that a request made, or found if `is_new` is False.
+
+    `replayed` is True if an earlier request with the same request key made or found it.
+    """
+
+    thread: Thread
+    is_new: bool
+    replayed: bool = False
+
+
 class DeadLetterGroup(BaseModel):
     """Dead letters with one fingerprint. `error` is the newest dead letter's error."""
 

@@ -50,6 +50,19 @@ class Fork(NamedTuple):
     metadata: Mapping[str, MetadataValue] | None = None
 
 
+class ThreadCreation(NamedTuple):
+    """A thread without messages. `thread_id` None makes an id. `subject` None means the caller's, if they have one.
+
+    With `keeps_existing`, a thread that has this id already is returned as it is.
+    """
+
+    thread_id: str | None = None
+    name: str | None = None
+    metadata: Mapping[str, MetadataValue] | None = None
+    subject: str | None = None
+    keeps_existing: bool = False
+
+
 class Regeneration(NamedTuple):
     """The fields of a message that replaces another one. None means as the replaced message."""
 

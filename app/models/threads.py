@@ -39,12 +39,20 @@ class ThreadChange(NamedTuple):
 
 
 class NewThread(NamedTuple):
-    """The origin, name, metadata and subject that a forked thread begins with."""
+    """The origin, name, metadata and subject that a thread without messages begins with.
 
-    source: ForkSource
+    `source` None means that it is no fork.
+    """
+
+    source: ForkSource | None
     name: str | None = None
     metadata: Mapping[str, Any] | None = None
     subject: str | None = None
+
+    @property
+    def source_json(self) -> str | None:
+        """Return the source as JSON, None for no fork."""
+        return None if self.source is None else self.source.model_dump_json()
 
 
 class Turn(NamedTuple):

@@ -40,6 +40,7 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
         "GET /queue",
         "GET /health",
         "GET /threads",
+        "POST /threads",
         "GET /threads/{thread_id}",
         "GET /threads/{thread_id}/messages",
         "GET /threads/{thread_id}/state",

@@ -114,6 +114,9 @@ ROWS: dict[str, Row] = {
     "getThread path:thread_id": Row("thread", "GET", "/threads/ID"),
     "changeThread path:thread_id": Row("thread", "PATCH", "/threads/ID", {"name": "taken"}),
     "deleteThread path:thread_id": Row("thread", "DELETE", "/threads/ID"),
+    "createThread body:thread_id": Row(
+        "thread", "POST", "/threads", {"thread_id": "ID", "if_exists": "do_nothing"}, creates=True
+    ),
     "getThreadMessages path:thread_id": Row("thread", "GET", "/threads/ID/messages"),
     "getThreadState path:thread_id": Row("thread", "GET", "/threads/ID/state"),
     "getThreadHistory path:thread_id": Row("thread", "GET", "/threads/ID/history"),
@@ -159,6 +162,7 @@ NO_ID = {
         for start in ("submitMessage body:", "submitMessages body:messages.", "submit ")
         for name in ("aliases", "client_message_id", "subject")
     },
+    "createThread body:subject": FREE,
     "createToken body:subject": "whom a token is for",
     "createToken body:thread_ids": "what a token is narrowed to",
     "createToken body:thread_prefix": "what a token is narrowed to",

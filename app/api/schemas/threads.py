@@ -1,14 +1,14 @@
 """Replies about threads."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from ...models.messages import MessageState, Thread
-from ...models.requests import Fork
+from ...models.requests import Fork, ThreadCreation
 from ...models.threads import ForkSource, ThreadChange
-from ...models.types import Moment, Text, ThreadId
+from ...models.types import Moment, Subject, Text, ThreadId
 from .examples import CREATED, ENDED, THREAD_ID, example
 from .messages import MessageStatus, MetadataView, SubjectView
 from .metadata import Metadata
@@ -90,6 +90,32 @@ class ThreadMessages(BaseModel):
     thread_id: str
     total_messages: int
     messages: list[MessageStatus]
+
+
+class ThreadCreate(BaseModel):
+    """A new thread without messages."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": "Capitals", "metadata": {"user": "u-17"}}]}
+    )
+
+    thread_id: ThreadId | None = Field(None, description="The id of the new thread. By default a new UUID.")
+    name: Name | None = Field(None, description="The name of the thread. By default it has none.")
+    metadata: Metadata | None = Field(None, description="The metadata of the thread. By default it has none.")
+    subject: Subject | None = Field(
+        None,
+        description="The end user to whom the thread belongs. By default the end user of the caller's token, if there "
+        "is one.",
+    )
+    if_exists: Literal["raise", "do_nothing"] = Field(
+        "raise",
+        description="What to do if a thread has this id. `raise`: refuse with 409. `do_nothing`: return that thread as "
+        "it is, with 200.",
+    )
+
+    def creation(self) -> ThreadCreation:
+        """Return the request for the thread manager."""
+        return ThreadCreation(self.thread_id, self.name, self.metadata, self.subject, self.if_exists == "do_nothing")
 
 
 class ThreadPatch(BaseModel):

@@ -3,12 +3,12 @@
 from typing import Protocol
 
 from ...models.audit import NewAudit
-from ...models.messages import Thread
+from ...models.messages import CreatedThread, RequestKey, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 
 
 class ThreadStore(Protocol):
-    """Changes, deletes and forks threads. A thread of another tenant is as if missing."""
+    """Makes, changes, deletes and forks threads. A thread of another tenant is as if missing."""
 
     async def take_memory_right(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> MemoryRight:
         """Return the right to change what agents remember of a thread. Raises ThreadNotFound, ThreadRunning.
@@ -32,6 +32,23 @@ class ThreadStore(Protocol):
         Unfinished messages are cancelled first. The thread is listed as a dropped memory. Until that is settled, `add`
         refuses messages for its id. Raises ThreadNotFound, and ThreadRunning while a message is processing
         (tests/contract/test_thread_deletes.py).
+        """
+
+    async def create_thread(
+        self,
+        tenant: str,
+        thread_id: str,
+        new: NewThread,
+        *,
+        keeps_existing: bool = False,
+        key: RequestKey | None = None,
+    ) -> CreatedThread:
+        """Make a thread without messages.
+
+        With `keeps_existing`, return a thread that has the id already, unchanged. Otherwise raise ThreadExists. Raise
+        ThreadNotReady for a hidden thread in either case. A repeated key returns the thread of its first request, as it
+        is now: ThreadNotFound if it was deleted. Raises KeyReused, MetadataTooLarge
+        (tests/contract/test_thread_drafts.py).
         """
 
     async def draft_thread(self, tenant: str, thread_id: str) -> None:

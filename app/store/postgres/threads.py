@@ -5,19 +5,18 @@ import json
 from typing_extensions import override
 
 from ...errors import ThreadNotFound
-from ...errors.threads import ThreadExists, ThreadRunning
-from ...models.messages import MessageState, Thread
+from ...errors.threads import ThreadExists, ThreadNotReady, ThreadRunning
+from ...models.messages import CreatedThread, MessageState, RequestKey, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 from ..metadata import merged_metadata
 from ..ports import MOVED, message_topic
 from ..sql.threads import ThreadChanges
-from .changes import Writes
 from .control import UNFINISHED
-from .keys import KEY_MS
+from .keys import KEY_MS, Keyed, check_fingerprint, name_of
 from .session import Rows, Step, step
 
 
-class ThreadWrites(Writes, ThreadChanges):
+class ThreadWrites(Keyed, ThreadChanges):
     """Implements `ThreadStore`. Each method runs in a transaction of its own."""
 
     @override
@@ -62,6 +61,29 @@ class ThreadWrites(Writes, ThreadChanges):
             self.touched |= {MOVED, *(message_topic(message_id) for _, message_id in unfinished)}
 
     @override
+    def create_thread(
+        self, tenant: str, thread_id: str, new: NewThread, keeps_existing: bool, key: RequestKey | None
+    ) -> CreatedThread:
+        with self.transaction() as (now, _):
+            if key is not None and (known := self.enter_keys([key], now).get(name_of(key))) is not None:
+                check_fingerprint(key, known)
+                self.session.discard()
+                known_id, is_new = json.loads(known.receipts)
+                return CreatedThread(self.thread(tenant, known_id), is_new, replayed=True)
+            made = self.rows(
+                "create_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=now, subject=new.subject,
+                metadata=merged_metadata(None, new.metadata),
+            )  # fmt: skip
+            if not made:
+                if self.row("find_subject", tenant=tenant, thread_id=thread_id) is None:
+                    raise ThreadNotReady(thread_id)
+                if not keeps_existing:
+                    raise ThreadExists(thread_id)
+            if key is not None:
+                self.keep_receipts({name_of(key): json.dumps([thread_id, bool(made)])})
+            return CreatedThread(self.thread(tenant, thread_id), bool(made))
+
+    @override
     def draft_thread(self, tenant: str, thread_id: str) -> None:
         with self.transaction() as (now, _):
             if not self.rows("draft_thread", tenant=tenant, thread_id=thread_id, now=now):
@@ -72,7 +94,7 @@ class ThreadWrites(Writes, ThreadChanges):
         with self.transaction() as (now, _):
             published = self.rows(
                 "publish_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=now,
-                metadata=merged_metadata(None, new.metadata), forked_from=new.source.model_dump_json(),
+                metadata=merged_metadata(None, new.metadata), forked_from=new.source_json,
                 subject=new.subject,
             )  # fmt: skip
             if not published:

@@ -6,10 +6,10 @@ from typing import Any
 
 from typing_extensions import override
 
-from ...errors import ThreadNotFound
-from ...errors.threads import MetadataTooLarge, ThreadExists, ThreadRunning
+from ...errors import KeyReused, ThreadNotFound
+from ...errors.threads import MetadataTooLarge, ThreadExists, ThreadNotReady, ThreadRunning
 from ...models.audit import NewAudit
-from ...models.messages import Thread
+from ...models.messages import CreatedThread, RequestKey, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 from ..limits import KEY_SECONDS, THREAD_METADATA_LENGTH
 from ..metadata import merged_metadata, metadata_patch
@@ -57,6 +57,30 @@ class RedisThreads(RedisRooms, ThreadStore):
         _found(reply, thread_id)
 
     @override
+    async def create_thread(
+        self,
+        tenant: str,
+        thread_id: str,
+        new: NewThread,
+        *,
+        keeps_existing: bool = False,
+        key: RequestKey | None = None,
+    ) -> CreatedThread:
+        reply = await self._writes.run(
+            "create_thread", self._now(), tenant, thread_id, *_fields(new), int(keeps_existing),
+            *((key.tenant, key.key, key.fingerprint) if key else ("", "", "")), KEY_SECONDS * 1000,
+        )  # fmt: skip
+        match reply:
+            case "taken":
+                raise ThreadExists(thread_id)
+            case "hidden":
+                raise ThreadNotReady(thread_id)
+            case "reused":
+                raise KeyReused
+        columns, is_new, replayed = _found(reply, thread_id)
+        return CreatedThread(replies.thread(columns), bool(is_new), bool(replayed))
+
+    @override
     async def draft_thread(self, tenant: str, thread_id: str) -> None:
         if not await self._writes.run("draft_thread", self._now(), tenant, thread_id):
             raise ThreadExists(thread_id)
@@ -66,14 +90,18 @@ class RedisThreads(RedisRooms, ThreadStore):
         self, tenant: str, thread_id: str, new: NewThread, *, audit: NewAudit | None = None
     ) -> Thread:
         reply = await self._writes.run(
-            "publish_thread", self._now(), tenant, thread_id, new.source.model_dump_json(), new.name or "",
-            merged_metadata(None, new.metadata) or "", new.subject or "", audit=self._record(audit),
-        )  # fmt: skip
+            "publish_thread", self._now(), tenant, thread_id, *_fields(new), audit=self._record(audit)
+        )
         return replies.thread(_found(reply, thread_id))
 
     @override
     async def abandon_thread(self, tenant: str, thread_id: str) -> None:
         await self._writes.run("abandon_thread", tenant, thread_id)
+
+
+def _fields(new: NewThread) -> tuple[str, str, str, str]:
+    """Return the source, the name, the metadata and the subject of a new thread, with '' for none."""
+    return new.source_json or "", new.name or "", merged_metadata(None, new.metadata) or "", new.subject or ""
 
 
 def _found(reply: Any, thread_id: str) -> Any:

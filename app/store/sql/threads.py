@@ -5,7 +5,7 @@ from typing import Protocol
 from typing_extensions import override
 
 from ...models.audit import NewAudit
-from ...models.messages import Thread
+from ...models.messages import CreatedThread, RequestKey, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 from ..ports import ThreadStore
 from .audit import RecordedChanges
@@ -24,6 +24,11 @@ class ThreadChanges(RecordedChanges, Protocol):
 
     def delete_thread(self, tenant: str, thread_id: str) -> None:
         """Implement `ThreadStore.delete_thread`."""
+
+    def create_thread(
+        self, tenant: str, thread_id: str, new: NewThread, keeps_existing: bool, key: RequestKey | None
+    ) -> CreatedThread:
+        """Implement `ThreadStore.create_thread`."""
 
     def draft_thread(self, tenant: str, thread_id: str) -> None:
         """Implement `ThreadStore.draft_thread`."""
@@ -64,6 +69,20 @@ class SqlThreads(SqlRooms, ThreadStore):
             lambda: changes.recorded(audit, lambda: changes.delete_thread(tenant, thread_id))
         )
         await self._try_to_delete_dropped_logs()
+
+    @override
+    async def create_thread(
+        self,
+        tenant: str,
+        thread_id: str,
+        new: NewThread,
+        *,
+        keeps_existing: bool = False,
+        key: RequestKey | None = None,
+    ) -> CreatedThread:
+        return await self._dead_letter_thread.run(
+            lambda: self._thread_changes.create_thread(tenant, thread_id, new, keeps_existing, key)
+        )
 
     @override
     async def draft_thread(self, tenant: str, thread_id: str) -> None:

@@ -49,7 +49,7 @@ class AcceptWrites(Keyed):
         if aliases:
             self._keep_aliases(aliases, first_event=0)
         if key is not None:
-            self._keep_key(key, receipts, now)
+            self._keep_answer(key, receipts, now)
         self.record_cancels(rules.audit, cancelled)
         return Accepted([accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)], replayed=False)
 

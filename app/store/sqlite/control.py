@@ -86,7 +86,7 @@ class ControlWrites(Keyed, ControlChanges):
         if aliases:
             self._keep_aliases(aliases, self.execute("last_event", message=message.number).get)
         if key is not None:
-            self._keep_key(key, (), now)
+            self._keep_answer(key, (), now)
         self.touched |= {READY, MOVED, message_topic(message_id)}
         return Accepted([self.message(tenant, message_id)], replayed=False)
 

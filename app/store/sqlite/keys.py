@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from ...errors import KeyReused, QueueFull
 from ...errors.threads import MessageDeleted
@@ -20,17 +21,25 @@ class Keyed(Changes):
 
         Raises KeyReused, MessageDeleted.
         """
+        found = self._answer_to(key, now)
+        if found is None:
+            return None
+        found_receipts = [Receipt(*fields) for fields in found]
+        ids = [each.id for each in found_receipts]
+        if ids and self.value("any_deleted", ids=json.dumps(ids)):
+            raise MessageDeleted
+        return found_receipts
+
+    def _answer_to(self, key: RequestKey, now: int) -> list[Any] | None:
+        """Return what is stored of the answer to an earlier request with this key, None for none. Raises KeyReused."""
         found = self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_SECONDS * 1000)
         if found is None:
             return None
         fingerprint, receipts = found
         if fingerprint != key.fingerprint:
             raise KeyReused
-        found_receipts = [Receipt(*fields) for fields in json.loads(receipts)]
-        ids = [each.id for each in found_receipts]
-        if ids and self.value("any_deleted", ids=json.dumps(ids)):
-            raise MessageDeleted
-        return found_receipts
+        answer: list[Any] = json.loads(receipts)
+        return answer
 
     def refusal(self, rules: AcceptRules, new: Sequence[NewMessage]) -> QueueFull | None:
         """Return the error if the queue has no room for the messages of a tenant, None if it has."""
@@ -56,8 +65,9 @@ class Keyed(Changes):
         agents = json.dumps(sorted(rules.agents))
         return self.row("find_of_other_agents", tenant=tenant, thread_id=thread_id, agents=agents) is not None
 
-    def _keep_key(self, key: RequestKey, receipts: Sequence[Receipt], now: int) -> None:
-        self.execute("keep_key", **key._asdict(), receipts=json.dumps(receipts), now=now)
+    def _keep_answer(self, key: RequestKey, answer: Sequence[object], now: int) -> None:
+        """Store what a replay needs of the answer to a request: of a submit, its receipts."""
+        self.execute("keep_key", **key._asdict(), receipts=json.dumps(answer), now=now)
 
     def _taken_alias(self, aliases: Sequence[NamedAlias]) -> str | None:
         """Return an alias that names another message, None if there is none."""

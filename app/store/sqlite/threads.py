@@ -5,18 +5,18 @@ import json
 from typing_extensions import override
 
 from ...errors import ThreadNotFound
-from ...errors.threads import ThreadExists, ThreadRunning
+from ...errors.threads import ThreadExists, ThreadNotReady, ThreadRunning
 from ...models.memory import DroppedMemory
-from ...models.messages import MessageState, Thread
+from ...models.messages import CreatedThread, MessageState, RequestKey, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 from ..limits import KEY_SECONDS
 from ..metadata import merged_metadata
 from ..ports import MOVED, message_topic
 from ..sql.threads import ThreadChanges
-from .changes import Changes
+from .keys import Keyed
 
 
-class ThreadWrites(Changes, ThreadChanges):
+class ThreadWrites(Keyed, ThreadChanges):
     """Implements `ThreadStore`, inside a transaction."""
 
     @override
@@ -57,6 +57,28 @@ class ThreadWrites(Changes, ThreadChanges):
         self.touched |= {MOVED, *(message_topic(message_id) for (message_id,) in cancelled)}
 
     @override
+    def create_thread(
+        self, tenant: str, thread_id: str, new: NewThread, keeps_existing: bool, key: RequestKey | None
+    ) -> CreatedThread:
+        now = self._now()
+        if key is not None and (known := self._answer_to(key, now)) is not None:
+            self._changes_nothing = True
+            known_id, is_new = known
+            return CreatedThread(self.thread(tenant, known_id), is_new, replayed=True)
+        made = self.rows(
+            "create_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=now, subject=new.subject,
+            metadata=merged_metadata(None, new.metadata),
+        )  # fmt: skip
+        if not made:
+            if self.row("find_subject", tenant=tenant, thread_id=thread_id) is None:
+                raise ThreadNotReady(thread_id)
+            if not keeps_existing:
+                raise ThreadExists(thread_id)
+        if key is not None:
+            self._keep_answer(key, [thread_id, bool(made)], now)
+        return CreatedThread(self.thread(tenant, thread_id), bool(made))
+
+    @override
     def draft_thread(self, tenant: str, thread_id: str) -> None:
         if not self.rows("draft_thread", tenant=tenant, thread_id=thread_id, now=self._now()):
             raise ThreadExists(thread_id)
@@ -65,7 +87,7 @@ class ThreadWrites(Changes, ThreadChanges):
     def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
         published = self.rows(
             "publish_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=self._now(),
-            metadata=merged_metadata(None, new.metadata), forked_from=new.source.model_dump_json(),
+            metadata=merged_metadata(None, new.metadata), forked_from=new.source_json,
             subject=new.subject,
         )  # fmt: skip
         if not published:

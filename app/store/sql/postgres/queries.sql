@@ -725,6 +725,14 @@ WITH hidden AS (
 )
 INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM hidden ON CONFLICT DO NOTHING
 
+-- name: create_thread
+INSERT INTO threads (
+    tenant, thread_id, subject, last_number, created_at, last_activity, last_message_preview, name, metadata, unfinished
+)
+VALUES (%(tenant)s, %(thread_id)s, %(subject)s, 0, %(now)s, %(now)s, '', %(name)s, %(metadata)s, 0)
+ON CONFLICT DO NOTHING
+RETURNING 1
+
 -- name: draft_thread
 INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview, unfinished, hidden)
 VALUES (%(tenant)s, %(thread_id)s, 0, %(now)s, %(now)s, '', 0, 'draft')

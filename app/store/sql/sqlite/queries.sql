@@ -490,6 +490,14 @@ UPDATE threads SET
     hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL, subject = NULL
 WHERE tenant = :tenant AND thread_id = :thread_id
 
+-- name: create_thread
+INSERT INTO threads (
+    tenant, thread_id, subject, last_number, created_at, last_activity, last_message_preview, name, metadata
+)
+VALUES (:tenant, :thread_id, :subject, 0, :now, :now, '', :name, :metadata)
+ON CONFLICT DO NOTHING
+RETURNING 1
+
 -- name: draft_thread
 INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview, hidden)
 VALUES (:tenant, :thread_id, 0, :now, :now, '', 'draft')

@@ -1,0 +1,1 @@
+"""Finds the conversations of threads, makes threads, and answers messages anew."""
