@@ -88,9 +88,11 @@ def waiting_data(update: WaitingUpdate) -> dict[str, Any]:
     }
 
 
-def frames_of(item: TailItem) -> bytes:
+def frames_of(item: TailItem | bytes) -> bytes:
     """Return the server-sent events of an item as one text, so that they are sent together."""
     match item:
+        case bytes():
+            return item
         case Idle():
             return KEEP_ALIVE
         case StoredEvents():
@@ -101,7 +103,7 @@ def frames_of(item: TailItem) -> bytes:
 
 
 class EventStreamResponse(Response):
-    """Sends the items of a tail as they arrive.
+    """Sends the items of a tail, or bytes that were made from them, as they arrive.
 
     Ends after the last item, or when the reader disconnects or stops reading.
     """
@@ -109,7 +111,7 @@ class EventStreamResponse(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, items: AsyncGenerator[TailItem], services: Services, headers: Mapping[str, str] | None = None
+        self, items: AsyncGenerator[TailItem | bytes], services: Services, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
         del self.headers["content-length"]

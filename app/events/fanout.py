@@ -2,11 +2,11 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from ..models.events import Event, EventPage
 from ..models.messages import MessageState
@@ -21,11 +21,18 @@ class StoredEvents:
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
+        self._views: dict[Hashable, object] = {}
 
     @cached_property
     def frames(self) -> bytes:
         """Return the events as server-sent events. The frames are built once and shared by all readers."""
         return "".join(f"id: {e.id}\nevent: {e.type}\ndata: {e.data}\n\n" for e in self.events).encode("ascii")
+
+    def view(self, key: Hashable, make: Callable[[Sequence[Event]], V]) -> V:
+        """Return the events in another form. Readers with an equal key share what the first one made."""
+        if key not in self._views:
+            self._views[key] = make(self.events)
+        return cast(V, self._views[key])
 
 
 @dataclass(frozen=True, slots=True)

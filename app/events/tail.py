@@ -121,6 +121,11 @@ class Streams:
         """Return how many readers there are of each kind."""
         return {kind.value: 0 for kind in ReaderKind} | Counter(place.kind.value for place in self._places)
 
+    def readers_of(self, tenant: str, message_id: str) -> int:
+        """Return how many readers of a message's log this process has."""
+        log = self._logs.get((tenant, message_id))
+        return 0 if log is None else log.readers
+
     def lag_events(self) -> int:
         """Return by how many events the slowest reader is behind the newest event that any reader has read."""
         return max((place.log.last - place.after for place in self._places), default=0)

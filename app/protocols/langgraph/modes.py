@@ -7,7 +7,7 @@ from ...models.inputs import ShownEvent
 
 
 class StreamMode(StrEnum):
-    """What a client can see of a run. `messages` repeats the message so far with each piece, `messages-tuple` does not."""
+    """What a client can see of a run. `messages` repeats a message with each of its pieces, `messages-tuple` not."""
 
     VALUES = "values"
     UPDATES = "updates"
@@ -26,3 +26,8 @@ _SHOWN = {
 def shown_events(modes: Collection[StreamMode]) -> tuple[ShownEvent, ...]:
     """Return the events that a run must store for these modes, besides those that every run stores."""
     return tuple(event for mode, event in _SHOWN.items() if mode in modes)
+
+
+def recorded_modes(shown: Collection[ShownEvent]) -> list[StreamMode]:
+    """Return the modes that a run with these events can be seen in. Of the two forms of messages, only the pieces."""
+    return [StreamMode.MESSAGES_TUPLE, *(mode for mode, event in _SHOWN.items() if event in shown)]

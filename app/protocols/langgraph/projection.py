@@ -41,13 +41,15 @@ class RunView(NamedTuple):
 class Progress(NamedTuple):
     """What later frames depend on. It is never changed, so that readers can share it.
 
-    `values` is the graph's newest state. `messages` has the AI messages of the attempt by their ids, as far as a mode
-    needs them. `ended` says that the log has no further events of this run.
+    `values` is the graph's newest state. `messages` has the messages of the attempt by their ids. `earlier` has the ids
+    of messages that earlier attempts showed: a later attempt shows the text of finished steps again, and clients would
+    add it to what they have. `ended` says that the log has no further events of this run.
     """
 
     attempt: int = 0
     values: Any = None
     messages: Mapping[str, Streamed] = _NO_MESSAGES
+    earlier: frozenset[str] = frozenset()
     ended: bool = False
 
 
@@ -69,13 +71,20 @@ def frames_of(view: RunView, progress: Progress, events: Sequence[Event], after:
     return "".join(written).encode("ascii"), progress
 
 
+def messages_in(events: Sequence[Event]) -> set[str]:
+    """Return the ids of the messages that events show."""
+    found = (json.loads(event.data).get("message") for event in events if event.type is EventType.CHUNK)
+    return {message_id for message_id in found if message_id is not None}
+
+
 def _project(view: RunView, progress: Progress, event: Event) -> tuple[Sequence[Frame], Progress]:
     """Return the frames of one event, and the progress after it."""
     data = json.loads(event.data)
     frames: Sequence[Frame] = ()
     match event.type:
         case EventType.PROCESSING:
-            progress = Progress(progress.attempt + 1, progress.values)
+            earlier = progress.earlier | progress.messages.keys()
+            progress = Progress(progress.attempt + 1, progress.values, earlier=earlier)
             frames = [("metadata", {"run_id": view.run_id, "attempt": progress.attempt})]
         case EventType.CHUNK if _is_shown(view, data):
             frames, progress = _project_chunk(view, progress, data)
@@ -109,33 +118,33 @@ def _project_shown(
 
 def _project_chunk(view: RunView, progress: Progress, data: Mapping[str, Any]) -> tuple[list[Frame], Progress]:
     """Return the frames of a piece of a message, in both forms."""
-    whole, pieces = StreamMode.MESSAGES in view.modes, StreamMode.MESSAGES_TUPLE in view.modes
     kind, piece = data["type"], data["chunk"]
-    if kind == "discard" or not (whole or pieces):
-        return [], progress
     message_id = data.get("message") or f"{view.run_id}-{progress.attempt}"
-    metadata = _metadata(view, progress, data)
-    frames: list[Frame] = []
-    if kind == "tool_result":
-        message = tool_message(message_id, piece)
-        if pieces:
-            frames.append((_name("messages", data), [message, metadata]))
-        if whole:
-            frames.append((_name("messages/metadata", data), {message_id: {"metadata": metadata}}))
-            frames.append((_name("messages/complete", data), [message]))
-        return frames, progress
-    before = progress.messages.get(message_id)
-    if pieces:
-        shown = piece_of_message(message_id, kind, piece, len(before.calls) if before else 0)
-        frames.append((_name("messages", data), [shown, metadata]))
-    if whole or kind == "tool_call":
-        so_far = (before or Streamed()).with_piece(kind, piece)
+    if kind == "discard" or message_id in progress.earlier:
+        return [], progress
+    whole, before = StreamMode.MESSAGES in view.modes, progress.messages.get(message_id)
+    so_far = before or Streamed()
+    if kind != "tool_result" and (whole or kind == "tool_call"):
+        so_far = so_far.with_piece(kind, piece)
+    if so_far is not before:
         progress = progress._replace(messages={**progress.messages, message_id: so_far})
-        if whole and before is None:
-            frames.append((_name("messages/metadata", data), {message_id: {"metadata": metadata}}))
-        if whole:
-            frames.append((_name("messages/partial", data), [message_so_far(message_id, so_far)]))
+    frames: list[Frame] = []
+    metadata = _metadata(view, progress, data)
+    if StreamMode.MESSAGES_TUPLE in view.modes:
+        frames.append((_name("messages", data), [_shown_piece(message_id, kind, piece, before), metadata]))
+    if whole and before is None:
+        frames.append((_name("messages/metadata", data), {message_id: {"metadata": metadata}}))
+    if whole and kind == "tool_result":
+        frames.append((_name("messages/complete", data), [tool_message(message_id, piece)]))
+    elif whole:
+        frames.append((_name("messages/partial", data), [message_so_far(message_id, so_far)]))
     return frames, progress
+
+
+def _shown_piece(message_id: str, kind: str, piece: Any, before: Streamed | None) -> dict[str, Any]:
+    if kind == "tool_result":
+        return tool_message(message_id, piece)
+    return piece_of_message(message_id, kind, piece, len(before.calls) if before else 0)
 
 
 def _metadata(view: RunView, progress: Progress, data: Mapping[str, Any]) -> dict[str, Any]:
