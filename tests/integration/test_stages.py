@@ -45,7 +45,7 @@ OF_A_REQUEST = [
 OF_A_FRAME = ["Authorization", "KnownQuery", "endpoint"]
 
 SUBMITS = {"POST /messages", "POST /messages/batch", "POST /messages/{message_id}/regenerate"}
-SUBMITS |= {"POST /tokens", "POST /tokens/revoke"}
+SUBMITS |= {"POST /threads", "POST /tokens", "POST /tokens/revoke"}
 READS_BY_POST = {"POST /tickets", "POST /store/items/search", "POST /store/namespaces"}
 ADMINISTERS = {"POST /queue/pause", "POST /queue/resume", "GET /workers"}
 ADMINISTERS |= {
