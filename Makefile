@@ -76,13 +76,22 @@ clean: ## Remove the environment and caches, not the data
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@touch $@
 
-.venv/run: .venv/uv requirements.txt requirements-model.txt
+# The command of the pages, for this checkout. An installed package brings its own; installing this one would need a
+# build with packages that are in no lock.
+$(BIN)/agentq:
+	@mkdir -p $(@D)
+	@printf '%s\n' '#!/bin/sh' \
+		'export PYTHONPATH="$(CURDIR)/editable$${PYTHONPATH:+:$$PYTHONPATH}"' \
+		'exec "$(abspath $(BIN))/python" -m agentq.cli "$$@"' > $@
+	@chmod +x $@
+
+.venv/run: .venv/uv requirements.txt requirements-model.txt | $(BIN)/agentq
 	@echo "Installing what it needs (once, some 400 MB)"
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode -r requirements.txt -r requirements-model.txt
 	@touch $@
 
 # All that .venv/run has, too.
-.venv/dev: .venv/uv requirements-dev.txt
+.venv/dev: .venv/uv requirements-dev.txt | $(BIN)/agentq
 	@echo "Installing what it and its tests need (once, some 600 MB)"
 	@$(UV) pip install -q --python $(BIN)/python --no-deps -r requirements-dev.txt
 	@touch .venv/run $@

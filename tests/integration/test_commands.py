@@ -5,12 +5,15 @@ import importlib
 import json
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from app import __version__
 from app.config import Settings
 from app.errors import ConfigurationError
 from app.main import work
@@ -146,3 +149,13 @@ def test_an_importing_server_is_told_what_is_wrong(tmp_path: Path, monkeypatch: 
 def test_a_worker_needs_a_slot(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"^WORKER_CONCURRENCY: expected at least 1 for a worker, got 0$"):
         work(settings_for(tmp_path, worker_concurrency=0))
+
+
+def test_make_puts_the_command_of_the_pages_into_its_environment(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    subprocess.run(["make", "-s", "-C", ROOT, f"BIN={tmp_path}", tmp_path / "agentq"], check=True)
+    command = [tmp_path / "agentq", "--version"]
+    shown = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert shown.stdout.strip() == __version__
