@@ -174,7 +174,7 @@ class JwtVerifier:
         names = given.split() if isinstance(given, str) else given if isinstance(given, list) else ()
         try:
             end = datetime.fromtimestamp(claims["exp"], UTC) + timedelta(seconds=LEEWAY_SECONDS)
-        except (TypeError, ValueError, OverflowError):  # a text, or a time after the year 9999
+        except (TypeError, ValueError, OverflowError, OSError):  # a text, or a time that the host cannot tell
             raise InvalidToken(INVALID) from None
         return Principal(
             tenant,

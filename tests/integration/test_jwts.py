@@ -142,7 +142,7 @@ def wrong(provider: Provider) -> Iterator[tuple[str, str]]:
     yield "wrong issuer", provider.token(iss="https://evil.example/", **ORG)
     yield "no issuer", provider.token(iss=None, **ORG)
     yield "no end", provider.token(exp=None, **ORG)
-    for odd in ("9999999999", 10**15, 253402300799, 10**400):
+    for odd in ("9999999999", 10**15, 253402300799, 10**18, 10**400):
         yield f"ends at {str(odd)[:20]}", provider.token(exp=odd, **ORG)
     yield "tampered", f"{header}.{body[:-4]}AAAA.{signature}"
     yield "no signature", f"{header}.{body}."
