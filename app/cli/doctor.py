@@ -155,11 +155,11 @@ async def _examine_database(settings: Settings) -> Part:
     try:
         await check_store(settings)
     except StoreRefused as failure:
-        return Part([_unusable(failure)])
+        return Part([_unusable(failure, url)])
     except StoreUnavailable as failure:
         return Part([error(FindingCode.DATABASE_AWAY, f"{failure}", "agentq doctor  # again, when the database runs")])
     except AgentQueueError as failure:
-        return Part([_unusable(failure)])
+        return Part([_unusable(failure, url)])
     store = make_store(settings)
     await store.open()
     try:
@@ -172,10 +172,14 @@ def _is_missing_file(url: str) -> bool:
     return url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists()
 
 
-def _unusable(failure: AgentQueueError) -> Finding:
+def _unusable(failure: AgentQueueError, url: str) -> Finding:
     """Return the finding for a database that no later try opens."""
-    named = re.search(r"`(pip install [^`]+)`", str(failure))
-    cure = named[1] if named else "DATABASE_URL=sqlite:///data/another.db agentq serve  # or restore it from a backup"
+    if named := re.search(r"`(pip install [^`]+)`", str(failure)):
+        cure = named[1]
+    elif url.startswith(SQLITE):
+        cure = "DATABASE_URL=sqlite:///data/another.db agentq serve  # or restore it from a backup"
+    else:  # another file would be an empty queue beside the one on the server
+        cure = "DATABASE_URL=... agentq doctor  # after its URL, password or server was corrected"
     return error(FindingCode.DATABASE_UNUSABLE, f"{failure}", cure)
 
 

@@ -323,6 +323,9 @@ async def test_the_command_names_faults_of_the_start(tmp_path: Path) -> None:
     for code, environment in [*wanted.items(), ("database_unusable", {"DATABASE_URL": f"sqlite:///{damaged}"})]:
         exit_code, report = await examined(tmp_path, **environment)
         assert (exit_code, code in codes_of(report)) == (1, True), report
+    _, report = await examined(tmp_path, DATABASE_URL="redys://user@host")
+    (unusable,) = [each for each in report["findings"] if each["code"] == "database_unusable"]
+    assert "sqlite" not in unusable["cure"], "an empty file would be another queue beside the one that is meant"
     (tmp_path / ".env").write_text("MAX_QUEU_SIZE=5\n")
     _, report = await examined(tmp_path)
     assert "setting_misspelt" in codes_of(report)
