@@ -155,7 +155,7 @@ def test_make_puts_the_command_of_the_pages_into_its_environment(tmp_path: Path)
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
-    subprocess.run(["make", "-s", "-C", ROOT, f"BIN={tmp_path}", tmp_path / "agentq"], check=True)
-    command = [tmp_path / "agentq", "--version"]
+    subprocess.run(["make", "-s", "-C", str(ROOT), f"BIN={tmp_path}", f"{tmp_path}/agentq"], check=True)
+    command = [f"{tmp_path}/agentq", "--version"]
     shown = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert shown.stdout.strip() == __version__
