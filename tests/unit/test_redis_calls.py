@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 import redis
 
+from app.clock import to_milliseconds
 from app.errors import KeyReused, MessageNotFound, QueueFull, StoreError, ThreadBusy
 from app.models.messages import Accepted, IfBusy, NewMessage, Priority, RequestKey
+from app.models.statistics import MINUTE, FigureQuery, Metric
+from app.policy.statistics_reports import begin_of
 from app.store.redis.command_pipeline import MAX_CALL
 from app.store.redis.store import RedisStore
 from tests.contract.builders import DONE, TENANT, add, chunk, claim, claimed_ids, event_types, listed, new
@@ -35,10 +38,10 @@ async def store(tmp_path: Path) -> AsyncIterator[RedisStore]:
         yield store
 
 
-def calls(admin: redis.Redis) -> int:
+def calls(admin: redis.Redis, command: str = "evalsha") -> int:
     """How many the server has answered."""
     stats: Any = admin.info("commandstats")
-    return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
+    return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
 
 
 async def together(
@@ -61,6 +64,17 @@ async def test_operations_with_long_lists_are_calls_of_their_own(store: RedisSto
     refused = await asyncio.gather(*(store.purge(TENANT, ids) for ids in unknown), return_exceptions=True)
     assert all(isinstance(each, MessageNotFound) for each in refused)
     assert calls(admin) == before + 3
+
+
+async def test_figures_of_all_tenants_are_read_where_there_are_some(store: RedisStore, admin: redis.Redis) -> None:
+    for tenant in ("a", "b", "c"):
+        await store.add([new(tenant=tenant)], max_queued=1_000)
+    await store.fold_figures(records_seconds=60)
+    end = begin_of(to_milliseconds(store.now()), MINUTE) + MINUTE * 1000
+    query = FigureQuery((Metric.ACCEPTED,), MINUTE, end - 1_500 * MINUTE * 1000, end)
+    before = calls(admin, "hgetall")
+    assert sum(figure.value for figure in await store.read_figures(None, query)) == 3
+    assert calls(admin, "hgetall") - before <= 3
 
 
 async def test_what_one_request_stores_the_next_one_of_its_call_sees(store: RedisStore) -> None:

@@ -15,8 +15,7 @@ local function run(ARGV)
         local key = figures_key(step, ARGV[i + 2], start, tenant)
         redis.call('HINCRBY', key, ARGV[i + 4], ARGV[i + 5])
         if not known[key] then redis.call('ZADD', figures_of(step), start, key) end
-        if not known[tenant] then redis.call('SADD', FIGURES_TENANTS, tenant) end
-        known[key], known[tenant] = true, true
+        known[key] = true
     end
     redis.call('SET', FIGURES_HEAD, ARGV[2])
     return remember(1)

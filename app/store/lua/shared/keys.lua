@@ -17,7 +17,6 @@ local DEAD_LETTERS = prefix .. 'dead_letters' -- count of failed messages of all
 local TRANSITIONS = prefix .. 'transitions' -- stream of changes of state: an entry for each script, see `record`
 local changes = {} -- those of the present script
 local FIGURES_HEAD = prefix .. 'figures_head' -- the id of the last change that is in the figures
-local FIGURES_TENANTS = prefix .. 'figures_tenants' -- set of the tenants that have figures
 local PAUSED, THROUGHPUT, CLOCK = prefix .. 'paused', prefix .. 'throughput', prefix .. 'clock'
 
 local function message_key(id) return prefix .. 'message:' .. id end
