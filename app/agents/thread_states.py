@@ -21,6 +21,7 @@ from ..policy.agent_input import invalid
 from ..policy.failures import described
 from .base import Conversation, ConversationStates, Redact
 from .json_output import as_json
+from .state_json import StateJson
 from .state_updates import update_of
 
 CHECKPOINTS_AT_ONCE = 10
@@ -41,15 +42,16 @@ class GraphStates(ConversationStates):
 
     @override
     async def read(self, checkpoint_id: str | None, *, subgraphs: bool) -> StateText:
-        return await self._text_of(await self._snapshot(checkpoint_id, subgraphs=subgraphs))
+        return await self._text_of(await self._snapshot(checkpoint_id, subgraphs=subgraphs), StateJson())
 
     @override
     async def history(self, before: str | None, limit: int, most_text: int) -> list[StateText]:
         earlier = None if before is None else self._config(before)
         found: list[StateText] = []
         length = 0
+        converted = StateJson()
         async for snapshot in self._graph.aget_state_history(self._config(), before=earlier, limit=limit):
-            found.append(await self._text_of(snapshot))
+            found.append(await self._text_of(snapshot, converted))
             length += len(found[-1].text)
             if length >= most_text:
                 break
@@ -136,18 +138,18 @@ class GraphStates(ConversationStates):
         place = {} if checkpoint_id is None else {"checkpoint_id": checkpoint_id}
         return {"configurable": {"thread_id": self._memory_key, "checkpoint_ns": "", **place, **more}}
 
-    async def _text_of(self, snapshot: StateSnapshot) -> StateText:
+    async def _text_of(self, snapshot: StateSnapshot, converted: StateJson) -> StateText:
         """Return a state as JSON. This may run code of users' classes and take long, so it runs on a thread."""
         checkpoint_id: str = (snapshot.config or {}).get("configurable", {}).get("checkpoint_id", "")
-        text = await asyncio.to_thread(lambda: self._state_of(snapshot).model_dump_json())
+        text = await asyncio.to_thread(lambda: self._state_of(snapshot, converted).model_dump_json())
         return StateText(checkpoint_id, text)
 
-    def _state_of(self, snapshot: StateSnapshot) -> ThreadState:
+    def _state_of(self, snapshot: StateSnapshot, converted: StateJson) -> ThreadState:
         metadata = cast("dict[str, Any]", as_json(dict(snapshot.metadata or {})))
         return ThreadState(
-            values=as_json(snapshot.values),
+            values=converted.values(snapshot.values),
             next=list(snapshot.next),
-            tasks=[self._task_of(task) for task in snapshot.tasks],
+            tasks=[self._task_of(task, converted) for task in snapshot.tasks],
             interrupts=_interrupts_of(snapshot.interrupts),
             checkpoint=self._checkpoint_of(snapshot.config),
             parent_checkpoint=self._checkpoint_of(snapshot.parent_config),
@@ -156,14 +158,14 @@ class GraphStates(ConversationStates):
             created_at=None if snapshot.created_at is None else datetime.fromisoformat(snapshot.created_at),
         )
 
-    def _task_of(self, task: PregelTask) -> StateTask:
+    def _task_of(self, task: PregelTask, converted: StateJson) -> StateTask:
         return StateTask(
             id=task.id,
             name=task.name,
             error=None if task.error is None else self._redact(str(as_json(task.error))),
             interrupts=_interrupts_of(task.interrupts),
             result=as_json(task.result),
-            state=self._state_of(task.state) if isinstance(task.state, StateSnapshot) else None,
+            state=self._state_of(task.state, converted) if isinstance(task.state, StateSnapshot) else None,
         )
 
     def _checkpoint_of(self, config: Mapping[str, Any] | None) -> Checkpoint | None:

@@ -159,8 +159,11 @@ def restored(ranges: Ranges, known: KnownList, read: Mapping[int, Encoded], load
     """
     if ranges == known.ranges:
         return known
+    size = count(ranges)
+    if ranges == cut(known.ranges, 0, size):  # an earlier state: a history is read from its newest state on
+        return KnownList(known.messages[:size], ranges, known.hashes[:size])
     start = len(known.messages)
-    numbers = list(numbers_in(cut(ranges, start, count(ranges))))
+    numbers = list(numbers_in(cut(ranges, start, size)))
     found = {number: (load(encoded), hash(encoded)) for number, encoded in read.items()}
     if cut(ranges, 0, start) != known.ranges or not found.keys() >= set(numbers):
         start, numbers = 0, list(numbers_in(ranges))
