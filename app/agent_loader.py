@@ -135,13 +135,13 @@ class AgentLoader:
         return load
 
     async def _item_stores(self) -> "ItemStoreFactory":
-        """Return what makes the store of each run."""
+        """Return what makes the stores of runs and of changes of states."""
         await asyncio.to_thread(_import, "item_store")
         from .agents.item_store import Items
 
         assert self._store_loop is not None, "agents are being loaded"
         settings = self._settings
-        return Items(self._store, self._store_loop, settings.project.item_ttl, settings.max_body_bytes).of_run
+        return Items(self._store, self._store_loop, settings.project.item_ttl, settings.max_body_bytes).store_of
 
     async def _load_chat(self) -> Agent:
         await self._queue_id()  # raises while the store is unavailable, before steps that run only once

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.config import get_store
 from langgraph.func import entrypoint
-from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedStore
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
@@ -113,6 +113,35 @@ async def factory(runtime: ServerRuntime[Any]) -> Any:
 
 
 own_store = graph_of(in_thread, store=InMemoryStore())
+
+
+def quiet(_: MessagesState) -> dict[str, Any]:
+    """A node that adds nothing."""
+    return {"messages": []}
+
+
+def routed_by(route: Any, **options: Any) -> Any:
+    """A graph whose second node runs if the edge after the first one says so."""
+    builder: Any = StateGraph(MessagesState)
+    builder.add_node("first", quiet)
+    builder.add_node("second", quiet)
+    builder.add_edge(START, "first")
+    builder.add_conditional_edges("first", route, ["second", END])
+    return builder.compile(**options)
+
+
+async def by_runtime(_: MessagesState, runtime: Runtime[Any]) -> str:
+    """An edge that looks for a note on the event loop of the agents."""
+    assert runtime.store is not None
+    return "second" if await runtime.store.aget(NOTES, "go on") else END
+
+
+def by_store(_: MessagesState, store: BaseStore) -> str:
+    """A synchronous edge that takes a note."""
+    return "second" if noted(store, "mine") == "mine" else END
+
+
+routed, own_routed = routed_by(by_runtime), routed_by(by_store, store=InMemoryStore())
 
 
 def broken(_: MessagesState, runtime: Runtime[Any]) -> dict[str, Any]:

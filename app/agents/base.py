@@ -120,8 +120,9 @@ class StateAccess(StrEnum):
 
 
 class Conversation(NamedTuple):
-    """A thread, the agent whose memory of the thread is used, and the key of that memory."""
+    """A thread of a tenant, the agent whose memory of the thread is used, and the key of that memory."""
 
+    tenant: str
     agent: str
     memory_key: str
     thread_id: str

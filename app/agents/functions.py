@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from typing_extensions import override
 
 from ..models.agents import AgentDescription
+from ..models.attempts import Lease
 from ..models.parts import Part
 from ..policy.agent_input import ANY_OBJECT, check_context, check_input, check_text, closed, invalid, usable
 from ..policy.failures import note_node
@@ -60,7 +61,7 @@ class FunctionAgent(Agent):
         self,
         answer: Callable[..., Any],
         description: str = "",
-        store_of: Callable[[AgentTask], Any] | None = None,
+        store_of: Callable[[str, Lease | None], Any] | None = None,
     ) -> None:
         self._answer = answer
         self._store_of = store_of
@@ -132,7 +133,7 @@ class FunctionAgent(Agent):
         """Return the positional and the named arguments. Raises InvalidInput for what the function cannot take."""
         named = {name: give(task) for name, give in GIVEN.items() if name in self._named}
         if STORE in self._named and self._store_of is not None:
-            named[STORE] = self._store_of(task)
+            named[STORE] = self._store_of(task.tenant, task.lease)
         if task.given.context is not None:
             check_context(self._description, task.given.context)
         if "context" in self._named:

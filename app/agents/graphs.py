@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore
 from typing_extensions import override
 
 from ..errors import AgentUnavailable
@@ -45,7 +46,7 @@ async def agent_of(
 ) -> Agent:
     """Return the agent for `found`, the object that the setting `path` names.
 
-    `description` is the operator's. It replaces a docstring. `store_of` makes the store of each run. Raises
+    `description` is the operator's. It replaces a docstring. `store_of` makes the stores of graphs. Raises
     AgentUnavailable, or whatever a factory raises.
     """
     if isinstance(found, Pregel | StateGraph):
@@ -123,7 +124,7 @@ class GraphFactory:
         """Return the runtime of a run. It has the message's context as it was given, the run's store, and no user."""
         from langgraph_sdk.runtime import _ExecutionRuntime
 
-        store = None if self.store_of is None else self.store_of(task)
+        store = None if self.store_of is None else self.store_of(task.tenant, task.lease)
         return _ExecutionRuntime(
             access_context="threads.create_run", user=None, store=cast(Any, store), context=task.given.context
         )
@@ -203,8 +204,11 @@ class FactoryAgent(Agent):
         self, conversation: Conversation, access: StateAccess, redact: Redact
     ) -> AsyncIterator[GraphStates]:
         config = {"configurable": {"thread_id": conversation.memory_key}, "metadata": {}}
-        async with self._factory.opened(lambda: config, lambda: _runtime_without_run(access)) as graph:
-            yield GraphStates(graph.copy(update={"checkpointer": self._checkpointer}), conversation, redact)
+        store_of = self._factory.store_of
+        store = None if store_of is None else store_of(conversation.tenant, None)
+        async with self._factory.opened(lambda: config, lambda: _runtime_without_run(access, store)) as graph:
+            own = {"checkpointer": self._checkpointer, "store": graph.store or store}
+            yield GraphStates(graph.copy(update=own), conversation, redact)
 
     @override
     async def fence_off(self, task: AgentTask) -> None:
@@ -259,8 +263,8 @@ def _argument_of(parameter: inspect.Parameter) -> Argument | None:
     return cast(Argument, parameter.name) if parameter.name in ("config", "runtime") else None
 
 
-def _runtime_without_run(access: StateAccess) -> "ServerRuntime[Any]":
-    """Return the runtime for making a graph that only reads or changes a state. It has no context, user or store."""
+def _runtime_without_run(access: StateAccess, store: BaseStore | None) -> "ServerRuntime[Any]":
+    """Return the runtime for making a graph that only reads or changes a state. It has no context and no user."""
     from langgraph_sdk.runtime import _ReadRuntime
 
-    return _ReadRuntime(access_context=access.value, user=None, store=cast(Any, None))
+    return _ReadRuntime(access_context=access.value, user=None, store=cast(Any, store))

@@ -27,12 +27,11 @@ from ..models.items import (
 from ..policy.items import checked_key, checked_labels, checked_page, compiled, deleted_item, new_item
 from ..store.items import refresh_read
 from ..store.ports import ItemStore
-from .base import AgentTask
 
 T = TypeVar("T")
 
-ItemStoreFactory = Callable[[AgentTask], base.BaseStore]
-"""Makes the store of one run."""
+ItemStoreFactory = Callable[[str, Lease | None], base.BaseStore]
+"""Makes the store of a tenant: of a run with this lease, or outside of runs."""
 
 
 class Items(NamedTuple):
@@ -46,9 +45,9 @@ class Items(NamedTuple):
     ttl: ItemTtl
     max_value_bytes: int
 
-    def of_run(self, task: AgentTask) -> "GraphItemStore":
-        """Return the store of one run."""
-        return GraphItemStore(self, task.tenant, task.lease)
+    def store_of(self, tenant: str, lease: Lease | None) -> "GraphItemStore":
+        """Return the store of a tenant: of a run with this lease, or outside of runs."""
+        return GraphItemStore(self, tenant, lease)
 
 
 class GraphItemStore(base.BaseStore):

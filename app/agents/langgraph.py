@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from ..errors import AgentQueueError, LeaseLost, StoreError
 from ..models.agents import AgentDescription
+from ..models.attempts import Lease
 from ..models.memory import (
     MEMORY_ANSWERS_KEY,
     MEMORY_BEGUN_KEY,
@@ -68,7 +69,7 @@ class LangGraphAgent(Agent):
     """Runs a graph of any state. `checkpointer` is a saver of `app.checkpoints`, also an AgentMemory.
 
     `description` is the operator's, in place of the graph's docstring. `takes_any_context` means that the context was
-    given to the graph's factory too. `store_of` makes the store of a run, unless the graph was compiled with its own.
+    given to the graph's factory too. `store_of` makes the graph's stores, unless it was compiled with its own.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class LangGraphAgent(Agent):
 
         task.drain.on_request(drain)
         try:
-            streaming = self._graph_of(task).astream(
+            streaming = self._with_store(task.tenant, task.lease).astream(
                 start.graph_input,
                 _with(_with(config, MEMORY_KEPT_KEY, read), MEMORY_ANSWERS_KEY, {}),
                 context=context,
@@ -161,7 +162,7 @@ class LangGraphAgent(Agent):
     async def open_states(
         self, conversation: Conversation, access: StateAccess, redact: Redact
     ) -> AsyncIterator[GraphStates]:
-        yield GraphStates(self._graph, conversation, redact)
+        yield GraphStates(self._with_store(conversation.tenant), conversation, redact)
 
     @override
     async def fence_off(self, task: AgentTask) -> None:
@@ -169,9 +170,11 @@ class LangGraphAgent(Agent):
         memory = cast(AgentMemory, self._graph.checkpointer)
         await memory.forget_messages(task.memory_key, (message, fence + 1), ())
 
-    def _graph_of(self, task: AgentTask) -> Pregel[Any, Any, Any, Any]:
-        """Return the graph with the store of this run."""
-        return self._graph if self._store_of is None else self._graph.copy(update={"store": self._store_of(task)})
+    def _with_store(self, tenant: str, lease: Lease | None = None) -> Pregel[Any, Any, Any, Any]:
+        """Return the graph with the tenant's store: of the run with this lease, or outside of runs."""
+        if self._store_of is None:
+            return self._graph
+        return self._graph.copy(update={"store": self._store_of(tenant, lease)})
 
     @contextmanager
     def _cached(self, task: AgentTask) -> Iterator[None]:

@@ -6,15 +6,17 @@ from datetime import datetime
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
+from langgraph._internal._constants import CONFIG_KEY_RUNTIME
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.errors import InvalidUpdateError
 from langgraph.pregel import Pregel
+from langgraph.runtime import Runtime
 from langgraph.types import Interrupt, PregelTask, StateSnapshot
 from typing_extensions import override
 
 from ..errors import AgentQueueError, LeaseLost, StoreError
 from ..errors.threads import CheckpointNotFound, StateWillBeForgotten
-from ..models.memory import MEMORY_BEGUN_KEY, MEMORY_FENCE_KEY
+from ..models.memory import MEMORY_BEGUN_KEY, MEMORY_CHANGE_KEY, MEMORY_FENCE_KEY
 from ..models.thread_states import Checkpoint, StateChange, StateInterrupt, StateTask, StateText, ThreadState
 from ..models.threads import MemoryRight, Turn
 from ..policy.agent_input import invalid
@@ -31,7 +33,7 @@ OF_ONE_STEP = frozenset({"source", "step", "parents", "writes", "counters_since_
 
 
 class GraphStates(ConversationStates):
-    """The states of one conversation. `graph` has the agents' memory as its checkpointer."""
+    """The states of one conversation. `graph` has the agents' memory as its checkpointer, and the tenant's store."""
 
     def __init__(self, graph: Pregel[Any, Any, Any, Any], conversation: Conversation, redact: Redact) -> None:
         self._graph = graph
@@ -97,6 +99,10 @@ class GraphStates(ConversationStates):
         # This read takes the right to write. The state cannot change any more without taking it away again.
         saved = await self._saver.aget_tuple(config)
         config["configurable"][MEMORY_BEGUN_KEY] = self._memory_key
+        # LangGraph saves the writes before the checkpoint. Alone, they would end the task of a waiting question.
+        config["configurable"][MEMORY_CHANGE_KEY] = []
+        # LangGraph gives no runtime to the conditional edges that an update runs, so they could not be called
+        config["configurable"][CONFIG_KEY_RUNTIME] = Runtime(store=self._graph.store)
         if saved is not None:
             config["metadata"] = _turn_of(saved.metadata)
             if saved.metadata.get("run_id") in right.rolled_back:

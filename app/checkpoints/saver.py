@@ -19,7 +19,7 @@ from langgraph.checkpoint.base import (
 )
 from typing_extensions import override
 
-from ..models.memory import MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, CachingMemory
+from ..models.memory import MEMORY_CHANGE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, CachingMemory
 from ..text import storable_json
 from .answers import Writes, note_answers, settled
 from .fence import Mark, mark_of, place_of
@@ -73,7 +73,8 @@ class FencedSaver(BaseCheckpointSaver[str], CachingMemory):
         about = cast(CheckpointMetadata, storable_json(get_serializable_checkpoint_metadata(config, metadata)))
         naming = self.serde.naming(checkpoint["channel_values"].items())
         with self._waiting.taken(self._place(config)) as finished, naming:
-            await self._save(config, checkpoint, about, new_versions, finished)
+            change: list[TaskWrites] = config["configurable"].get(MEMORY_CHANGE_KEY, [])
+            await self._save(config, checkpoint, about, new_versions, [*change, *finished])
         return place_of(config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"], checkpoint["id"])
 
     @override
@@ -83,7 +84,10 @@ class FencedSaver(BaseCheckpointSaver[str], CachingMemory):
         values = settled(config, writes, task_id)
         with self.serde.naming(values):
             written = TaskWrites.of(task_id, task_path, values, self.serde.dumps_typed)
-        if not await self._waiting.wait(self._place(config), written):
+        change: list[TaskWrites] | None = config["configurable"].get(MEMORY_CHANGE_KEY)
+        if change is not None:
+            change.append(written)
+        elif not await self._waiting.wait(self._place(config), written):
             await self._save_writes(config, written)
 
     @override

@@ -23,6 +23,9 @@ MEMORY_KEPT_KEY = "__kept_read"
 MEMORY_ANSWERS_KEY = "__answers"
 """Key in a run's `configurable`: a dictionary where the memory records which humans' answers each task has taken."""
 
+MEMORY_CHANGE_KEY = "__change"
+"""Key in the `configurable` of a change of a state: a list. What its tasks write waits there for the new checkpoint."""
+
 
 class DroppedMemory(NamedTuple):
     """An agent's memory that nothing needs any more: of a thread, or of a message without a thread.

@@ -37,7 +37,7 @@ class ThreadConversations:
             if not caller.visibility.shows_agent(own):
                 raise ThreadNotFound(thread_id)
             agent = agent or own
-        return Conversation(agent, Message.memory_key_of(caller.tenant, thread_id, ""), thread_id)
+        return Conversation(caller.tenant, agent, Message.memory_key_of(caller.tenant, thread_id, ""), thread_id)
 
     async def _agent_of(self, tenant: str, thread: Thread) -> str:
         """Return the agent of the newest message of a thread, else that of its fork, else the default agent."""

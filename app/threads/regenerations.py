@@ -90,7 +90,7 @@ class Regenerations:
         if not all(caller.visibility.shows_agent(each.agent) for each in found):
             raise Forbidden(OF_OTHER_AGENTS)
         replaced = [each.id for each in found]
-        conversation = Conversation(message.agent, message.memory_key, thread.thread_id)
+        conversation = Conversation(message.tenant, message.agent, message.memory_key, thread.thread_id)
         begins_empty = message.thread_number == 1 and thread.forked_from is None
 
         async def find(states: ConversationStates) -> tuple[Turn | None, bool]:

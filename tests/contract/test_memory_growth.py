@@ -23,6 +23,7 @@ from app.agents.thread_states import GraphStates
 from app.checkpoints.factory import open_saver
 from app.errors import LeaseLost
 from app.models.attempts import Lease
+from app.models.messages import DEFAULT_TENANT
 from app.models.thread_states import StateChange
 from app.models.threads import MemoryRight
 
@@ -218,7 +219,9 @@ async def test_a_change_of_a_state_whose_conversation_was_deleted_stores_nothing
         return changed
 
     monkeypatch.setattr(kind, "aupdate_state", delete_and_update)
-    states = GraphStates(compiled.copy(update={"checkpointer": short}), Conversation("agent", KEY, "t"), str)
+    states = GraphStates(
+        compiled.copy(update={"checkpointer": short}), Conversation(DEFAULT_TENANT, "agent", KEY, "t"), str
+    )
 
     async def confirm() -> None:
         """The thread exists."""

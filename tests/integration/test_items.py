@@ -67,6 +67,27 @@ async def test_a_graph_keeps_the_store_that_it_was_compiled_with(settings: Calla
         assert await search(server) == []
 
 
+async def test_states_are_read_and_changed_with_the_store(settings: Callable[..., Settings]) -> None:
+    """A change runs the conditional edges of its node. A factory makes a graph for each read and each change."""
+    async with live_server(settings(agents=named("routed", "own_routed", "factory"))) as server:
+        for agent, node, comes_next in [
+            ("routed", "first", []),
+            ("own_routed", "first", ["second"]),
+            ("factory", "node", []),
+        ]:
+            message = await server.submit("One", agent=agent, thread_id=agent)
+            await server.ended(message["message_id"])
+            change = {"values": {"messages": []}, "as_node": node}
+            changed = await server.client.post(f"/threads/{agent}/state", json=change)
+            assert changed.status_code == 200, changed.text
+            assert (await server.client.get(f"/threads/{agent}/state")).json()["next"] == comes_next
+        item = {"namespace": ["notes"], "key": "go on", "value": {}}
+        assert (await server.client.put("/store/items", json=item)).status_code == 204
+        change = {"values": {"messages": []}, "as_node": "first"}
+        assert (await server.client.post("/threads/routed/state", json=change)).status_code == 200
+        assert (await server.client.get("/threads/routed/state")).json()["next"] == ["second"]
+
+
 async def test_what_cannot_be_stored_fails_its_message_with_the_place(settings: Callable[..., Settings]) -> None:
     async with live_server(settings(agents=named("unstorable"), max_attempts=3)) as server:
         status = await answer(server, "unstorable", "x")

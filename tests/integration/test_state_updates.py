@@ -262,20 +262,28 @@ async def test_an_update_brings_no_deleted_thread_back(
     assert texts(await state_of(server, "t"))[-1] == ("Heard: Two | Three" if begins_anew else "Heard: Three")
 
 
-async def test_an_update_cut_off_halfway_changes_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """LangGraph stores the writes first, then the checkpoint: here the process dies in between."""
-    server = await serve(agents=AGENTS)
-    await completed(server, "One", thread_id="t")
-    before = await state_of(server, "t")
+async def test_an_update_cut_off_halfway_changes_nothing(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, memory_url: str
+) -> None:
+    """LangGraph stores what the node writes first, then the checkpoint: here the process dies in between."""
+    server = await serve(agents=AGENTS, checkpoint_url=memory_url)
+    await completed(server, "One", thread_id="ended")
+    message_id = await asking(server, "Delete it", agent="approving", thread_id="asks")
+    nodes = {"ended": "second", "asks": "asks"}
+    before = {thread: await state_of(server, thread) for thread in nodes}
     put = FencedSaver.aput
 
     async def die(*_: Any) -> Any:
         raise SystemExit(9)
 
     monkeypatch.setattr(FencedSaver, "aput", die)
-    failed = await server.client.post("/threads/t/state", json={"values": CORRECTION})
-    assert failed.status_code in (422, 500)
+    for thread, node in nodes.items():
+        change = {"values": CORRECTION, "as_node": node}
+        failed = await server.client.post(f"/threads/{thread}/state", json=change)
+        assert failed.status_code in (422, 500), failed.text
     monkeypatch.setattr(FencedSaver, "aput", put)
-    assert await state_of(server, "t") == before
-    await completed(server, "Two", thread_id="t")
-    assert texts(await state_of(server, "t"))[-1] == "Heard: One | Two"
+    assert {thread: await state_of(server, thread) for thread in nodes} == before
+    await completed(server, "Two", thread_id="ended")
+    assert texts(await state_of(server, "ended"))[-1] == "Heard: One | Two"
+    assert (await server.client.post(f"/messages/{message_id}/resume", json={"value": "yes"})).status_code == 202
+    assert (await server.ended(message_id))["result"] == "Heard: Delete it"

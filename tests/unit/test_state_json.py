@@ -44,7 +44,7 @@ def test_values_are_what_they_are_alone(values: Any) -> None:
 
 
 def test_the_states_of_a_conversation_convert_each_message_once() -> None:
-    messages = [CountedMessage(str(number)) for number in range(3)]
+    messages = [CountedMessage(content=str(number)) for number in range(3)]
     states = StateJson()
     found = [states.values({"messages": messages[:length]}) for length in (3, 2, 1)]
     assert found == [{"messages": [{"content": str(number)} for number in range(length)]} for length in (3, 2, 1)]
