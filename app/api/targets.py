@@ -1,5 +1,6 @@
 """Targets of requests and WebSocket frames: the endpoint, the access scope that it needs, and its query parameters."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -53,9 +54,15 @@ def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
             raise LookupError(f"{route!r} is a route of an unknown kind")
 
 
+_WITH_THREAD_ID = re.compile(r"(/[a-z_]+)?/threads/")
+
+
 def is_routed_as_sent(scope: Scope) -> bool:
-    """Return whether a request is routed by its path as it was sent, not decoded: below `/threads/`."""
-    return bool(scope["path"].startswith(f"{scope.get('root_path', '')}/threads/"))
+    """Return whether a request is routed by its path as it was sent, not decoded.
+
+    It is below `/threads/`, also below the `/threads/` of a surface.
+    """
+    return _WITH_THREAD_ID.match(scope["path"].removeprefix(scope.get("root_path", ""))) is not None
 
 
 def principal_of(connection: HTTPConnection) -> Principal:

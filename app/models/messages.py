@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 from uuid_utils import uuid7
@@ -80,13 +80,17 @@ class IfBusy(StrEnum):
 
 
 class MessageOptions(BaseModel):
-    """Options that only the worker reads. None means the server's default. Stores keep them as one JSON text."""
+    """Options that no query selects by. None means the server's default. Stores keep them as one JSON text.
+
+    Only workers read them, but for `surface`: the notes of the surface that took the message, which only it reads.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     max_attempts: int | None = None
     timeout_seconds: float | None = None
     run: RunInput = NO_RUN_INPUT
+    surface: dict[str, Any] | None = None
 
 
 class NewMessage(NamedTuple):

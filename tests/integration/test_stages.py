@@ -46,6 +46,7 @@ OF_A_FRAME = ["Authorization", "KnownQuery", "endpoint"]
 
 SUBMITS = {"POST /messages", "POST /messages/batch", "POST /messages/{message_id}/regenerate"}
 SUBMITS |= {"POST /threads", "POST /tokens", "POST /tokens/revoke"}
+SUBMITS |= {f"POST /langgraph{path}" for path in ("/threads/{thread_id}/runs",)}
 READS_BY_POST = {"POST /tickets", "POST /store/items/search", "POST /store/namespaces"}
 ADMINISTERS = {"POST /queue/pause", "POST /queue/resume", "GET /workers"}
 ADMINISTERS |= {

@@ -1,8 +1,10 @@
 """The API of LangGraph's server, below `/langgraph`, for its SDKs and for pages that are built on them."""
 
 from ...api.surfaces import Surface
-from . import streams, system
+from . import streams, system, thread_runs
 from .errors import error_of
 from .routing import PREFIX
 
-SURFACE = Surface(PREFIX, [*system.router.routes, *streams.router.routes], error_of)
+_MODULES = (system, thread_runs, streams)
+
+SURFACE = Surface(PREFIX, [route for module in _MODULES for route in module.router.routes], error_of)

@@ -1,0 +1,30 @@
+"""Notes on a run that the surface keeps with its message."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from ...models.messages import IfBusy, Message
+from .modes import StreamMode, recorded_modes
+
+
+class Kept(BaseModel):
+    """What a client gave for a run and no agent reads. It is stored as `MessageOptions.surface`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stream_mode: tuple[StreamMode, ...] = ()
+    stream_subgraphs: bool = False
+    multitask_strategy: IfBusy = IfBusy.ENQUEUE
+
+    def as_stored(self) -> dict[str, Any]:
+        """Return the notes as JSON values."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """Return the notes on a message. A message from elsewhere has the modes that its events allow."""
+        stored = message.options.surface
+        if stored is None:
+            return cls(stream_mode=tuple(recorded_modes(message.options.run.events)))
+        return cls.model_validate(stored)

@@ -1,0 +1,120 @@
+"""Makes runs: new messages, and the answers to questions of messages."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from ...access.principals import Principal
+from ...access.visible import check_webhooks
+from ...errors import InvalidRequest, MessageNotFound, NotCancellable, ThreadBusy, ThreadNotFound
+from ...models.audit import Actor
+from ...models.inputs import RunConfig, RunInput
+from ...models.messages import IfBusy, MessageOptions, NewMessage
+from ...policy.input_preview import input_preview
+from ...services import Services
+from .agents import agent_of
+from .ids import assistant_id_of, new_id, require_uuid
+from .kept import Kept
+from .modes import shown_events
+from .questions import answer, question_of
+from .runs import Run
+from .schemas.runs import RunCreate
+
+
+async def create_run(
+    services: Services, caller: Principal, thread_id: str | None, body: RunCreate, *, by: Actor
+) -> Run:
+    """Store a run and return it. With `thread_id` None, it gets a private thread.
+
+    Raises ThreadNotFound, AssistantNotFound, Forbidden, InvalidRequest, NothingAsked, and what `QueueManager.submit`
+    and `QueueManager.resume` raise.
+    """
+    if thread_id is not None:
+        await _require_thread(services, caller, thread_id, body)
+    if body.command is not None:
+        return await answer(services, caller, thread_id, body, by=by)
+    (run,) = await create_runs(services, caller, [(thread_id, body)], by=by)
+    return run
+
+
+async def create_runs(
+    services: Services, caller: Principal, wanted: Sequence[tuple[str | None, RunCreate]], *, by: Actor
+) -> list[Run]:
+    """Store runs with new input, in this order: all of them or none. Raises what `create_run` raises.
+
+    A new input cancels an open question of its thread. What was done before the question stays in the state.
+    """
+    new = [_new_message(services, caller, thread_id, body) for thread_id, body in wanted]
+    check_webhooks(caller, new)
+    questions = [await _open_question(services, caller, each) for each in new]
+    first = [
+        each if question is None else each._replace(if_busy=IfBusy.REJECT)  # cancels a question with nothing behind it
+        for each, question in zip(new, questions, strict=True)
+    ]
+    try:
+        accepted = await services.queue.submit(caller, first, webhook=caller.webhook, by=by)
+    except ThreadBusy:
+        if first == new:
+            raise
+        for question in filter(None, questions):
+            with suppress(MessageNotFound, NotCancellable):
+                await services.queue.cancel(caller, question, running=True, by=by)
+        accepted = await services.queue.submit(caller, new, webhook=caller.webhook, by=by)
+    return [Run(message.id, message) for message in accepted.messages]
+
+
+async def _require_thread(services: Services, caller: Principal, thread_id: str, body: RunCreate) -> None:
+    """Raise ThreadNotFound unless the thread exists or the run may make it.
+
+    Raises InvalidRequest for an unknown id that is no UUID.
+    """
+    try:
+        await services.threads.get_thread(caller, thread_id)
+    except ThreadNotFound:
+        require_uuid(thread_id, "thread_id")
+        if body.if_not_exists != "create":
+            raise
+
+
+async def _open_question(services: Services, caller: Principal, new: NewMessage) -> str | None:
+    """Return the id of the message that asks a question in the thread of a new message that is to be enqueued."""
+    if new.thread_id is None or new.if_busy is not IfBusy.ENQUEUE:
+        return None
+    question = await question_of(services, caller, new.thread_id)
+    return None if question is None else question.id
+
+
+def _new_message(services: Services, caller: Principal, thread_id: str | None, body: RunCreate) -> NewMessage:
+    """Return the message of a run. A private thread that is to be kept is a thread like any other."""
+    if body.input is None:
+        raise InvalidRequest(
+            "input: this server does not go on without an input. Give an input, or a command.", field="input"
+        )
+    agent = agent_of(services, caller, body.assistant_id)
+    if thread_id is None and body.on_completion == "keep":
+        thread_id = new_id()
+    modes = body.modes
+    kept = Kept(
+        stream_mode=modes,
+        stream_subgraphs=bool(body.stream_subgraphs),
+        multitask_strategy=body.multitask_strategy or IfBusy.ENQUEUE,
+    )
+    is_text = isinstance(body.input, str)
+    return NewMessage(
+        content=body.input if is_text else input_preview(body.input),
+        priority=body.priority,
+        thread_id=thread_id,
+        agent=agent,
+        options=MessageOptions(
+            run=RunInput(
+                input=None if is_text else body.input,
+                context=body.context,
+                config=RunConfig() if body.config is None else body.config.run_config(),
+                events=shown_events(modes),
+            ),
+            surface=kept.as_stored(),
+        ),
+        delay_seconds=body.after_seconds or 0.0,
+        if_busy=IfBusy.ENQUEUE if thread_id is None else kept.multitask_strategy,
+        webhook_url=body.webhook,
+        metadata={**body.given_metadata, "graph_id": agent, "assistant_id": assistant_id_of(agent)},
+    )

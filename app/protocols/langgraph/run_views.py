@@ -1,0 +1,39 @@
+"""Runs as JSON."""
+
+from typing import Any
+
+from ...models.messages import Message
+from ...text import rfc3339
+from .kept import Kept
+from .runs import Run
+
+
+def run_view(run: Run) -> dict[str, Any]:
+    """Return a run as LangGraph's clients read it. Its message has its options."""
+    message = run.message
+    kept = Kept.of(message)
+    changes = [run.created_at, *filter(None, (message.started_at, message.completed_at))]
+    return {
+        "run_id": run.id,
+        "thread_id": run.thread_id,
+        "assistant_id": run.assistant_id,
+        "created_at": rfc3339(run.created_at),
+        "updated_at": rfc3339(max(changes)),
+        "status": run.status,
+        "metadata": message.metadata,
+        "kwargs": _kwargs(message, kept),
+        "multitask_strategy": kept.multitask_strategy,
+    }
+
+
+def _kwargs(message: Message, kept: Kept) -> dict[str, Any]:
+    """Return what the client gave for the run."""
+    given = message.options.run
+    return {
+        "input": message.content if given.input is None else given.input,
+        "config": given.config.model_dump(mode="json", exclude_defaults=True),
+        "context": given.context or {},
+        "stream_mode": kept.stream_mode,
+        "stream_subgraphs": kept.stream_subgraphs,
+        "webhook": message.webhook_url,
+    }

@@ -1,0 +1,1 @@
+"""Bodies of requests that LangGraph's clients send."""
