@@ -14,9 +14,9 @@ from ...errors import InvalidRequest, MessageNotFound, NotCancellable
 from ...events.fanout import Idle, StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
 from ...models.events import Event
-from ...models.messages import Alias
 from ...services import Services
 from .projection import FrameId, Progress, RunView, frames_of, messages_in
+from .runs import Run
 
 GRACE_SECONDS = 5.0
 """How long a run goes on after its only reader left, if it is to be cancelled then. A reconnect takes less."""
@@ -27,9 +27,9 @@ _BEGINNING = FrameId(0, -1)
 
 
 class RunStream:
-    """What one reader needs to follow a run: the caller, the run's message and first event, and what is shown."""
+    """What one reader needs to follow a run: the caller, the run, and what is shown of it."""
 
-    def __init__(self, services: Services, caller: Principal, run: Alias, view: RunView) -> None:
+    def __init__(self, services: Services, caller: Principal, run: Run, view: RunView) -> None:
         self._services = services
         self._caller = caller
         self._run = run
@@ -50,11 +50,11 @@ class RunStream:
 
     def headers(self) -> dict[str, str]:
         """Return the headers by which clients find the run, and continue its stream. Paths begin after the mount."""
-        path = f"/threads/{self._view.thread_id}/runs/{self._view.run_id}"
         shown: Mapping[str, Sequence[str]] = {
             "stream_mode": sorted(self._view.modes),
             "stream_subgraphs": ["true"] if self._view.subgraphs else [],
         }
+        path = self._run.path
         return {"Content-Location": path, "Location": f"{path}/stream?{urlencode(shown, doseq=True)}"}
 
     async def _progress_before(self, after: FrameId) -> Progress:
@@ -71,7 +71,7 @@ class RunStream:
         """Yield the stored events after `seen` up to `last`. Raises InvalidRequest if the log ends before."""
         while seen < last:
             limit = min(PAGE_EVENTS, last - seen)
-            page = await self._services.log.read(self._caller.tenant, self._run.message_id, after=seen, limit=limit)
+            page = await self._services.log.read(self._caller.tenant, self._run.message.id, after=seen, limit=limit)
             if page.last < last:
                 told = f"the run has no event {last + 1}; its last is {page.last}. Start without an id"
                 raise InvalidRequest(f"Last-Event-ID: {told}", field="Last-Event-ID")
@@ -88,7 +88,7 @@ class RunStream:
         seen = max(self._before_first(), after.event - 1)
         if progress.ended:
             return
-        async with aclosing(tail_of(self._services, self._caller.tenant, self._run.message_id, seen)) as items:
+        async with aclosing(tail_of(self._services, self._caller.tenant, self._run.message.id, seen)) as items:
             async for item in items:
                 match item:
                     case StoredEvents(events=events) if events and events[0].id > after.event:
@@ -117,9 +117,9 @@ class RunStream:
                     yield frame
         except (GeneratorExit, asyncio.CancelledError):
             await asyncio.sleep(GRACE_SECONDS)
-            if not self._services.streams.readers_of(self._caller.tenant, self._run.message_id):
+            if not self._services.streams.readers_of(self._caller.tenant, self._run.message.id):
                 with suppress(MessageNotFound, NotCancellable):
-                    await self._services.queue.cancel(self._caller, self._run.message_id, running=True)
+                    await self._services.queue.cancel(self._caller, self._run.message.id, running=True)
             raise
 
 
