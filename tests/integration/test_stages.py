@@ -46,7 +46,8 @@ OF_A_FRAME = ["Authorization", "KnownQuery", "endpoint"]
 
 SUBMITS = {"POST /messages", "POST /messages/batch", "POST /messages/{message_id}/regenerate"}
 SUBMITS |= {"POST /threads", "POST /tokens", "POST /tokens/revoke"}
-SUBMITS |= {f"POST /langgraph{path}" for path in ("/threads/{thread_id}/runs",)}
+STREAMED = ("/threads/{thread_id}/runs/stream", "/runs/stream")
+SUBMITS |= {f"POST /langgraph{path}" for path in ("/threads/{thread_id}/runs", *STREAMED)}
 READS_BY_POST = {"POST /tickets", "POST /store/items/search", "POST /store/namespaces"}
 ADMINISTERS = {"POST /queue/pause", "POST /queue/resume", "GET /workers"}
 ADMINISTERS |= {
