@@ -4,18 +4,18 @@ import logging
 from typing import Protocol
 
 from .access.principals import Principal
-from .access.visible import VisibleReads, require_all
+from .access.visible import Readable, VisibleReads, require_all
 from .errors import DeliveryNotFound, MessageNotFound
 from .models.audit import Actor, AuditAction, record_of
 from .models.deliveries import Delivery, DeliveryFilter, DeliveryRecord
 from .models.messages import Page
-from .store.ports import QueryStore, WebhookStore
+from .store.ports import WebhookStore
 from .text import storable
 
 logger = logging.getLogger(__name__)
 
 
-class ManagedDeliveries(QueryStore, WebhookStore, Protocol):
+class ManagedDeliveries(Readable, WebhookStore, Protocol):
     """The ports that the delivery manager needs."""
 
 

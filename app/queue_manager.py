@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .access.actors import interruption_record
 from .access.principals import Principal
-from .access.visible import VisibleReads, own_name, owned, request_key, require_all, shown_alias
+from .access.visible import Readable, VisibleReads, own_name, owned, request_key, require_all, shown_alias
 from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
 from .errors import (
@@ -68,7 +68,9 @@ NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
-class ManagedStore(AcceptStore, ControlStore, QueryStore, UpkeepStore, WebhookStore, TraceStore, Notifier, Protocol):
+class ManagedStore(
+    Readable, AcceptStore, ControlStore, QueryStore, UpkeepStore, WebhookStore, TraceStore, Notifier, Protocol
+):
     """The ports that the queue manager needs."""
 
 
@@ -321,8 +323,7 @@ class QueueManager:
         if selection.message_ids is None:
             ids.reverse()  # a filter returns the newest first
         audit = record_of(by, AuditAction.REQUEUE_MESSAGES, caller.tenant, *ids)
-        messages = await self._store.requeue(caller.tenant, ids, audit=audit) if ids else []
-        for message in messages:
+        for message in (messages := await self._store.requeue(caller.tenant, ids, audit=audit) if ids else []):
             logger.info("Message requeued: id=%s", message.id)
         return messages
 

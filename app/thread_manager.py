@@ -15,7 +15,7 @@ from .models.memory import AgentMemory, DroppedMemory
 from .models.messages import Accepted, CreatedThread, Message, Page, Thread
 from .models.requests import Fork, Key, Regeneration, ThreadCreation
 from .models.thread_states import Checkpoint, StateChange, StateText
-from .models.threads import ThreadChange
+from .models.threads import EVERY_THREAD, LATEST_FIRST, ThreadChange, ThreadFilter, ThreadOrder
 from .store.limits import PAGE_TEXT_LENGTH
 from .threads.conversations import ThreadConversations
 from .threads.forks import ManagedThreads, ThreadForks
@@ -46,9 +46,21 @@ class ThreadManager:
         self._forks = ThreadForks(store, self._found, conversations, memory)
         self._regenerations = Regenerations(store, conversations, queue)
 
-    async def list_threads(self, caller: Principal, page: Page, subject: str | None = None) -> list[Thread]:
-        """Return a page of threads, the latest activity first. `subject` None means any."""
-        return await self._visible.list_threads(caller, page, subject)
+    async def list_threads(
+        self,
+        caller: Principal,
+        page: Page,
+        subject: str | None = None,
+        *,
+        chosen: ThreadFilter = EVERY_THREAD,
+        order: ThreadOrder = LATEST_FIRST,
+    ) -> list[Thread]:
+        """Return a page of the threads that match the filter. `subject` None means any."""
+        return await self._visible.list_threads(caller, page, chosen, order, subject)
+
+    async def count_threads(self, caller: Principal, subject: str | None, chosen: ThreadFilter) -> int:
+        """Return how many threads match the filter. `subject` None means any."""
+        return await self._visible.count_threads(caller, chosen, subject)
 
     async def get_thread(self, caller: Principal, thread_id: str) -> Thread:
         """Return a thread. Raises ThreadNotFound."""

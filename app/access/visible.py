@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from ..errors import Forbidden, InvalidRequest, MessageNotFound, ThreadNotFound
 from ..models.messages import Alias, Message, MessageFilter, NewMessage, Page, RequestKey, Thread
 from ..models.requests import Key
+from ..models.threads import ThreadFilter, ThreadOrder
 from ..models.visibility import Visibility
 from ..text import storable
 from .principals import Principal
@@ -41,8 +42,11 @@ class Readable(Protocol):
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """Return messages, newest first."""
 
-    async def list_threads(self, tenant: str, page: Page, visible: Visibility) -> list[Thread]:
-        """Return the visible threads, latest activity first."""
+    async def list_threads(self, tenant: str, page: Page, chosen: ThreadFilter, order: ThreadOrder) -> list[Thread]:
+        """Return the threads that match the filter."""
+
+    async def count_threads(self, tenant: str, chosen: ThreadFilter) -> int:
+        """Return how many threads match the filter."""
 
 
 class VisibleReads:
@@ -105,10 +109,21 @@ class VisibleReads:
             return []
         return await self._store.list_messages(caller.tenant, replace(chosen, visible=visible), page)
 
-    async def list_threads(self, caller: Principal, page: Page, subject: str | None) -> list[Thread]:
-        """Return one page of the threads of a subject. None stands for any subject."""
+    async def list_threads(
+        self, caller: Principal, page: Page, chosen: ThreadFilter, order: ThreadOrder, subject: str | None
+    ) -> list[Thread]:
+        """Return one page of the threads of a subject that match the filter. None stands for any subject."""
         visible = _of_subject(caller, subject)
-        return [] if visible is None else await self._store.list_threads(caller.tenant, page, visible)
+        if visible is None:
+            return []
+        return await self._store.list_threads(caller.tenant, page, replace(chosen, visible=visible), order)
+
+    async def count_threads(self, caller: Principal, chosen: ThreadFilter, subject: str | None) -> int:
+        """Return how many threads of a subject match the filter. None stands for any subject."""
+        visible = _of_subject(caller, subject)
+        return (
+            0 if visible is None else await self._store.count_threads(caller.tenant, replace(chosen, visible=visible))
+        )
 
     async def _shown(self, caller: Principal, message_id: str) -> Message:
         message = await self._store.get(caller.tenant, message_id)

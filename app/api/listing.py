@@ -16,6 +16,7 @@ from starlette.datastructures import QueryParams
 from ..access.principals import Principal
 from ..errors import InvalidRequest
 from ..models.messages import Message, MessageFilter, MessageState, Page, Priority
+from ..models.threads import ThreadFilter, ThreadStatus
 from ..models.types import Text, ThreadId
 from ..services import Services
 from ..store.limits import PAGE_TEXT_LENGTH
@@ -27,6 +28,8 @@ from .targets import ANY_METADATA, METADATA
 T = TypeVar("T")
 
 MAX_METADATA_FILTERS = 16
+
+MAX_THREAD_IDS = 100
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of entries.")]
 Cursor = Annotated[
@@ -123,6 +126,22 @@ async def _filter_of_query(
         fingerprint=fingerprint,
         metadata=metadata_of_query(request.query_params),
     )
+
+
+async def _thread_filter_of_query(
+    request: Request,
+    thread_id: Annotated[
+        list[ThreadId] | None, Query(max_length=MAX_THREAD_IDS, description="Only the threads with these ids.")
+    ] = None,
+    status: Annotated[ThreadStatus | None, Query(description="Only threads with this status.")] = None,
+    _any_metadata: Annotated[str | None, Query(alias=ANY_METADATA, include_in_schema=False)] = None,
+) -> ThreadFilter:
+    """Return the filter of threads that the query describes."""
+    ids = None if thread_id is None else frozenset(thread_id)
+    return ThreadFilter(ids=ids, status=status, metadata=metadata_of_query(request.query_params))
+
+
+ThreadFilterDep = Annotated[ThreadFilter, Depends(_thread_filter_of_query)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
 """Endpoints of threads."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
 from ..access.scopes import AccessScope, needs
+from ..models.threads import ThreadOrder, ThreadSort
 from .deps import IDEMPOTENCY_KEY, ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
 from .errors import problems
-from .listing import OF_SUBJECT, Cursor, Limit, Name, decode_cursor, link_by_time, next_link
+from .listing import OF_SUBJECT, Cursor, Limit, Name, ThreadFilterDep, decode_cursor, link_by_time, next_link
 from .replies import JsonReply
 from .request_keys import key_of, thread_key
 from .schemas.messages import MessageStatus
@@ -34,13 +35,27 @@ async def list_threads(
     request: Request,
     services: ServicesDep,
     principal: PrincipalDep,
+    chosen: ThreadFilterDep,
     subject: Annotated[Name | None, Query(description=OF_SUBJECT.format("threads"))] = None,
+    sort_by: Annotated[
+        ThreadSort, Query(description="The time by which to order: the last activity, or the creation.")
+    ] = ThreadSort.UPDATED,
+    sort_order: Annotated[Literal["desc", "asc"], Query(description="`desc`: the latest first.")] = "desc",
+    count: Annotated[
+        bool, Query(description="Whether to tell in `X-Pagination-Total` how many threads match.")
+    ] = False,
     limit: Limit = 1000,
     cursor: Cursor = None,
 ) -> Response:
-    """List all threads, the most recent activity first. `Link` leads to the next page."""
-    threads = await services.threads.list_threads(principal, decode_cursor(request, cursor, limit), subject)
-    headers = link_by_time(request, limit, threads, lambda thread: (thread.last_activity, thread.thread_id))
+    """List the threads that match all filters, by default the latest activity first. `Link` leads to the next page.
+
+    `metadata.KEY=value` matches threads with this value in their metadata. It may be given for several keys.
+    """
+    page, order = decode_cursor(request, cursor, limit), ThreadOrder(sort_by, sort_order == "desc")
+    threads = await services.threads.list_threads(principal, page, subject, chosen=chosen, order=order)
+    headers = link_by_time(request, limit, threads, lambda thread: (thread.time(order.by), thread.thread_id))
+    if count:
+        headers["X-Pagination-Total"] = str(await services.threads.count_threads(principal, subject, chosen))
     return JsonReply(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers)
 
 

@@ -11,7 +11,7 @@ from uuid_utils import uuid7
 
 from .deliveries import WebhookEvent
 from .inputs import NO_RUN_INPUT, RunInput
-from .threads import ForkSource
+from .threads import ForkSource, ThreadSort, ThreadStatus
 from .types import Moment
 from .visibility import EVERYTHING, Visibility
 
@@ -229,6 +229,7 @@ class Thread(BaseModel):
 
     `last_number` is the thread number of the newest message. `metadata` merges that of its messages and changes: the
     newest value of a key counts, and null removes the key. `subject` is that of its first message and never changes.
+    `last_ended` is the state of the message that ended last, None if none has.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -244,6 +245,16 @@ class Thread(BaseModel):
     metadata: dict[str, MetadataValue] = {}
     forked_from: ForkSource | None = None
     subject: str | None = None
+    last_ended: MessageState | None = None
+
+    @property
+    def status(self) -> ThreadStatus:
+        """Return the state of the conversation."""
+        return ThreadStatus.of(self.states, self.last_ended)
+
+    def time(self, by: ThreadSort) -> datetime:
+        """Return the time by which a list has the thread in order."""
+        return self.created_at if by is ThreadSort.CREATED else self.last_activity
 
 
 class Accepted(NamedTuple):

@@ -1,10 +1,69 @@
 """Changes of threads, and where a forked thread came from."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from .visibility import EVERYTHING, Visibility
+
+
+class ThreadStatus(StrEnum):
+    """The state of a conversation, by its messages.
+
+    - `interrupted`: a message waits for a human.
+    - `busy`: messages are queued or processing, and none waits for a human.
+    - `error`: all messages have ended, and the one that ended last has failed.
+    - `idle`: none of these.
+    """
+
+    IDLE = "idle"
+    BUSY = "busy"
+    INTERRUPTED = "interrupted"
+    ERROR = "error"
+
+    @classmethod
+    def of(cls, states: Mapping[Any, int], last_ended: str | None) -> "ThreadStatus":
+        """Return the status for counts of messages by state, and the state of the message that ended last.
+
+        A failed message that was deleted does not count. SQL stores compute the same in a column of `threads`.
+        """
+        if states["interrupted"]:
+            return cls.INTERRUPTED
+        if states["queued"] or states["processing"]:
+            return cls.BUSY
+        return cls.ERROR if last_ended == "failed" and states["failed"] else cls.IDLE
+
+
+class ThreadSort(StrEnum):
+    """The times by which threads are listed."""
+
+    UPDATED = "updated"  # the last activity
+    CREATED = "created"
+
+
+class ThreadOrder(NamedTuple):
+    """The order of a list of threads. Threads with the same time are in the order of their ids."""
+
+    by: ThreadSort = ThreadSort.UPDATED
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadFilter:
+    """Selects threads that match all given fields. None means any value. `metadata` works as in `MessageFilter`."""
+
+    ids: frozenset[str] | None = None
+    status: ThreadStatus | None = None
+    metadata: Mapping[str, str] | None = None
+    visible: Visibility = EVERYTHING
+
+
+EVERY_THREAD = ThreadFilter()
+LATEST_FIRST = ThreadOrder()
 
 
 class ForkSource(BaseModel):

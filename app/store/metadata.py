@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors.threads import MetadataTooLarge
 from ..models.messages import MessageFilter, MetadataValue, NewMessage
+from ..models.threads import ThreadFilter
 from .limits import THREAD_METADATA_LENGTH
 
 _EXACT_INTEGERS = 2**53
@@ -70,12 +71,25 @@ def wanted_metadata(chosen: MessageFilter) -> str | None:
     return json.dumps([_forms(key, text) for key, text in chosen.metadata.items()])
 
 
+def wanted_thread_metadata(chosen: ThreadFilter) -> str | None:
+    """Return what the stored metadata of a thread must have, None for anything.
+
+    The result is a JSON array. It has, for each key of the filter, an array of the key and of the JSON texts of which
+    its value must be one.
+    """
+    if not chosen.metadata:
+        return None
+    return json.dumps([[key, _value_texts(text)] for key, text in chosen.metadata.items()])
+
+
 def _forms(key: str, text: str) -> list[str]:
-    values = [json.dumps(text)]
+    return [f",{json.dumps(key)}:{value}," for value in _value_texts(text)]
+
+
+def _value_texts(text: str) -> list[str]:
+    """Return the JSON texts of the values that the text of a filter matches."""
     scalar = _scalar_of(text)
-    if not isinstance(scalar, str):
-        values.append(_value_text(scalar))
-    return [f",{json.dumps(key)}:{value}," for value in values]
+    return [json.dumps(text), *([] if isinstance(scalar, str) else [_value_text(scalar)])]
 
 
 def _scalar_of(text: str) -> MetadataValue:

@@ -312,7 +312,8 @@ THREAD_STATES = (
 
 def to_thread(row: Sequence[Any]) -> Thread:
     """Return a thread from a row of `list_threads` or `get_thread`."""
-    thread_id, last_number, created_at, last_activity, last_preview, name, metadata, forked_from, subject, *counts = row
+    thread_id, last_number, created_at, last_activity, last_preview, name, metadata, forked_from, subject, *more = row
+    last_ended, *counts = more
     return Thread(
         thread_id=thread_id,
         last_number=last_number,
@@ -325,6 +326,7 @@ def to_thread(row: Sequence[Any]) -> Thread:
         metadata=thread_metadata(metadata),
         forked_from=None if forked_from is None else ForkSource.model_validate_json(forked_from),
         subject=subject,
+        last_ended=None if last_ended is None else MessageState(last_ended),
     )
 
 

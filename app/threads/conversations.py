@@ -1,20 +1,26 @@
 """Finds the agent whose memory of a thread is used."""
 
+from typing import Protocol
+
 from ..access.principals import Principal
 from ..access.visible import VisibleReads
 from ..agents.base import Conversation
 from ..agents.registry import AgentRegistry
 from ..errors import ThreadNotFound
 from ..models.messages import Message, MessageFilter, Page, Thread
-from ..store.ports import QueryStore
+from ..store.ports import QueryStore, ThreadStore
 
 NEWEST = Page(1)
+
+
+class ReadThreads(QueryStore, ThreadStore, Protocol):
+    """The ports that reads of threads need."""
 
 
 class ThreadConversations:
     """Finds conversations, as far as callers may see them."""
 
-    def __init__(self, store: QueryStore, registry: AgentRegistry) -> None:
+    def __init__(self, store: ReadThreads, registry: AgentRegistry) -> None:
         self._store = store
         self._registry = registry
         self.visible = VisibleReads(store)

@@ -13,7 +13,7 @@ from ..models.audit import Actor
 from ..models.messages import Accepted, IfBusy, Message, MessageState, NewMessage, Thread
 from ..models.requests import Key, Regeneration
 from ..models.threads import Turn
-from ..store.ports import QueryStore
+from .conversations import ReadThreads
 
 UNANSWERED = frozenset({MessageState.QUEUED, MessageState.PROCESSING})
 
@@ -44,7 +44,7 @@ class MessageQueue(Protocol):
 class Regenerations:
     """Answers messages anew."""
 
-    def __init__(self, store: QueryStore, conversations: Conversations, queue: MessageQueue) -> None:
+    def __init__(self, store: ReadThreads, conversations: Conversations, queue: MessageQueue) -> None:
         self._store = store
         self._conversations = conversations
         self._queue = queue

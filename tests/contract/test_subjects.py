@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import QueueFull, ThreadNotFound
 from app.models.messages import IfBusy, MessageFilter, MessageState, Page
-from app.models.threads import ForkSource, NewThread
+from app.models.threads import ForkSource, NewThread, ThreadFilter
 from app.models.visibility import ThreadNarrowing, Visibility
 from app.store.parts import CLEARED_AT_ONCE
 from app.store.ports import Store
@@ -37,7 +37,7 @@ async def visible(store: Store, who: Visibility, **fields: object) -> list[str]:
 
 
 async def visible_threads(store: Store, who: Visibility) -> list[str]:
-    return [thread.thread_id for thread in await store.list_threads(TENANT, Page(ALL), who)]
+    return [thread.thread_id for thread in await store.list_threads(TENANT, Page(ALL), ThreadFilter(visible=who))]
 
 
 async def test_a_message_keeps_its_subject_and_its_thread_has_it_too(store: Store) -> None:
@@ -203,7 +203,7 @@ async def test_pages_of_a_subject_have_no_gaps(store: Store) -> None:
     assert found == [f"{part}.{n}" for part in (2, 1, 0) for n in (2, 1, 0)]
     threads: list[str] = []
     cursor = None
-    while listed := await store.list_threads(TENANT, Page(2, cursor), OURS):
+    while listed := await store.list_threads(TENANT, Page(2, cursor), ThreadFilter(visible=OURS)):
         threads += [thread.thread_id for thread in listed]
         cursor = (round(listed[-1].last_activity.timestamp() * 1000), listed[-1].thread_id)
     assert sorted(threads) == sorted(f"a{part}{n}" for part in range(3) for n in range(3))

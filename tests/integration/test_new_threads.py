@@ -46,3 +46,35 @@ async def test_a_thread_is_made_read_changed_used_and_deleted(serve: Serve) -> N
         ({"agent": "steps"}, "agent"),
     ):
         assert [error["field"] for error in (await create(422, **body))["errors"]] == [field]
+
+
+async def test_threads_are_searched_sorted_and_counted(serve: Serve) -> None:
+    server = await serve(agents="steps=tests.graphs:steps")
+    for name, table in (("a", 1), ("b", 2), ("c", 1)):
+        made = await server.client.post("/threads", json={"thread_id": name, "metadata": {"table": table}})
+        assert made.json()["status"] == "idle"
+    await server.submit("Later", thread_id="b", delay_seconds=1000)
+
+    async def found(query: str, total: int | None = None) -> list[str]:
+        reply = await server.client.get(f"/threads?{query}")
+        assert reply.status_code == 200, reply.text
+        assert reply.headers.get("x-pagination-total") == (None if total is None else str(total))
+        ids = [each["thread_id"] for each in reply.json()]
+        if link := reply.links.get("next"):
+            ids += await found(link["url"].partition("?")[2], total)
+        return ids
+
+    assert await found("sort_by=created&sort_order=asc&limit=1") == ["a", "b", "c"]
+    assert await found("sort_by=created&count=true&limit=2", 3) == ["c", "b", "a"]
+    assert await found("metadata.table=1&sort_by=created&count=true&limit=1", 2) == ["c", "a"]
+    assert await found("status=busy") == ["b"]
+    assert await found("status=idle&thread_id=a&thread_id=b&count=true", 1) == ["a"]
+    assert await found("subject=ann&count=true", 0) == []
+    for query, field in (
+        ("status=odd", "status"), ("sort_by=name", "sort_by"), ("sort_order=up", "sort_order"),
+        ("count=maybe", "count"), ("metadata.=1", "metadata."), ("thread_id=", "thread_id"),
+        ("&".join(["thread_id=x"] * 101), "thread_id"),
+    ):  # fmt: skip
+        refused = await server.client.get(f"/threads?{query}")
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == [field]

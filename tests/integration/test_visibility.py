@@ -17,6 +17,7 @@ from app.access.principals import Principal
 from app.access.scopes import AccessScope
 from app.api.websocket_frames import MODELS, json_schema
 from app.models.messages import MessageFilter, Page
+from app.models.threads import ThreadFilter
 from app.models.visibility import ThreadNarrowing
 from app.store.ports import Store
 from app.webhooks.sender import WebhookSender
@@ -110,6 +111,7 @@ ROWS: dict[str, Row] = {
     "listDeliveries query:message_id": Row("message", "GET", "/deliveries?message_id=ID"),
     "replayDelivery path:delivery_id": Row("delivery", "POST", "/deliveries/ID/replay"),
     "getAgent path:name": Row("agent", "GET", "/agents/ID"),
+    "listThreads query:thread_id": Row("thread", "GET", "/threads?thread_id=ID"),
     "listThreads query:subject": Row("subject", "GET", "/threads?subject=ID"),
     "getThread path:thread_id": Row("thread", "GET", "/threads/ID"),
     "changeThread path:thread_id": Row("thread", "PATCH", "/threads/ID", {"name": "taken"}),
@@ -289,7 +291,8 @@ async def snapshot(store: Store) -> Any:
     messages = await store.list_messages("default", MessageFilter(visible=ANN.visibility), Page(ALL))
     logs = [await store.read("default", each.id, after=0, limit=ALL) for each in messages]
     deliveries = [await store.list_deliveries("default", each.id) for each in messages]
-    return messages, logs, deliveries, await store.list_threads("default", Page(ALL), ANN.visibility)
+    threads = await store.list_threads("default", Page(ALL), ThreadFilter(visible=ANN.visibility))
+    return messages, logs, deliveries, threads
 
 
 async def ask(server: LiveServer, caller: str, row: Row, value: str) -> tuple[int, dict[str, str], str]:

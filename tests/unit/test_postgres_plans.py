@@ -124,8 +124,21 @@ HOT = {
     "find_log": {"messages_id_key"},
     "log_bounds": {"events_pkey", "messages_id_key"},
     "read_events": {"events_pkey", "messages_id_key"},
-    "list_threads": {"threads_by_activity", "threads_pkey", "messages_one_running"},
-    "list_threads_of_subject": {"threads_of_subject", "threads_pkey", "messages_one_running"},
+    "list_threads_by_updated_desc": {"threads_by_activity", "messages_one_running", "threads_pkey"},
+    "list_threads_by_updated_asc": {"threads_by_activity", "messages_one_running", "threads_pkey"},
+    "list_threads_by_created_desc": {"threads_by_creation", "messages_one_running"},
+    "list_threads_by_created_asc": {"threads_by_creation", "messages_one_running"},
+    "list_threads_of_subject_by_updated_desc": {"threads_of_subject", "messages_one_running", "threads_pkey"},
+    "list_threads_of_subject_by_updated_asc": {"threads_of_subject", "messages_one_running", "threads_pkey"},
+    "list_threads_of_subject_by_created_desc": {"threads_of_subject", "messages_one_running"},
+    "list_threads_of_subject_by_created_asc": {"threads_of_subject", "messages_one_running"},
+    "list_threads_of_status_by_updated_desc": {"threads_by_status", "messages_one_running", "threads_pkey"},
+    "list_threads_of_status_by_updated_asc": {"threads_by_status", "messages_one_running", "threads_pkey"},
+    "list_threads_of_ids": {"threads_pkey", "messages_one_running"},
+    "count_threads": {"threads_pkey"},
+    "count_threads_of_subject": {"threads_of_subject"},
+    "count_threads_of_status": {"threads_by_status"},
+    "count_threads_of_ids": {"threads_pkey"},
     "get_thread": {"threads_pkey", "messages_one_running"},
     "list_thread_messages": {"messages_in_thread"},
     "find_prunable_logs": {"messages_with_log"},
@@ -210,6 +223,8 @@ WHERE thread_id IN (SELECT 't' || i FROM generate_series(1, 99) AS i) AND thread
 class Seeded:
     """A database with the operations on it, and another connection to it with the same settings."""
 
+    analyzed = False
+
     def __init__(self, url: str) -> None:
         parameters = connection_parameters(url)
         prepare_database(parameters, allow_volatile=True)
@@ -271,6 +286,7 @@ def backlog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     seeded.connection.execute(ENDED)
     if request.param == "analyzed":
         seeded.connection.execute("VACUUM ANALYZE")
+        seeded.analyzed = True
     seeded.connection.execute(SETTINGS)
     yield seeded
     seeded.close()
@@ -298,6 +314,12 @@ BY_PREDICATE = {
 }
 """Indexes that hold only what is looked for, or little, so that they may be walked from their beginning."""
 
+NEED_STATISTICS = {
+    "count_threads_of_status",
+    *(f"list_threads{of}_by_created_{way}" for of in ("", "_of_subject") for way in ("asc", "desc")),
+}
+"""Without statistics, the planner expects one thread of a tenant, and sorts it."""
+
 IN_CLAIM_ORDER = {"list_queued", "list_unfinished_messages"}
 """Walks the queue from its head, over the messages of other tenants; or all of it, when it is short."""
 
@@ -305,6 +327,8 @@ IN_CLAIM_ORDER = {"list_queued", "list_unfinished_messages"}
 def test_a_hot_statement_searches_by_its_indexes(backlog: Seeded) -> None:
     wrong = {}
     for name, indexes in HOT.items():
+        if name in NEED_STATISTICS and not backlog.analyzed:
+            continue
         plan = backlog.plan(name)
         used = {node["Index Name"] for node in plan if "Index Name" in node}
         walked = {

@@ -243,7 +243,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "throughput": cost("throughput", 50),
         "read": cost("read", last, 0, 10, 10**6),
         "summary": cost("summary", TENANT, 5, 10**6),
-        "list_threads": cost("list_threads", TENANT, 2, "", "", 1_000, "", ""),
+        "list_threads": cost("list_threads", TENANT, 2, "", "", 1_000, "threads", 1, "", "", "", "", ""),
         "list_thread_messages": cost("list_thread_messages", TENANT, "t", 5, 5, 10**6, ""),
         "rescue": write("rescue", 3, 100, "", "", "", "", "", "", ""),
         "promote": write("promote", 100),

@@ -39,6 +39,7 @@ FINGERPRINTS = {
     27: "6917d27a5af8f8c7",
     28: "0491f833cd68b9e8",
     29: "fbceaf0ed21a9c79",
+    30: "ba4115904974528d",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

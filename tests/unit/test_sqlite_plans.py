@@ -12,6 +12,7 @@ from app.models.attempts import Completed, Lease, Released
 from app.models.deliveries import DeliveryFilter
 from app.models.events import NewEvent
 from app.models.messages import MessageState, Page, Priority
+from app.models.threads import EVERY_THREAD, LATEST_FIRST
 from app.policy.rank import RankPolicy
 from app.store.parts import AcceptRules
 from app.store.sql.named_sql import load_queries
@@ -70,8 +71,19 @@ HOT = {
     "find_taken_alias": "aliases",
     "find_due_deliveries": "deliveries_due",
     "find_deliveries_of_message": "deliveries_of_message",
-    "list_threads": "threads_by_activity",
-    "list_threads_of_subject": "threads_of_subject",
+    "list_threads_by_updated_desc": "threads_by_activity",
+    "list_threads_by_updated_asc": "threads_by_activity",
+    "list_threads_by_created_desc": "threads_by_creation",
+    "list_threads_by_created_asc": "threads_by_creation",
+    "list_threads_of_subject_by_updated_desc": "threads_of_subject",
+    "list_threads_of_subject_by_updated_asc": "threads_of_subject",
+    "list_threads_of_status_by_updated_desc": "threads_by_status",
+    "list_threads_of_status_by_updated_asc": "threads_by_status",
+    "list_threads_of_ids": "threads",
+    "count_threads": "threads",
+    "count_threads_of_subject": "threads_of_subject",
+    "count_threads_of_status": "threads_by_status",
+    "count_threads_of_ids": "threads",
     "get_thread": "threads",
     "list_thread_messages": "messages_in_thread",
     "get_message": "messages",
@@ -120,6 +132,10 @@ SORTED = {
     "list_deliveries": "deliveries_of_message",
     "find_deliveries": "deliveries_by_kind",
     "list_processing": "messages_leased",
+    "list_threads_of_subject_by_created_desc": "threads_of_subject",
+    "list_threads_of_subject_by_created_asc": "threads_of_subject",
+    "list_threads_of_status_by_created_desc": "threads_by_status",
+    "list_threads_of_status_by_created_asc": "threads_by_status",
     "search_items": "items",
     "search_filtered_items": "items",
 }
@@ -319,7 +335,9 @@ def test_a_promote_that_finds_nothing_costs_the_same_with_any_backlog(backlog: S
 
 def test_a_page_of_threads_costs_the_same_wherever_it_is(backlog: Seeded) -> None:
     def page(cursor: tuple[int, str] | None) -> int:
-        return backlog.price(lambda: backlog.operations.threads(TENANT, Page(10, cursor)))
+        return backlog.price(
+            lambda: backlog.operations.thread_part(TENANT, EVERY_THREAD, LATEST_FIRST, Page(10, cursor))
+        )
 
     middle = backlog.operations.thread(TENANT, "t101")
     assert page((round(middle.last_activity.timestamp() * 1000), "t101")) < 2 * page(None)

@@ -7,7 +7,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from ...models.messages import MessageState, Thread
 from ...models.requests import Fork, ThreadCreation
-from ...models.threads import ForkSource, ThreadChange
+from ...models.threads import ForkSource, ThreadChange, ThreadStatus
 from ...models.types import Moment, Subject, Text, ThreadId
 from .examples import CREATED, ENDED, THREAD_ID, example
 from .messages import MessageStatus, MetadataView, SubjectView
@@ -16,6 +16,11 @@ from .metadata import Metadata
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
 
 NAME = "The latest `name` that a message or a change has given the thread, null if there is none."
+
+STATUS = (
+    "`interrupted`: a message waits for a human. `busy`: messages are queued or processing. `error`: all have ended, "
+    "and the one that ended last has failed. `idle`: none of these."
+)
 
 METADATA = "The newest value of each key in the metadata of the thread's messages and in changes of the thread."
 
@@ -32,6 +37,7 @@ class ThreadSummary(BaseModel):
         last_activity=ENDED,
         last_message_preview="Follow-up: What's its population?",
         name="Capitals",
+        status="idle",
         metadata={"user": "u-17"},
         forked_from=None,
         subject="user-42",
@@ -43,6 +49,7 @@ class ThreadSummary(BaseModel):
     last_activity: Moment
     last_message_preview: str
     name: str | None = Field(description=NAME)
+    status: ThreadStatus = Field(description=STATUS)
     metadata: MetadataView = Field(description=METADATA)
     forked_from: ForkSource | None = Field(None, description=FORKED_FROM)
     subject: SubjectView = None
@@ -63,6 +70,7 @@ class ThreadDetails(BaseModel):
         last_activity=ENDED,
         states={"queued": 0, "processing": 0, "completed": 2, "failed": 0, "cancelled": 0, "interrupted": 0},
         name="Capitals",
+        status="idle",
         metadata={"user": "u-17"},
         forked_from=None,
         subject="user-42",
@@ -74,6 +82,7 @@ class ThreadDetails(BaseModel):
     last_activity: Moment
     states: dict[MessageState, int]
     name: str | None = Field(description=NAME)
+    status: ThreadStatus = Field(description=STATUS)
     metadata: MetadataView = Field(description=METADATA)
     forked_from: ForkSource | None = Field(None, description=FORKED_FROM)
     subject: SubjectView = None

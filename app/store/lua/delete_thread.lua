@@ -66,6 +66,7 @@ local function run(ARGV)
 
     redis.call('UNLINK', thread_key(tenant, thread), thread_queue_key(tenant, thread), thread_messages_key(tenant, thread))
     redis.call('ZREM', of_tenant('threads', tenant), thread)
+    redis.call('ZREM', of_tenant('threads_created', tenant), thread)
     redis.call('ZREM', EMPTY, scope(tenant, thread))
     redis.call('HSET', HIDDEN, scope(tenant, thread), 'deleted')
     redis.call('ZADD', DROPPED_MEMORIES, 0, memory_of_thread(tenant, thread))

@@ -27,6 +27,7 @@ local function run(ARGV)
         local tenant, thread = rest:sub(1, length), rest:sub(length + 2)
         redis.call('ZREM', EMPTY, name)
         redis.call('ZREM', of_tenant('threads', tenant), thread)
+        redis.call('ZREM', of_tenant('threads_created', tenant), thread)
         redis.call('UNLINK', thread_key(tenant, thread), thread_queue_key(tenant, thread),
             thread_messages_key(tenant, thread))
         threads[#threads + 1] = {tenant, thread}

@@ -1,16 +1,15 @@
-"""Reads messages, threads and totals."""
+"""Reads messages and totals."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from ...models.attempts import FailedAttempt
-from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
-from ...models.visibility import EVERYTHING, Visibility
+from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, Page, QueueSummary
 from ...models.workers import Throughput
 
 
 class QueryStore(Protocol):
-    """Reads messages, threads and totals. Each method but `list_messages` reads one snapshot.
+    """Reads messages and totals. Each method but `list_messages` reads one snapshot.
 
     Lists of messages do not read `options`, which may have megabytes. Their messages have the default options.
     """
@@ -57,21 +56,3 @@ class QueryStore(Protocol):
 
     async def throughput(self) -> Throughput:
         """Return slots, running messages and the mean run time of the last THROUGHPUT_MESSAGES completed messages."""
-
-    async def list_threads(self, tenant: str, page: Page, visible: Visibility = EVERYTHING) -> list[Thread]:
-        """Return the visible threads, latest activity first (tests/contract/test_subjects.py).
-
-        The cursor is (last activity in ms, id) of the last thread seen.
-        """
-
-    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
-        """Return a thread. Raises ThreadNotFound, also for another tenant's thread."""
-
-    async def list_thread_messages(
-        self, tenant: str, thread_id: str, *, after: int, limit: int, agents: frozenset[str] | None = None
-    ) -> list[Message]:
-        """Return the messages of a thread with thread numbers above `after`, in thread order. Raises ThreadNotFound.
-
-        Returns at most `limit` messages. Returns fewer when their texts reach PAGE_TEXT_LENGTH, but at least one if any
-        is left. `agents` leaves out the messages of other agents, None keeps all.
-        """

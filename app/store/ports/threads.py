@@ -1,14 +1,49 @@
-"""Changes threads as a whole."""
+"""Reads threads, and changes them as a whole."""
 
 from typing import Protocol
 
 from ...models.audit import NewAudit
-from ...models.messages import CreatedThread, RequestKey, Thread
-from ...models.threads import MemoryRight, NewThread, ThreadChange
+from ...models.messages import CreatedThread, Message, Page, RequestKey, Thread
+from ...models.threads import (
+    EVERY_THREAD,
+    LATEST_FIRST,
+    MemoryRight,
+    NewThread,
+    ThreadChange,
+    ThreadFilter,
+    ThreadOrder,
+)
 
 
 class ThreadStore(Protocol):
-    """Makes, changes, deletes and forks threads. A thread of another tenant is as if missing."""
+    """Reads, makes, changes, deletes and forks threads. A thread of another tenant is as if missing.
+
+    A read is of one moment. A filtered list or count may be made of several moments.
+    """
+
+    async def list_threads(
+        self, tenant: str, page: Page, chosen: ThreadFilter = EVERY_THREAD, order: ThreadOrder = LATEST_FIRST
+    ) -> list[Thread]:
+        """Return the threads that match the filter, by default the latest activity first.
+
+        The cursor is the time by which the list is ordered, in ms, and the id of the last thread seen
+        (tests/contract/test_threads.py, test_thread_search.py).
+        """
+
+    async def count_threads(self, tenant: str, chosen: ThreadFilter = EVERY_THREAD) -> int:
+        """Return how many threads match the filter."""
+
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        """Return a thread. Raises ThreadNotFound, also for another tenant's thread."""
+
+    async def list_thread_messages(
+        self, tenant: str, thread_id: str, *, after: int, limit: int, agents: frozenset[str] | None = None
+    ) -> list[Message]:
+        """Return the messages of a thread with thread numbers above `after`, in thread order. Raises ThreadNotFound.
+
+        Returns at most `limit` messages. Returns fewer when their texts reach PAGE_TEXT_LENGTH, but at least one if any
+        is left. `agents` leaves out the messages of other agents, None keeps all.
+        """
 
     async def take_memory_right(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> MemoryRight:
         """Return the right to change what agents remember of a thread. Raises ThreadNotFound, ThreadRunning.

@@ -61,9 +61,9 @@ VOLATILE = Capabilities(
 
 
 class PostgresStore(
-    PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqlUsage, PostgresDiagnosis,
-    SqlCounts, LocalSignals, Store,
+    PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep,
+    SqlWebhooks, PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqlUsage,
+    PostgresDiagnosis, SqlCounts, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 

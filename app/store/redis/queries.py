@@ -1,14 +1,14 @@
-"""Reads messages, threads and the state of the queue."""
+"""Reads messages and the state of the queue."""
 
 import json
 from collections.abc import Sequence
 
 from typing_extensions import override
 
-from ...errors import MessageNotFound, ThreadNotFound
+from ...errors import MessageNotFound
 from ...models.attempts import FailedAttempt
-from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
-from ...models.visibility import EVERYTHING, Visibility
+from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, Page, QueueSummary
+from ...models.visibility import Visibility
 from ...models.workers import Throughput
 from ..limits import PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from ..metadata import wanted_metadata
@@ -32,10 +32,6 @@ def visible_arguments(visible: Visibility) -> tuple[str, str]:
     if visible.agents is not None:
         narrowed["agents"] = dict.fromkeys(visible.agents, True)
     return subject, json.dumps(narrowed)
-
-
-def _array(texts: frozenset[str] | None) -> str:
-    return "" if texts is None else json.dumps(dict.fromkeys(texts, True))
 
 
 class RedisQueries(RedisRooms, QueryStore):
@@ -107,33 +103,3 @@ class RedisQueries(RedisRooms, QueryStore):
     @override
     async def throughput(self) -> Throughput:
         return replies.throughput(await self._reads.run("throughput", THROUGHPUT_MESSAGES))
-
-    @override
-    async def list_threads(self, tenant: str, page: Page, visible: Visibility = EVERYTHING) -> list[Thread]:
-        found: list[Thread] = []
-        cursor: tuple[int | str, str] | None = page.cursor or ("", "")
-        while cursor is not None and len(found) < page.limit:
-            rows, *last = await self._reads.run(
-                "list_threads", tenant, page.limit - len(found), *cursor, SCAN_LENGTH, *visible_arguments(visible)
-            )
-            found += map(replies.thread, rows)
-            cursor = (last[0], last[1]) if last else None
-        return found
-
-    @override
-    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
-        reply = await self._reads.run("get_thread", tenant, thread_id)
-        if reply is None:
-            raise ThreadNotFound(thread_id)
-        return replies.thread(reply)
-
-    @override
-    async def list_thread_messages(
-        self, tenant: str, thread_id: str, *, after: int, limit: int, agents: frozenset[str] | None = None
-    ) -> list[Message]:
-        reply = await self._reads.run(
-            "list_thread_messages", tenant, thread_id, after, limit, PAGE_TEXT_LENGTH, _array(agents)
-        )
-        if reply is None:
-            raise ThreadNotFound(thread_id)
-        return [replies.message(*each) for each in reply]

@@ -43,6 +43,7 @@ THREAD_COLUMNS = (
         "metadata",
         "forked_from",
         "subject",
+        "last_ended",
     ),
     *THREAD_STATES,
 )

@@ -1,4 +1,4 @@
-"""Changes threads as a whole."""
+"""Reads threads, and changes them as a whole."""
 
 import json
 from collections.abc import Iterable
@@ -9,17 +9,83 @@ from typing_extensions import override
 from ...errors import KeyReused, ThreadNotFound
 from ...errors.threads import MetadataTooLarge, ThreadExists, ThreadNotReady, ThreadRunning
 from ...models.audit import NewAudit
-from ...models.messages import CreatedThread, RequestKey, Thread
-from ...models.threads import MemoryRight, NewThread, ThreadChange
-from ..limits import KEY_SECONDS, THREAD_METADATA_LENGTH
-from ..metadata import merged_metadata, metadata_patch
+from ...models.messages import CreatedThread, Message, Page, RequestKey, Thread
+from ...models.threads import (
+    EVERY_THREAD,
+    LATEST_FIRST,
+    MemoryRight,
+    NewThread,
+    ThreadChange,
+    ThreadFilter,
+    ThreadOrder,
+    ThreadSort,
+)
+from ..limits import KEY_SECONDS, PAGE_TEXT_LENGTH, THREAD_METADATA_LENGTH
+from ..metadata import merged_metadata, metadata_patch, wanted_thread_metadata
 from ..ports import MOVED, ThreadStore, message_topic
 from . import replies
+from .queries import SCAN_LENGTH, visible_arguments
 from .rooms import RedisRooms
 
 
 class RedisThreads(RedisRooms, ThreadStore):
-    """Implements `ThreadStore` on Redis."""
+    """Implements `ThreadStore` on Redis.
+
+    A filter may skip many threads. Several short scripts let the server do other work in between.
+    """
+
+    @override
+    async def list_threads(
+        self, tenant: str, page: Page, chosen: ThreadFilter = EVERY_THREAD, order: ThreadOrder = LATEST_FIRST
+    ) -> list[Thread]:
+        found: list[Thread] = []
+        cursor: tuple[int | str, str] | None = page.cursor or ("", "")
+        while cursor is not None and len(found) < page.limit:
+            rows, *last = await self._reads.run(
+                "list_threads", tenant, page.limit - len(found), *cursor, SCAN_LENGTH, _set_of(order),
+                int(order.descending), *_filter_arguments(chosen),
+            )  # fmt: skip
+            found += map(replies.thread, rows)
+            cursor = (last[0], last[1]) if last else None
+        return found
+
+    @override
+    async def count_threads(self, tenant: str, chosen: ThreadFilter = EVERY_THREAD) -> int:
+        total = 0
+        cursor: tuple[int | str, str] | None = ("", "")
+        order = ThreadOrder(ThreadSort.CREATED, descending=False)  # no thread changes its place meanwhile
+        while cursor is not None:
+            count, *last = await self._reads.run(
+                "count_threads", tenant, SCAN_LENGTH + 1, *cursor, SCAN_LENGTH, _set_of(order), int(order.descending),
+                *_filter_arguments(chosen),
+            )  # fmt: skip
+            total += count
+            cursor = (last[0], last[1]) if last else None
+        return total
+
+    @override
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        reply = await self._reads.run("get_thread", tenant, thread_id)
+        if reply is None:
+            raise ThreadNotFound(thread_id)
+        return replies.thread(reply)
+
+    @override
+    async def list_thread_messages(
+        self, tenant: str, thread_id: str, *, after: int, limit: int, agents: frozenset[str] | None = None
+    ) -> list[Message]:
+        reply = await self._reads.run(
+            "list_thread_messages",
+            tenant,
+            thread_id,
+            after,
+            limit,
+            PAGE_TEXT_LENGTH,
+            "" if agents is None else json.dumps(dict.fromkeys(agents, True)),
+        )
+        if reply is None:
+            raise ThreadNotFound(thread_id)
+        return [replies.message(*each) for each in reply]
 
     @override
     async def take_memory_right(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> MemoryRight:
@@ -111,3 +177,15 @@ def _found(reply: Any, thread_id: str) -> Any:
     if reply == "running":
         raise ThreadRunning(thread_id)
     return reply
+
+
+def _set_of(order: ThreadOrder) -> str:
+    return "threads_created" if order.by is ThreadSort.CREATED else "threads"
+
+
+def _filter_arguments(chosen: ThreadFilter) -> tuple[str, ...]:
+    """Return the arguments that `chosen_threads.lua` takes."""
+    ids = "" if chosen.ids is None else json.dumps(sorted(chosen.ids))
+    return (
+        *visible_arguments(chosen.visible), chosen.status or "", ids, wanted_thread_metadata(chosen) or "",
+    )  # fmt: skip

@@ -1,12 +1,11 @@
-"""Reads messages, threads and totals. Lists do not delay single reads: they have their own GroupCommitThread."""
+"""Reads messages and totals. Lists do not delay single reads: they have their own GroupCommitThread."""
 
 from collections.abc import Sequence
 
 from typing_extensions import override
 
 from ...models.attempts import FailedAttempt
-from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
-from ...models.visibility import EVERYTHING, Visibility
+from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, Page, QueueSummary
 from ...models.workers import Throughput
 from ..ports import QueryStore
 from .rooms import SqlRooms
@@ -51,17 +50,3 @@ class SqlQueries(SqlRooms, QueryStore):
     @override
     async def throughput(self) -> Throughput:
         return await self._read_thread.run(self._reads.throughput)
-
-    @override
-    async def list_threads(self, tenant: str, page: Page, visible: Visibility = EVERYTHING) -> list[Thread]:
-        return await self._list_thread.run(lambda: self._lists.threads(tenant, page, visible))
-
-    @override
-    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
-        return await self._read_thread.run(lambda: self._reads.thread(tenant, thread_id))
-
-    @override
-    async def list_thread_messages(
-        self, tenant: str, thread_id: str, *, after: int, limit: int, agents: frozenset[str] | None = None
-    ) -> list[Message]:
-        return await self._list_thread.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit, agents))

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...clock import to_datetime
-from ...errors import MessageNotFound, ThreadNotFound
+from ...errors import MessageNotFound
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
 from ...models.events import Event, EventPage, EventType
-from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
-from ...models.visibility import EVERYTHING, Visibility
+from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary
 from ...models.workers import Throughput
 from ..limits import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from ..metadata import wanted_metadata
@@ -21,9 +20,9 @@ from ..rows import (
     to_failed_attempt,
     to_groups,
     to_message,
-    to_thread,
 )
 from .scanning import PartResult, ScanPart, text_length
+from .thread_reads import ThreadReads, array, visible_values
 from .worker_reads import WorkerReads
 
 FEW_POSITIONS = 5
@@ -43,7 +42,7 @@ NEAR_END = 200
 """Positions this near to the end of their level are counted from the end, where new messages are."""
 
 
-class Reads(WorkerReads):
+class Reads(WorkerReads, ThreadReads):
     """Reads inside a transaction, on the thread that owns the connection."""
 
     def queue_id(self) -> str:
@@ -312,28 +311,13 @@ class Reads(WorkerReads):
             to_groups(slots_of_groups, int(running), by_agents),
         )
 
-    def threads(self, tenant: str, page: Page, visible: Visibility = EVERYTHING) -> list[Thread]:
-        """Implement `QueryStore.list_threads`."""
-        last_activity, thread_id = page.cursor or (2**62, "")
-        values = {"tenant": tenant, "last_activity": last_activity, "thread_id": thread_id, "limit": page.limit}
-        query = "list_threads" if visible.subject is None else "list_threads_of_subject"
-        rows = self.each(query, **values, **visible_values(visible))
-        return [to_thread(row) for row in rows]
-
-    def thread(self, tenant: str, thread_id: str) -> Thread:
-        """Implement `QueryStore.get_thread`."""
-        row = self.row("get_thread", tenant=tenant, thread_id=thread_id)
-        if row is None:
-            raise ThreadNotFound(thread_id)
-        return to_thread(row)
-
     def thread_messages(
         self, tenant: str, thread_id: str, after: int, limit: int, agents: frozenset[str] | None = None
     ) -> list[Message]:
-        """Implement `QueryStore.list_thread_messages`."""
+        """Implement `ThreadStore.list_thread_messages`."""
         self.thread(tenant, thread_id)
         found = self._page(
-            "list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit, agents=_array(agents)
+            "list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit, agents=array(agents)
         )
         return self._with_positions(found)
 
@@ -362,22 +346,6 @@ class Reads(WorkerReads):
         message, state = found
         first, last = self.rows("log_bounds", message=message)[0]
         return state, first, last, self.each("read_events", message=message, after=after, limit=limit)
-
-
-def visible_values(visible: Visibility) -> dict[str, Any]:
-    """Return the parameters of the texts `visible_thread` and `visible_agent`."""
-    threads = visible.threads
-    return {
-        "subject": visible.subject,
-        "thread_ids": None if threads is None else _array(threads.ids),
-        "thread_prefix": None if threads is None else threads.prefix,
-        "agents": _array(visible.agents),
-    }
-
-
-def _array(texts: frozenset[str] | None) -> str | None:
-    """Return texts as a JSON array, None for None."""
-    return None if texts is None else json.dumps(sorted(texts))
 
 
 def _source_of(chosen: MessageFilter) -> str:

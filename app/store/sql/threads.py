@@ -1,16 +1,25 @@
-"""Changes threads as a whole: the part that both SQL stores share."""
+"""Reads threads, and changes them as a whole: the part that both SQL stores share."""
 
 from typing import Protocol
 
 from typing_extensions import override
 
 from ...models.audit import NewAudit
-from ...models.messages import CreatedThread, RequestKey, Thread
-from ...models.threads import MemoryRight, NewThread, ThreadChange
+from ...models.messages import CreatedThread, Message, Page, RequestKey, Thread
+from ...models.threads import (
+    EVERY_THREAD,
+    LATEST_FIRST,
+    MemoryRight,
+    NewThread,
+    ThreadChange,
+    ThreadFilter,
+    ThreadOrder,
+)
 from ..ports import ThreadStore
 from .audit import RecordedChanges
 from .group_commit import GroupCommitThread
 from .rooms import SqlRooms
+from .thread_reads import CountPart, ThreadPart
 
 
 class ThreadChanges(RecordedChanges, Protocol):
@@ -41,10 +50,54 @@ class ThreadChanges(RecordedChanges, Protocol):
 
 
 class SqlThreads(SqlRooms, ThreadStore):
-    """Implements `ThreadStore` for both SQL stores, on the thread of dead letters, since a deletion takes long."""
+    """Implements `ThreadStore` for both SQL stores.
+
+    Changes are made on the thread of dead letters, since a deletion takes long. Lists and counts are made in parts: a
+    filter may match few of many threads, and one long query would delay others.
+    """
 
     _dead_letter_thread: GroupCommitThread
     _thread_changes: ThreadChanges
+
+    @override
+    async def list_threads(
+        self, tenant: str, page: Page, chosen: ThreadFilter = EVERY_THREAD, order: ThreadOrder = LATEST_FIRST
+    ) -> list[Thread]:
+        found: list[Thread] = []
+
+        def part() -> ThreadPart:
+            return self._lists.thread_part(tenant, chosen, order, page._replace(limit=page.limit - len(found)))
+
+        while True:
+            threads, cursor = await self._list_thread.run(part)
+            found += threads
+            if cursor is None or len(found) >= page.limit:
+                return found
+            page = page._replace(cursor=cursor)
+
+    @override
+    async def count_threads(self, tenant: str, chosen: ThreadFilter = EVERY_THREAD) -> int:
+        total, after = 0, ""
+
+        def part() -> CountPart:
+            return self._lists.count_part(tenant, chosen, after)
+
+        while True:
+            count, last = await self._list_thread.run(part)
+            total += count
+            if last is None:
+                return total
+            after = last
+
+    @override
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        return await self._read_thread.run(lambda: self._reads.thread(tenant, thread_id))
+
+    @override
+    async def list_thread_messages(
+        self, tenant: str, thread_id: str, *, after: int, limit: int, agents: frozenset[str] | None = None
+    ) -> list[Message]:
+        return await self._list_thread.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit, agents))
 
     @override
     async def take_memory_right(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> MemoryRight:

@@ -54,9 +54,9 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 
 class SqliteStore(
-    SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqlUsage, SqliteDiagnosis,
-    SqlCounts, LocalSignals, Store,
+    SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep,
+    SqlWebhooks, SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqlUsage,
+    SqliteDiagnosis, SqlCounts, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 

@@ -21,7 +21,9 @@ local function enqueue(message, rank, now, preview)
         local tenant, thread = message.tenant, message.thread
         local key, queue = thread_key(tenant, thread), thread_queue_key(tenant, thread)
         message.thread_number = redis.call('HINCRBY', key, 'last_number', 1)
-        if message.thread_number == 1 then redis.call('HSETNX', key, 'created_at', now) end
+        if message.thread_number == 1 and redis.call('HSETNX', key, 'created_at', now) == 1 then
+            redis.call('ZADD', of_tenant('threads_created', tenant), now, thread)
+        end
         redis.call('HSET', key, 'last_message_preview', preview)
         if is_busy(tenant, thread) then message.readiness = 'blocked' end
         redis.call('HINCRBY', key, 'queued', 1)

@@ -34,6 +34,7 @@ local function api_key_key(id) return prefix .. 'api_key:' .. id end
 local function worker_key(id) return prefix .. 'worker:' .. id end
 
 -- Keys of a tenant: sorted sets `waiting`, `delayed`, `processing` (members by score), `threads` (by last activity),
+-- `threads_created` (by creation),
 -- `messages`, `failed`, `interrupted` (ids by number), `kinds` (fingerprints by the negative time of the newest failure),
 -- `deliveries` (ids by creation time, one set for each state and event), `items` (namespaces with keys, all with score 0);
 -- `usage_hours` (hours that have usage, by hour); hash `tallies` (ended messages by state).

@@ -38,6 +38,7 @@ local function recount(message, from, to, now)
     local thread = thread_key(message.tenant, message.thread)
     redis.call('HINCRBY', thread, from, -1)
     redis.call('HINCRBY', thread, to, 1)
+    if to == 'completed' or to == 'failed' or to == 'cancelled' then redis.call('HSET', thread, 'last_ended', to) end
     redis.call('ZADD', of_tenant('threads', message.tenant), 'GT', now, message.thread)
 end
 

@@ -18,5 +18,6 @@ local function make_thread(tenant, thread, now, source, name, metadata, subject)
     if subject ~= '' then redis.call('HSET', key, 'subject', subject) end
     if metadata ~= '' then redis.call('HSET', key, 'metadata', metadata) end
     redis.call('ZADD', of_tenant('threads', tenant), now, thread)
+    redis.call('ZADD', of_tenant('threads_created', tenant), now, thread)
     redis.call('ZADD', EMPTY, now, scope(tenant, thread))
 end

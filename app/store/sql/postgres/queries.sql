@@ -632,49 +632,214 @@ SELECT base_rank, priority, run_at FROM messages
 WHERE state = 'queued' AND rank >= %(rank)s::bigint AND rank < %(rank)s::bigint + 1000000000000000
 ORDER BY rank, number LIMIT 1
 
--- name: begin_threads
--- A claim counts as activity of the thread, but locks no thread. Its time is in the running message until the attempt ends.
+-- name: chosen_thread
+-- `ids` is a JSON array; `metadata` is that of `wanted_thread_metadata`.
+{visible_thread} AND (%(status)s::text IS NULL OR status = %(status)s)
+AND (%(ids)s::text IS NULL OR thread_id IN (SELECT jsonb_array_elements_text(%(ids)s::jsonb)))
+AND (%(metadata)s::text IS NULL OR NOT EXISTS (
+    SELECT FROM jsonb_array_elements(%(metadata)s::jsonb) AS wanted WHERE NOT EXISTS (
+        SELECT FROM jsonb_array_elements_text(wanted -> 1) AS form WHERE form = metadata::jsonb ->> (wanted ->> 0)
+    )
+))
+
+-- name: listed_threads
+-- The threads of a list, each with whether it matches the filter. The reader leaves out those that do not. A claim counts as
+-- activity of the thread, but locks no thread. Its time is in the running message until the attempt ends.
 WITH running AS (
     SELECT thread_id, changed_at FROM messages
     WHERE state = 'processing' AND tenant = %(tenant)s AND thread_id IS NOT NULL
 )
 SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, subject,
-    unfinished - interrupted - running, running, completed, failed, cancelled, interrupted
-FROM (
-    (
-        SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from,
-            subject, unfinished, 0 AS running, completed, failed, cancelled, interrupted
-        FROM threads
-        WHERE tenant = %(tenant)s AND (last_activity, thread_id) < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
-            AND hidden IS NULL AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
-            AND {visible_thread}
+    last_ended, unfinished - interrupted - running, running, completed, failed, cancelled, interrupted, {chosen_thread}
 
--- name: end_threads
-        ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
+-- name: idle_threads
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, subject,
+    last_ended, unfinished, 0 AS running, completed, failed, cancelled, interrupted, status
+FROM threads
+WHERE tenant = %(tenant)s AND hidden IS NULL AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
+
+-- name: running_threads
+SELECT threads.thread_id, threads.last_number, threads.created_at,
+    greatest(threads.last_activity, running.changed_at) AS last_activity, threads.last_message_preview, threads.name,
+    threads.metadata, threads.forked_from, threads.subject, threads.last_ended, threads.unfinished,
+    (running.thread_id IS NOT NULL)::int AS running, threads.completed, threads.failed, threads.cancelled,
+    threads.interrupted, threads.status
+
+-- name: list_threads_by_updated_desc
+{listed_threads} FROM (
+    (
+        {idle_threads}
+            AND (last_activity, thread_id) < (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY last_activity DESC, thread_id DESC LIMIT %(window)s
     )
     UNION ALL
-    SELECT threads.thread_id, threads.last_number, threads.created_at,
-        greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name,
-        threads.metadata, threads.forked_from, threads.subject, threads.unfinished, 1, threads.completed, threads.failed,
-        threads.cancelled, threads.interrupted
-    FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
+    {running_threads} FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
     WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
-        < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
+        < (%(time)s, %(thread_id)s::text COLLATE "C")
 ) AS page
-WHERE {visible_thread}
-ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
+ORDER BY last_activity DESC, thread_id DESC LIMIT %(window)s
 
--- name: list_threads
-{begin_threads} {end_threads}
+-- name: list_threads_by_updated_asc
+{listed_threads} FROM (
+    (
+        {idle_threads}
+            AND (last_activity, thread_id) > (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY last_activity ASC, thread_id ASC LIMIT %(window)s
+    )
+    UNION ALL
+    {running_threads} FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
+    WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
+        > (%(time)s, %(thread_id)s::text COLLATE "C")
+) AS page
+ORDER BY last_activity ASC, thread_id ASC LIMIT %(window)s
 
--- name: list_threads_of_subject
--- The plan is made before the subject is known, so only a comparison without NULL can use the index of subjects.
-{begin_threads} AND subject = %(subject)s {end_threads}
+-- name: list_threads_by_created_desc
+{listed_threads} FROM (
+    {running_threads} FROM (
+        SELECT * FROM threads WHERE tenant = %(tenant)s AND hidden IS NULL
+            AND (created_at, thread_id) < (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY created_at DESC, thread_id DESC LIMIT %(window)s
+    ) AS threads LEFT JOIN running ON running.thread_id = threads.thread_id
+) AS page
+ORDER BY created_at DESC, thread_id DESC
+
+-- name: list_threads_by_created_asc
+{listed_threads} FROM (
+    {running_threads} FROM (
+        SELECT * FROM threads WHERE tenant = %(tenant)s AND hidden IS NULL
+            AND (created_at, thread_id) > (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY created_at ASC, thread_id ASC LIMIT %(window)s
+    ) AS threads LEFT JOIN running ON running.thread_id = threads.thread_id
+) AS page
+ORDER BY created_at ASC, thread_id ASC
+
+-- name: list_threads_of_subject_by_updated_desc
+{listed_threads} FROM (
+    (
+        {idle_threads} AND subject = %(subject)s
+            AND (last_activity, thread_id) < (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY last_activity DESC, thread_id DESC LIMIT %(window)s
+    )
+    UNION ALL
+    {running_threads} FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
+    WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
+        < (%(time)s, %(thread_id)s::text COLLATE "C")
+) AS page
+ORDER BY last_activity DESC, thread_id DESC LIMIT %(window)s
+
+-- name: list_threads_of_subject_by_updated_asc
+{listed_threads} FROM (
+    (
+        {idle_threads} AND subject = %(subject)s
+            AND (last_activity, thread_id) > (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY last_activity ASC, thread_id ASC LIMIT %(window)s
+    )
+    UNION ALL
+    {running_threads} FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
+    WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
+        > (%(time)s, %(thread_id)s::text COLLATE "C")
+) AS page
+ORDER BY last_activity ASC, thread_id ASC LIMIT %(window)s
+
+-- name: list_threads_of_subject_by_created_desc
+{listed_threads} FROM (
+    {running_threads} FROM (
+        SELECT * FROM threads WHERE tenant = %(tenant)s AND hidden IS NULL AND subject = %(subject)s
+            AND (created_at, thread_id) < (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY created_at DESC, thread_id DESC LIMIT %(window)s
+    ) AS threads LEFT JOIN running ON running.thread_id = threads.thread_id
+) AS page
+ORDER BY created_at DESC, thread_id DESC
+
+-- name: list_threads_of_subject_by_created_asc
+{listed_threads} FROM (
+    {running_threads} FROM (
+        SELECT * FROM threads WHERE tenant = %(tenant)s AND hidden IS NULL AND subject = %(subject)s
+            AND (created_at, thread_id) > (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY created_at ASC, thread_id ASC LIMIT %(window)s
+    ) AS threads LEFT JOIN running ON running.thread_id = threads.thread_id
+) AS page
+ORDER BY created_at ASC, thread_id ASC
+
+-- name: list_threads_of_status_by_updated_desc
+{listed_threads} FROM (
+    (
+        {idle_threads} AND status = %(status)s AND status <> 'idle'
+            AND (last_activity, thread_id) < (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY last_activity DESC, thread_id DESC LIMIT %(window)s
+    )
+    UNION ALL
+    {running_threads} FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
+    WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
+        < (%(time)s, %(thread_id)s::text COLLATE "C")
+) AS page
+ORDER BY last_activity DESC, thread_id DESC LIMIT %(window)s
+
+-- name: list_threads_of_status_by_updated_asc
+{listed_threads} FROM (
+    (
+        {idle_threads} AND status = %(status)s AND status <> 'idle'
+            AND (last_activity, thread_id) > (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY last_activity ASC, thread_id ASC LIMIT %(window)s
+    )
+    UNION ALL
+    {running_threads} FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
+    WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
+        > (%(time)s, %(thread_id)s::text COLLATE "C")
+) AS page
+ORDER BY last_activity ASC, thread_id ASC LIMIT %(window)s
+
+-- name: list_threads_of_status_by_created_desc
+{listed_threads} FROM (
+    {running_threads} FROM (
+        SELECT * FROM threads WHERE tenant = %(tenant)s AND hidden IS NULL AND status = %(status)s AND status <> 'idle'
+            AND (created_at, thread_id) < (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY created_at DESC, thread_id DESC LIMIT %(window)s
+    ) AS threads LEFT JOIN running ON running.thread_id = threads.thread_id
+) AS page
+ORDER BY created_at DESC, thread_id DESC
+
+-- name: list_threads_of_status_by_created_asc
+{listed_threads} FROM (
+    {running_threads} FROM (
+        SELECT * FROM threads WHERE tenant = %(tenant)s AND hidden IS NULL AND status = %(status)s AND status <> 'idle'
+            AND (created_at, thread_id) > (%(time)s, %(thread_id)s::text COLLATE "C")
+        ORDER BY created_at ASC, thread_id ASC LIMIT %(window)s
+    ) AS threads LEFT JOIN running ON running.thread_id = threads.thread_id
+) AS page
+ORDER BY created_at ASC, thread_id ASC
+
+-- name: list_threads_of_ids
+{listed_threads} FROM (
+    {running_threads} FROM threads LEFT JOIN running ON running.thread_id = threads.thread_id
+    WHERE tenant = %(tenant)s AND hidden IS NULL
+        AND threads.thread_id = ANY (ARRAY(SELECT jsonb_array_elements_text(%(ids)s::jsonb)))
+) AS page
+
+-- name: count_threads
+SELECT count(*) FILTER (WHERE matches), count(*), max(thread_id) FROM (
+    SELECT thread_id, {chosen_thread} AS matches FROM threads
+    WHERE tenant = %(tenant)s AND hidden IS NULL AND thread_id > %(after)s ORDER BY thread_id LIMIT %(window)s
+) AS part
+
+-- name: count_threads_of_subject
+SELECT count(*) FROM threads
+WHERE tenant = %(tenant)s AND hidden IS NULL AND threads.subject = %(subject)s AND {chosen_thread}
+
+-- name: count_threads_of_status
+SELECT count(*) FROM threads
+WHERE tenant = %(tenant)s AND hidden IS NULL AND threads.status = %(status)s AND threads.status <> 'idle' AND {chosen_thread}
+
+-- name: count_threads_of_ids
+SELECT count(*) FROM threads
+WHERE tenant = %(tenant)s AND hidden IS NULL
+    AND threads.thread_id = ANY (ARRAY(SELECT jsonb_array_elements_text(%(ids)s::jsonb))) AND {chosen_thread}
 
 -- name: get_thread
 SELECT threads.thread_id, threads.last_number, threads.created_at,
     greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name, threads.metadata,
-    threads.forked_from, threads.subject, threads.unfinished - threads.interrupted - count(running.number),
+    threads.forked_from, threads.subject, threads.last_ended,
+    threads.unfinished - threads.interrupted - count(running.number),
     count(running.number),
     threads.completed, threads.failed, threads.cancelled, threads.interrupted
 FROM threads LEFT JOIN messages AS running

@@ -436,24 +436,110 @@ SELECT level, waiting FROM levels
 SELECT base_rank, priority, run_at FROM messages
 WHERE rank >= :rank AND rank < :rank + 1000000000000000 ORDER BY rank, number LIMIT 1
 
--- name: list_threads
-SELECT {thread_columns} FROM threads
-WHERE tenant = :tenant AND (last_activity, thread_id) < (:last_activity, :thread_id) AND hidden IS NULL
-    AND {visible_thread}
-ORDER BY last_activity DESC, thread_id DESC LIMIT :limit
+-- name: chosen_thread
+-- :ids is a JSON array; :metadata is that of `wanted_thread_metadata`.
+{visible_thread} AND (:status IS NULL OR status = :status)
+AND (:ids IS NULL OR thread_id IN (SELECT value FROM json_each(:ids)))
+AND (:metadata IS NULL OR NOT EXISTS (
+    SELECT 1 FROM json_each(:metadata) AS wanted WHERE NOT EXISTS (
+        SELECT 1 FROM json_each(coalesce(threads.metadata, '{}')) AS kept
+        JOIN json_each(wanted.value, '$[1]') AS form ON form.value = kept.value
+        WHERE kept.key = wanted.value ->> '$[0]'
+    )
+))
 
--- name: list_threads_of_subject
-SELECT {thread_columns} FROM threads INDEXED BY threads_of_subject
-WHERE tenant = :tenant AND subject = :subject AND (last_activity, thread_id) < (:last_activity, :thread_id)
-    AND hidden IS NULL AND {visible_thread}
-ORDER BY last_activity DESC, thread_id DESC LIMIT :limit
+-- name: listed_threads
+-- The threads of a list, each with whether it matches the filter. The reader leaves out those that do not.
+SELECT {thread_columns}, {chosen_thread} FROM threads
+
+-- name: threads_of_tenant
+WHERE tenant = :tenant AND hidden IS NULL
+
+-- name: list_threads_by_updated_desc
+{listed_threads} INDEXED BY threads_by_activity
+{threads_of_tenant} AND (last_activity, thread_id) < (:time, :thread_id)
+ORDER BY last_activity DESC, thread_id DESC LIMIT :window
+
+-- name: list_threads_by_updated_asc
+{listed_threads} INDEXED BY threads_by_activity
+{threads_of_tenant} AND (last_activity, thread_id) > (:time, :thread_id)
+ORDER BY last_activity ASC, thread_id ASC LIMIT :window
+
+-- name: list_threads_by_created_desc
+{listed_threads} INDEXED BY threads_by_creation
+{threads_of_tenant} AND (created_at, thread_id) < (:time, :thread_id)
+ORDER BY created_at DESC, thread_id DESC LIMIT :window
+
+-- name: list_threads_by_created_asc
+{listed_threads} INDEXED BY threads_by_creation
+{threads_of_tenant} AND (created_at, thread_id) > (:time, :thread_id)
+ORDER BY created_at ASC, thread_id ASC LIMIT :window
+
+-- name: list_threads_of_subject_by_updated_desc
+{listed_threads} INDEXED BY threads_of_subject
+{threads_of_tenant} AND subject = :subject AND (last_activity, thread_id) < (:time, :thread_id)
+ORDER BY last_activity DESC, thread_id DESC LIMIT :window
+
+-- name: list_threads_of_subject_by_updated_asc
+{listed_threads} INDEXED BY threads_of_subject
+{threads_of_tenant} AND subject = :subject AND (last_activity, thread_id) > (:time, :thread_id)
+ORDER BY last_activity ASC, thread_id ASC LIMIT :window
+
+-- name: list_threads_of_subject_by_created_desc
+{listed_threads} INDEXED BY threads_of_subject
+{threads_of_tenant} AND subject = :subject AND (created_at, thread_id) < (:time, :thread_id)
+ORDER BY created_at DESC, thread_id DESC LIMIT :window
+
+-- name: list_threads_of_subject_by_created_asc
+{listed_threads} INDEXED BY threads_of_subject
+{threads_of_tenant} AND subject = :subject AND (created_at, thread_id) > (:time, :thread_id)
+ORDER BY created_at ASC, thread_id ASC LIMIT :window
+
+-- name: list_threads_of_status_by_updated_desc
+{listed_threads} INDEXED BY threads_by_status
+{threads_of_tenant} AND status = :status AND status <> 'idle' AND (last_activity, thread_id) < (:time, :thread_id)
+ORDER BY last_activity DESC, thread_id DESC LIMIT :window
+
+-- name: list_threads_of_status_by_updated_asc
+{listed_threads} INDEXED BY threads_by_status
+{threads_of_tenant} AND status = :status AND status <> 'idle' AND (last_activity, thread_id) > (:time, :thread_id)
+ORDER BY last_activity ASC, thread_id ASC LIMIT :window
+
+-- name: list_threads_of_status_by_created_desc
+{listed_threads} INDEXED BY threads_by_status
+{threads_of_tenant} AND status = :status AND status <> 'idle' AND (created_at, thread_id) < (:time, :thread_id)
+ORDER BY created_at DESC, thread_id DESC LIMIT :window
+
+-- name: list_threads_of_status_by_created_asc
+{listed_threads} INDEXED BY threads_by_status
+{threads_of_tenant} AND status = :status AND status <> 'idle' AND (created_at, thread_id) > (:time, :thread_id)
+ORDER BY created_at ASC, thread_id ASC LIMIT :window
+
+-- name: list_threads_of_ids
+{listed_threads} {threads_of_tenant} AND thread_id IN (SELECT value FROM json_each(:ids))
+
+-- name: count_threads
+SELECT sum(matches), count(*), max(thread_id) FROM (
+    SELECT thread_id, {chosen_thread} AS matches FROM threads
+    {threads_of_tenant} AND thread_id > :after ORDER BY thread_id LIMIT :window
+)
+
+-- name: count_threads_of_subject
+SELECT count(*) FROM threads INDEXED BY threads_of_subject {threads_of_tenant} AND subject = :subject AND {chosen_thread}
+
+-- name: count_threads_of_status
+SELECT count(*) FROM threads INDEXED BY threads_by_status
+{threads_of_tenant} AND status = :status AND status <> 'idle' AND {chosen_thread}
+
+-- name: count_threads_of_ids
+SELECT count(*) FROM threads {threads_of_tenant} AND thread_id IN (SELECT value FROM json_each(:ids)) AND {chosen_thread}
 
 -- name: get_thread
 SELECT {thread_columns} FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden IS NULL
 
 -- name: thread_columns
-thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, subject, queued,
-processing, completed, failed, cancelled, interrupted
+thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, subject, last_ended,
+queued, processing, completed, failed, cancelled, interrupted
 
 -- name: find_subject
 SELECT subject FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden IS NULL

@@ -19,10 +19,21 @@ CREATE TABLE threads (
     completed INTEGER NOT NULL DEFAULT 0,
     failed INTEGER NOT NULL DEFAULT 0,
     cancelled INTEGER NOT NULL DEFAULT 0,
+    last_ended TEXT,                       -- the state of the message that ended last; NULL if none has; by a trigger
+    status TEXT GENERATED ALWAYS AS (      -- see `app.models.threads.ThreadStatus`
+        CASE
+            WHEN interrupted > 0 THEN 'interrupted'
+            WHEN queued + processing > 0 THEN 'busy'
+            WHEN last_ended = 'failed' AND failed > 0 THEN 'error'
+            ELSE 'idle'
+        END
+    ) VIRTUAL,
     PRIMARY KEY (tenant, thread_id)
 ) WITHOUT ROWID;
 
 CREATE INDEX threads_by_activity ON threads (tenant, last_activity, thread_id);
+CREATE INDEX threads_by_creation ON threads (tenant, created_at, thread_id);
+CREATE INDEX threads_by_status ON threads (tenant, status, last_activity, thread_id) WHERE status <> 'idle';
 CREATE INDEX threads_of_subject ON threads (tenant, subject, last_activity, thread_id) WHERE subject IS NOT NULL;
 CREATE INDEX threads_empty ON threads (last_activity)
     WHERE queued + processing + interrupted + completed + failed + cancelled = 0;
@@ -408,6 +419,7 @@ CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN OLD.state <
         failed = failed + (NEW.state = 'failed') - (OLD.state = 'failed'),
         cancelled = cancelled + (NEW.state = 'cancelled') - (OLD.state = 'cancelled'),
         interrupted = interrupted + (NEW.state = 'interrupted') - (OLD.state = 'interrupted'),
+        last_ended = iif(NEW.completed_at IS NULL, last_ended, NEW.state),
         last_activity = max(last_activity, NEW.changed_at)
     WHERE tenant = NEW.tenant AND thread_id = NEW.thread_id;
     INSERT INTO transitions (

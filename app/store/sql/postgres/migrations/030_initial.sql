@@ -19,10 +19,21 @@ CREATE TABLE threads (
     completed BIGINT NOT NULL DEFAULT 0,
     failed BIGINT NOT NULL DEFAULT 0,
     cancelled BIGINT NOT NULL DEFAULT 0,
+    last_ended TEXT,                       -- the state of the message that ended last; NULL if none has; by a trigger
+    status TEXT GENERATED ALWAYS AS (      -- see `app.models.threads.ThreadStatus`
+        CASE
+            WHEN interrupted > 0 THEN 'interrupted'
+            WHEN unfinished > interrupted THEN 'busy'
+            WHEN last_ended = 'failed' AND failed > 0 THEN 'error'
+            ELSE 'idle'
+        END
+    ) STORED,
     PRIMARY KEY (tenant, thread_id)
 );
 
 CREATE INDEX threads_by_activity ON threads (tenant, last_activity, thread_id);
+CREATE INDEX threads_by_creation ON threads (tenant, created_at, thread_id);
+CREATE INDEX threads_by_status ON threads (tenant, status, last_activity, thread_id) WHERE status <> 'idle';
 CREATE INDEX threads_of_subject ON threads (tenant, subject, last_activity, thread_id) WHERE subject IS NOT NULL;
 CREATE INDEX threads_empty ON threads (last_activity) WHERE unfinished + completed + failed + cancelled = 0;
 CREATE INDEX threads_hidden ON threads (created_at) WHERE hidden IS NOT NULL;
@@ -445,10 +456,13 @@ BEGIN
         failed = thread.failed + change.failed,
         cancelled = thread.cancelled + change.cancelled,
         interrupted = thread.interrupted + change.interrupted,
+        last_ended = coalesce(change.last_ended, thread.last_ended),
         last_activity = greatest(last_activity, change.changed_at)
     FROM (
         SELECT later.tenant, later.thread_id, max(later.changed_at) AS changed_at,
             count(later.completed_at) AS ended,
+            (array_agg(later.state ORDER BY later.thread_number DESC) FILTER (WHERE later.completed_at IS NOT NULL))[1]
+                AS last_ended,
             count(*) FILTER (WHERE later.state = 'completed') AS completed,
             count(*) FILTER (WHERE later.state = 'failed') - count(*) FILTER (WHERE earlier.state = 'failed') AS failed,
             count(*) FILTER (WHERE later.state = 'cancelled') AS cancelled,
