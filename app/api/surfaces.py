@@ -1,6 +1,6 @@
 """Surfaces: APIs of other products below a path of their own, whose errors have the form of that product."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from starlette.datastructures import MutableHeaders
@@ -41,30 +41,34 @@ def reply_for(problem: Response, surface: Surface) -> Response:
 def in_its_form(send: Send, surface: Surface) -> Send:
     """Return a `send` that replaces each problem by the surface's own reply.
 
-    All errors of a surface pass it: refusals by stages, errors of endpoints, and paths that do not exist.
+    All errors of a surface pass it: refusals by stages, errors of endpoints, and paths that do not exist. It is no
+    coroutine function: coroutines cost time.
     """
     held: Message | None = None
     body = b""
 
-    async def send_in_its_form(message: Message) -> None:
+    def send_in_its_form(message: Message) -> Awaitable[None]:
+        if held is None and not _begins_problem(message):
+            return send(message)
+        return exchange(message)
+
+    async def exchange(message: Message) -> None:
         nonlocal held, body
-        if message["type"] == "http.response.start" and _is_problem(message):
+        if held is None:
             held = message
-        elif held is None:
-            await send(message)
-        else:
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                reply = surface.error_of(Problem.model_validate_json(body))
-                headers = _exchanged(held["headers"], reply)
-                await send({**held, "status": reply.status_code, "headers": headers})
-                await send({"type": "http.response.body", "body": reply.body})
+            return
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            reply = surface.error_of(Problem.model_validate_json(body))
+            await send({**held, "status": reply.status_code, "headers": _exchanged(held["headers"], reply)})
+            await send({"type": "http.response.body", "body": reply.body})
 
     return send_in_its_form
 
 
-def _is_problem(start: Message) -> bool:
-    return (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in start["headers"]
+def _begins_problem(message: Message) -> bool:
+    is_start = message["type"] == "http.response.start"
+    return is_start and (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in message["headers"]
 
 
 def _exchanged(headers: Sequence[tuple[bytes, bytes]], reply: Response) -> list[tuple[bytes, bytes]]:

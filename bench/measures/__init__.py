@@ -14,6 +14,7 @@ from bench.measures.start import start
 from bench.measures.stats import stats
 from bench.measures.streams import idle, streams
 from bench.measures.submit import submit
+from bench.measures.surfaces import surfaces
 from bench.measures.tokens import tokens
 from bench.measures.traces import traces
 from bench.measures.users import users
@@ -38,6 +39,7 @@ MEASURES: dict[str, Measure] = {
     "memory": memory,
     "streams": streams,
     "idle": idle,
+    "surfaces": surfaces,
     "jobs": jobs,
     "users": users,
     "workers": workers,

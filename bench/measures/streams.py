@@ -141,7 +141,7 @@ def _servers(folder: Path, url: str) -> Iterator[tuple[Server, Server]]:
         yield Server(ours.pid, port), Server(bare.pid, bare_port)
 
 
-def _deliver(
+def deliver(
     server: Server, readers: int, paths: Sequence[str], events: int, when_open: Callable[[], object] | None
 ) -> Delivered:
     """Have readers read `events` events each. Count the time of connecting only without `when_open`."""
@@ -199,9 +199,9 @@ def _live(ours: Server, bare: Server, writer: LineProgram, live: Live) -> tuple[
     for _ in range(ROUNDS):
         (message_id,) = writer.ask("running 1")
         write = functools.partial(writer.ask, f"write {live.events} {live.burst} {live.pause}")
-        found[0].append(_deliver(ours, live.readers, [f"/messages/{message_id}/stream"], live.events, write))
+        found[0].append(deliver(ours, live.readers, [f"/messages/{message_id}/stream"], live.events, write))
         broadcast = functools.partial(_broadcast, bare, live)
-        found[1].append(_deliver(bare, live.readers, ["/live"], live.events, broadcast))
+        found[1].append(deliver(bare, live.readers, ["/live"], live.events, broadcast))
     return found
 
 
@@ -211,8 +211,8 @@ def _replay(
     found: tuple[list[Delivered], list[Delivered]] = ([], [])
     for _ in range(ROUNDS):
         message_id = writer.ask(f"finished {events}")
-        found[0].append(_deliver(ours, readers, [f"/messages/{message_id}/stream"], events, None))
-        found[1].append(_deliver(bare, readers, [f"/events/{events}"], events, None))
+        found[0].append(deliver(ours, readers, [f"/messages/{message_id}/stream"], events, None))
+        found[1].append(deliver(bare, readers, [f"/events/{events}"], events, None))
     return found
 
 
