@@ -13,8 +13,11 @@ from .models.usage import GroupUsage, ModelUsage, UsageFilter, UsageGroup, Usage
 from .policy.usage_table import checked_window
 from .store.ports import UsageStore
 
-READ_AT_ONCE = 1_000
-"""Number of groups that one read of a whole report returns."""
+READ_AT_ONCE = 20_000
+"""Number of groups that one read of a whole report returns. Each read adds all usage of the window up again."""
+
+YIELDED_AT_ONCE = 1_000
+"""Number of groups of a whole report that are written together."""
 
 
 class TimedUsageStore(UsageStore, Protocol):
@@ -59,7 +62,8 @@ class UsageManager:
         """Yield all groups, in parts. Raises Forbidden for what the caller may not see."""
         after: UsageKey | None = None
         while found := await self.page(caller, chosen, groups, after=after, limit=READ_AT_ONCE):
-            yield found
+            for first in range(0, len(found), YIELDED_AT_ONCE):
+                yield found[first : first + YIELDED_AT_ONCE]
             if len(found) < READ_AT_ONCE:
                 return
             after = found[-1].key

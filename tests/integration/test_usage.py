@@ -7,10 +7,14 @@ import io
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
+import pytest
+
+from app import usage_manager
 from app.access.principals import Principal
 from app.access.scopes import AccessScope
-from app.models.usage import GroupUsage, ModelUsage, Tokens, UsageGroup, UsageKey
+from app.models.usage import GroupUsage, ModelUsage, Tokens, UsageFilter, UsageGroup, UsageKey
 from app.policy.usage_table import csv_lines
 from tests import wire
 from tests.callers import admit
@@ -157,6 +161,24 @@ async def test_callers_see_the_usage_of_their_tenant_or_their_end_user(quiet: Li
     assert stored.key_id == submits, "usage is counted for the key of the submit"
     both = await usage(quiet, "?group_by=tenant,key", await admit(quiet, admin))
     assert [(row["tenant"], row["key"]) for row in both.json()["rows"]] == [("a", None), ("b", None)]
+
+
+async def test_a_whole_report_is_read_in_parts_and_written_in_smaller_ones(
+    quiet: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for subject in ("ann", "bob", "cy", "dan", "eve"):
+        await spend(quiet, tenant="a", subject=subject)
+    monkeypatch.setattr(usage_manager, "READ_AT_ONCE", 4)
+    monkeypatch.setattr(usage_manager, "YIELDED_AT_ONCE", 3)
+    store = quiet.runtime.services.store
+    reads = AsyncMock(side_effect=store.list_usage)
+    monkeypatch.setattr(store, "list_usage", reads)
+    manager = usage_manager.UsageManager(store)
+    chosen = UsageFilter(*manager.window(None, None))
+    by_subject = frozenset({UsageGroup.SUBJECT})
+    parts = [part async for part in manager.pages(Principal("a", READ), chosen, by_subject)]
+    assert [[each.key.subject for each in part] for part in parts] == [["ann", "bob", "cy"], ["dan"], ["eve"]]
+    assert reads.await_count == 2
 
 
 async def test_a_csv_without_usage_is_its_head(quiet: LiveServer) -> None:
