@@ -72,6 +72,8 @@ async def test_a_run_is_made_streamed_and_joined_by_later_readers(serve: Serve, 
     whole = await frames(server, path)
     for number, frame in enumerate(whole):
         assert await frames(server, path, **{"Last-Event-ID": frame["id"]}) == whole[number + 1 :]
+    by_javascript = "?stream_mode=%5B%22values%22%2C%22messages-tuple%22%5D&cancel_on_disconnect=0"
+    assert await frames(server, path + by_javascript) == whole
     for start in ("", "0", "-1"):
         assert await frames(server, path, **{"Last-Event-ID": start}) == whole
 
@@ -85,6 +87,8 @@ async def test_a_run_without_a_thread_has_a_private_one(serve: Serve, control: G
     assert [frame["event"] for frame in shown] == ["metadata", "updates", "updates"]
     assert response.headers["location"] == f"{response.headers['content-location']}/stream?stream_mode=updates"
     assert await frames(server, response.headers["location"]) == shown
+    run_id = response.headers["content-location"].rsplit("/", 1)[1]
+    assert await frames(server, f"/runs/{run_id}/stream") == shown
 
 
 async def test_a_question_ends_the_stream_and_its_answer_begins_another(serve: Serve, control: GraphControl) -> None:

@@ -1,9 +1,11 @@
 """Endpoints that stream runs."""
 
+import json
 from collections.abc import Collection
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, NamedTuple
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from pydantic import BeforeValidator
 
 from ...access.principals import Principal
@@ -24,8 +26,15 @@ router = make_router()
 
 
 def _given(modes: Any) -> Any:
-    """Return the modes without empty ones, which the Python SDK sends if it is given none."""
-    return [mode for mode in modes if mode] if isinstance(modes, list) else modes
+    """Return the modes one by one. The Python SDK sends an empty one for none, the JavaScript SDK a JSON list."""
+    found: list[Any] = []
+    for text in modes if isinstance(modes, list) else []:
+        if text.startswith("["):
+            with suppress(ValueError):
+                found += json.loads(text)
+                continue
+        found.append(text)
+    return list(dict.fromkeys(mode for mode in map(str, found) if mode))
 
 
 ModesDep = Annotated[list[StreamMode] | None, BeforeValidator(_given), Query()]
@@ -49,24 +58,41 @@ async def create_private_and_stream(
     return await _created(request, services, principal, by, None)
 
 
+class Joined(NamedTuple):
+    """How a client wants to see a run that exists. None stands for the form that the run's creator asked for."""
+
+    stream_mode: ModesDep = None
+    stream_subgraphs: Annotated[bool | None, Query()] = None
+    cancel_on_disconnect: Annotated[bool, Query()] = False
+    last_event_id: Annotated[str | None, Header()] = None
+
+
+JoinedDep = Annotated[Joined, Depends()]
+
+
 @router.get("/threads/{thread_id}/runs/{run_id}/stream")
 @needs(AccessScope.READ)
 async def join_stream(
-    services: ServicesDep,
-    principal: PrincipalDep,
-    thread_id: ThreadIdDep,
-    run_id: RunIdDep,
-    stream_mode: ModesDep = None,
-    stream_subgraphs: bool | None = None,
-    cancel_on_disconnect: bool = False,
-    last_event_id: Annotated[str | None, Header()] = None,
+    services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep, run_id: RunIdDep, joined: JoinedDep
 ) -> Response:
-    """Stream a run from its beginning, or behind `Last-Event-ID`, by default in the form that its creator asked for."""
-    run = await find_run(services, principal, thread_id, run_id)
+    """Stream a run from its beginning, or behind `Last-Event-ID`."""
+    return await _joined(services, principal, await find_run(services, principal, thread_id, run_id), joined)
+
+
+@router.get("/runs/{run_id}/stream")
+@needs(AccessScope.READ)
+async def join_private_stream(
+    services: ServicesDep, principal: PrincipalDep, run_id: RunIdDep, joined: JoinedDep
+) -> Response:
+    """Stream a run without a thread."""
+    return await _joined(services, principal, await find_run(services, principal, run_id, run_id), joined)
+
+
+async def _joined(services: Services, caller: Principal, run: Run, joined: Joined) -> Response:
     kept = Kept.of(run.message)
-    subgraphs = kept.stream_subgraphs if stream_subgraphs is None else stream_subgraphs
-    stream = _stream_of(services, principal, run, stream_mode or kept.stream_mode, subgraphs=subgraphs)
-    return await stream.response(last_event_id, cancel_on_leave=cancel_on_disconnect)
+    subgraphs = kept.stream_subgraphs if joined.stream_subgraphs is None else joined.stream_subgraphs
+    stream = _stream_of(services, caller, run, joined.stream_mode or kept.stream_mode, subgraphs=subgraphs)
+    return await stream.response(joined.last_event_id, cancel_on_leave=joined.cancel_on_disconnect)
 
 
 async def _created(
