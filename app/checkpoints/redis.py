@@ -32,7 +32,7 @@ from .known_lists import Conversation, Numbering, SplitValues, new_numbering
 from .pruning import Pruning, without_rows
 from .ranges import numbers_in
 from .redis_changes import READ_AT_ONCE, Change, Choose, RedisChanges, change_of, read_rows
-from .redis_client import flat, load_scripts, mapped_errors, quick
+from .redis_client import CLIENT_NAME, TIMEOUT_SECONDS, ScriptPipeline, flat, mapped_errors
 from .redis_rows import (
     NUL,
     CheckpointRow,
@@ -58,17 +58,17 @@ from .task_writes import TaskWrites
 SCAN_COUNT = 1000
 SAVED, NUMBERED_OTHERWISE = 1, -1
 """Replies of `save.lua`. With the second, nothing was saved, since another process has added messages."""
-TIMEOUT_SECONDS = 5
 
 
 class FencedRedisSaver(FencedSaver):
     """The agents' memory on Redis or Valkey."""
 
-    def __init__(self, client: Redis, queue_id: str, state_types: Collection[str], history: int) -> None:
+    def __init__(
+        self, client: Redis, scripts: ScriptPipeline, queue_id: str, state_types: Collection[str], history: int
+    ) -> None:
         super().__init__(queue_id, state_types, history)
         self._client = client
-        self._write = client.register_script(load_scripts("fence", "index", "save"))
-        self._look_up = client.register_script(load_scripts("fence", "read"))
+        self._scripts = scripts
         self._changes = RedisChanges(client, self.serde)
 
     @override
@@ -140,7 +140,7 @@ class FencedRedisSaver(FencedSaver):
                 expected = (numbering_row(numbering) if numbering.next else "new") if split.lists else ""
                 most = self._most_checkpoints if begins else -1
                 found = await self._fenced(
-                    self._write, config, len(kept), expected, most, READ_AT_ONCE, *flat(kept), *flat(rows)
+                    "save", config, len(kept), expected, most, READ_AT_ONCE, *flat(kept), *flat(rows)
                 )
                 if found != NUMBERED_OTHERWISE:
                     break
@@ -187,7 +187,7 @@ class FencedRedisSaver(FencedSaver):
     @override
     async def _save_writes(self, config: RunnableConfig, written: TaskWrites) -> None:
         kept, rows = rows_of_writes(config["configurable"], [written])
-        await self._fenced(self._write, config, len(kept), "", -1, 0, *flat(kept), *flat(rows))
+        await self._fenced("save", config, len(kept), "", -1, 0, *flat(kept), *flat(rows))
         self._conversation(config).note_writes(config["configurable"].get("checkpoint_ns", ""), written.values)
 
     @override
@@ -242,12 +242,12 @@ class FencedRedisSaver(FencedSaver):
                 await self._refuse_deltas(thread_id)
                 await self._keep(_place(thread_id), newest)
 
-    async def _fenced(self, script: Callable[..., Any], config: RunnableConfig, *arguments: Any) -> Any:
+    async def _fenced(self, script: str, config: RunnableConfig, *arguments: Any) -> Any:
         """Run a script that checks the fence first, and return its reply. Raises LeaseLost."""
         mark = self._mark_of(config)
         attempt = (mark.queue, mark.message, mark.fence, int(has_begun(config))) if mark else ("", "", "", "")
-        with mapped_errors():
-            reply = await script(keys=keys_of(config["configurable"]["thread_id"]), args=[*attempt, *arguments])
+        keys = keys_of(config["configurable"]["thread_id"])
+        reply = await self._scripts.call(script, keys, *attempt, *arguments)
         if mark and reply == 0:
             raise lease_lost(config, mark)
         return reply
@@ -272,7 +272,7 @@ class FencedRedisSaver(FencedSaver):
         """Return the checkpoint with this id, or the namespace's newest if the id is None; None if there is none."""
         thread_id = config["configurable"]["thread_id"]
         while True:
-            found = await self._fenced(self._look_up, config, namespace, checkpoint_id or "")
+            found = await self._fenced("read", config, namespace, checkpoint_id or "")
             if found is None:
                 return None
             name, row, values, writes, numbering = found
@@ -355,7 +355,7 @@ class FencedRedisSaver(FencedSaver):
     async def _change(self, config: RunnableConfig, choose: Choose, listed: Any = None) -> None:
         """Delete and write the chosen rows. Raises LeaseLost."""
 
-        async def run(script: Callable[..., Any], *arguments: Any) -> Any:
+        async def run(script: str, *arguments: Any) -> Any:
             return await self._fenced(script, config, *arguments)
 
         with mapped_errors():
@@ -380,10 +380,15 @@ async def open_saver(
         retry=Retry(
             NoBackoff(), 1
         ),  # every script may run twice; a pooled connection may be older than the server's restart
-        client_name="agent-queue-memory",
+        client_name=CLIENT_NAME,
         driver_info=None,  # Redis 6.2 has no command for it
     )
     pool = client.connection_pool
-    pool.connection_class = connection.cut_when_closed(quick(pool.connection_class))
-    async with client:
-        yield FencedRedisSaver(client, queue_id, state_types, history)
+    pool.connection_class = connection.quick(pool.connection_class)
+    scripts = ScriptPipeline(url)
+    await scripts.open()
+    try:
+        async with client:
+            yield FencedRedisSaver(client, scripts, queue_id, state_types, history)
+    finally:
+        await scripts.close()

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from .known_lists import Numbering, StoredLists, new_numbering
 from .pruning import Pruning, rows_until
 from .ranges import union
-from .redis_client import flat, load_scripts
+from .redis_client import flat
 from .redis_rows import (
     CheckpointRow,
     keys_of,
@@ -48,7 +48,7 @@ class Change(NamedTuple):
 
 Choose = Callable[[Saved], Change]
 RunScript = Callable[..., Awaitable[Any]]
-"""Runs a script with arguments for one conversation. Raises LeaseLost if the attempt may no longer write."""
+"""Runs a script by its name, with arguments, for one conversation. Raises LeaseLost if the attempt may not write."""
 
 
 class RedisChanges:
@@ -57,8 +57,6 @@ class RedisChanges:
     def __init__(self, client: Redis, serde: Serializer) -> None:
         self._client = client
         self._serde = serde
-        self._list = client.register_script(load_scripts("fence", "index", "list"))
-        self._change = client.register_script(load_scripts("fence", "index", "change"))
 
     async def apply(self, thread_id: str, choose: Choose, run: RunScript, listed: Any = None) -> None:
         """Delete and write the chosen rows of a conversation. An attempt takes its right to write first.
@@ -66,13 +64,13 @@ class RedisChanges:
         `listed` is the reply of `list.lua`, if it is known.
         """
         while True:
-            digest, names, read = listed or await run(self._list, READ_AT_ONCE)
+            digest, names, read = listed or await run("list", READ_AT_ONCE)
             listed = None
             chosen = choose(await self._saved(self._client, thread_id, names, read))
             if not chosen.gone and not chosen.written:
                 return
             rows = (len(chosen.gone), *chosen.gone, *flat(chosen.written))
-            if await run(self._change, digest, *rows) != INDEX_CHANGED:
+            if await run("change", digest, *rows) != INDEX_CHANGED:
                 return
 
     async def copy_until(self, source: str, checkpoint_id: str, target: str) -> bool:

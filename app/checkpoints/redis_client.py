@@ -1,14 +1,61 @@
-"""Loads the scripts of the agents' memory on Redis, and maps the errors of redis-py."""
+"""Calls the scripts of the agents' memory on Redis, and maps the errors of redis-py."""
 
-from collections.abc import Iterator, Mapping
+import asyncio
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.resources import files
 from typing import Any
 
-from redis.connection import HiredisRespSerializer
+from typing_extensions import override
 
 from ..errors import StoreError
 from ..store.redis import connection
+from ..store.redis.command_pipeline import CommandPipeline
+from ..store.redis.scripts import Script
+
+CLIENT_NAME = "agent-queue-memory"
+TIMEOUT_SECONDS = 5
+
+PARTS = {
+    "save": ("fence", "index", "save"),
+    "read": ("fence", "read"),
+    "list": ("fence", "index", "list"),
+    "change": ("fence", "index", "change"),
+}
+"""The scripts and the files that make them."""
+
+
+class ScriptPipeline(CommandPipeline):
+    """Calls scripts for conversations, those that gather while others run together.
+
+    It connects at the first call. A script whose connection broke is sent once more, so it may run twice.
+    """
+
+    def __init__(self, url: str) -> None:
+        link = connection.Link(
+            url,
+            decode_responses=False,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            client_name=CLIENT_NAME,
+        )
+        super().__init__(link, load_scripts(), "")
+
+    @override
+    async def open(self) -> None:
+        self._task = asyncio.create_task(self._work())
+
+    async def call(self, script: str, keys: Sequence[str], *arguments: Any) -> Any:
+        """Return the reply of a script. Raises StoreError."""
+        try:
+            return await self.run(script, len(keys), *keys, *arguments)
+        except StoreError as error:
+            raise _memory_error(error) from error
+
+    @override
+    def pack_call(self, script: Script, count: int, packed: bytes, *before: Any) -> bytes:
+        return connection.packed_command(count + 2, connection.pack_arguments(("EVALSHA", script.sha)), packed)
 
 
 def mapped_errors() -> AbstractContextManager[None]:
@@ -17,7 +64,8 @@ def mapped_errors() -> AbstractContextManager[None]:
 
 
 def _memory_error(error: Exception) -> StoreError:
-    return type(connection.mapped(error))(f"The agents' memory cannot be used: {error}")
+    kind = type(error if isinstance(error, StoreError) else connection.mapped(error))
+    return kind(f"The agents' memory cannot be used: {error}")
 
 
 def flat(rows: Mapping[str, bytes]) -> Iterator[str | bytes]:
@@ -26,34 +74,11 @@ def flat(rows: Mapping[str, bytes]) -> Iterator[str | bytes]:
         yield from item
 
 
-def load_scripts(*names: str) -> str:
-    """Return the scripts with these names as one script."""
+def load_scripts() -> Mapping[str, Script]:
+    """Return the scripts by name."""
     folder = files(__name__.rpartition(".")[0]).joinpath("lua")
-    return "\n".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
-
-
-class QuickConnection:
-    """A mixin for redis-py connections. It sends a command in half the time.
-
-    Hiredis packs the command. Only a command that the socket does not take at once is awaited with a timeout, for which
-    asyncio needs a task.
-    """
-
-    def pack_command(self, *arguments: Any) -> Any:
-        """Return a command in the protocol of Redis."""
-        return HiredisRespSerializer().pack(*arguments)
-
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        """Send a command as redis-py does."""
-        writer: Any = getattr(self, "_writer", None)
-        if writer is not None and not writer.transport.is_closing() and isinstance(command, list):
-            writer.writelines(command)
-            if not writer.transport.get_write_buffer_size():
-                return
-            command = []
-        await super().send_packed_command(command, check_health)  # type: ignore[misc]  # the other base class has it
-
-
-def quick(kind: type[Any]) -> type[Any]:
-    """Return a subclass of this connection class that has the mixin QuickConnection."""
-    return type(kind.__name__, (QuickConnection, kind), {})
+    found = {}
+    for name, parts in PARTS.items():
+        text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
+        found[name] = Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return found

@@ -74,6 +74,34 @@ async def test_a_value_that_no_socket_takes_at_once_is_saved(saver: FencedRedisS
     assert found.checkpoint["channel_values"]["story"] == text
 
 
+@pytest.mark.parametrize("lost", ["connection", "scripts", "both"])
+async def test_a_lost_connection_and_lost_scripts_cost_no_call(
+    saver: FencedRedisSaver, server: Redis, lost: str
+) -> None:
+    saved = await put(saver, question="?")
+    if lost != "scripts":
+        assert await server.client_kill_filter(_type="normal", skipme=True) >= 1
+    if lost != "connection":
+        await server.script_flush()
+    found: list[Any] = await asyncio.gather(
+        *(saver.aget_tuple(saved) for _ in range(3)), put(saver, saved, question="more")
+    )
+    assert [each is not None for each in found] == [True] * 4
+    assert found[0].checkpoint["channel_values"] == {"question": "?"}
+
+
+async def test_a_cancelled_call_leaves_its_reply_to_nobody_else(saver: FencedRedisSaver, server: Redis) -> None:
+    saved = await put(saver, question="?")
+    calls = [asyncio.create_task(cast(Any, saver.aget_tuple(saved))) for _ in range(20)]
+    await asyncio.sleep(0)
+    calls[0].cancel()
+    calls[7].cancel()
+    found: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(each, asyncio.CancelledError) for each in found] == [place in (0, 7) for place in range(20)]
+    assert all(each.checkpoint["id"] == saved["configurable"]["checkpoint_id"] for each in [*found[1:7], *found[8:]])
+    assert await server.hlen(f"{PREFIX}rows:{KEY}") == 3
+
+
 async def test_a_value_is_stored_once_for_all_checkpoints_that_have_it(saver: FencedRedisSaver, server: Redis) -> None:
     version = saver.get_next_version(None, None)
     values, versions = {"messages": ["a long story"]}, {"messages": version}
