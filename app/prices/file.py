@@ -63,8 +63,10 @@ class _Reader:
         models, long = self._section(content, "models"), self._section(content, "long_context")
         if unpriced := next((name for name in long if name not in models), None):
             raise self.wrong(f"`long_context.{unpriced}`: expected a model that `models` has too")
-        prices = {}
+        prices: dict[str, Price] = {}
         for name, fields in models.items():
+            if name.lower() in prices:
+                raise self.wrong(f"`models.{name}`: expected each model once; upper and lower case are the same")
             rates = self._rates(f"models.{name}", fields, FIELDS)
             prices[name.lower()] = Price(rates, *self._long(name, long[name])) if name in long else Price(rates)
         return PriceTable(prices, as_of)

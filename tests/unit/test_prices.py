@@ -140,6 +140,7 @@ MODEL = "[models]\nm = { input = 1, output = 2 }\n"
             "`models.m.cached`: expected only input, output, cached_input",
         ),
         ("[models]\nm = 3", "`models.m`: expected a table with `input` and `output`, got 3"),
+        (MODEL + "M = { input = 1, output = 2 }", "`models.M`: expected each model once"),
         ("models = 3", "`models`: expected a table with the names of models"),
         ("[model]", "`model`: expected only as_of, models, long_context"),
         ('as_of = "today"', "`as_of`: expected a date such as 2026-11-29, got 'today'"),
