@@ -176,12 +176,29 @@ def check_page(connection: Scope, session: Session) -> None:
         if FOREIGN_SITES.intersection(sites):
             raise CsrfFailed(OF_ANOTHER_PAGE)
         return
-    if not (all(site == "same-origin" for site in sites) if sites else _names_own_origin(connection, headers)):
+    if not _is_of_own_page(connection, headers):
         raise CsrfFailed(OF_ANOTHER_PAGE)
     given = headers.getlist(CSRF_HEADER)
     wanted = csrf_token_of(session).encode()
     if len(given) != 1 or not hmac.compare_digest(given[0].encode("latin-1", "replace"), wanted):
         raise CsrfFailed(UNPROVEN)
+
+
+def check_sign_in(connection: Scope) -> None:
+    """Raise CsrfFailed if a browser tells that a page of another origin signs in. Programs tell no origin.
+
+    Such a page would sign its user in as somebody else, and end their session.
+    """
+    headers = Headers(scope=connection)
+    if any(name in headers for name in ("origin", "sec-fetch-site")) and not _is_of_own_page(connection, headers):
+        raise CsrfFailed(OF_ANOTHER_PAGE)
+
+
+def _is_of_own_page(connection: Scope, headers: Headers) -> bool:
+    """Return whether the browser tells that a page of this server's own origin sent the request."""
+    if sites := headers.getlist("sec-fetch-site"):
+        return all(site == "same-origin" for site in sites)
+    return _names_own_origin(connection, headers)
 
 
 def _names_own_origin(connection: Scope, headers: Headers) -> bool:

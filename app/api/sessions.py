@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from ..access.actors import actor_of
 from ..access.scopes import public
-from ..access.sessions import cookie_in, drop_cookie
+from ..access.sessions import check_sign_in, cookie_in, drop_cookie
 from .deps import ServicesDep, body_of, described_body
 from .errors import problems
 from .replies import JsonReply
@@ -34,10 +34,11 @@ CSRF_TOKEN = {
 async def create_session(request: Request, services: ServicesDep) -> Response:
     """Begin a session with an API key, or with a token of the identity provider. The session has their rights.
 
-    A session needs https, or a request made directly from the server's own host. An earlier session of the browser
-    ends. After ten failed attempts from one address, further ones are refused for a minute.
+    A session needs https, or a request made directly from the server's own host. A page has to be of this server's own
+    origin. An earlier session of the browser ends. After ten failed attempts from one address, further ones are refused for a minute.
     """
     connection = request.scope
+    check_sign_in(connection)
     services.access.check_sessions_possible(connection)
     body = await body_of(request, SessionCreate)
     client = connection.get("client")

@@ -131,6 +131,23 @@ async def test_what_changes_something_needs_the_own_origin_and_the_token(serve: 
     assert await seen(server, "GET", "/queue", {**browser.reading, "Sec-Fetch-Site": "none"}) == (200, None)
 
 
+async def test_no_page_of_another_origin_signs_its_user_in(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, cors_origins=["https://app.example"])
+    body = b'{"credential": "%s"}' % (await issue(server)).text.encode()
+    for page in (
+        {"Origin": "https://app.example", "Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://app.example"},
+        {"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "none"},
+    ):
+        refused = await post(server, body, **page)
+        assert (refused.status, refused.json()["code"]) == (403, "csrf_failed"), page
+        assert "set-cookie" not in refused.headers
+    for page in ({"Origin": server.url, "Sec-Fetch-Site": "same-origin"}, {"Origin": server.url}):
+        assert (await post(server, body, **page)).status == 201
+
+
 async def test_a_session_is_no_bearer_and_a_bearer_comes_first(serve: Serve) -> None:
     server = await serve(worker_concurrency=0)
     key, reader = await issue(server), await issue(server, AccessScope.READ)
