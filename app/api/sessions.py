@@ -35,7 +35,8 @@ async def create_session(request: Request, services: ServicesDep) -> Response:
     """Begin a session with an API key, or with a token of the identity provider. The session has their rights.
 
     A session needs https, or a request made directly from the server's own host. A page has to be of this server's own
-    origin. An earlier session of the browser ends. After ten failed attempts from one address, further ones are refused for a minute.
+    origin. An earlier session of the browser ends. After ten failed attempts from one address, further ones are
+    refused for a minute.
     """
     connection = request.scope
     check_sign_in(connection)
