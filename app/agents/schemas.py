@@ -50,6 +50,8 @@ def describe_graph(graph: Graph, name: str, description: str = "") -> AgentDescr
         output_schema=_output_schema(graph),
         context_schema=None if context is None else closed(context),
         events=tuple(ShownEvent),
+        state_schema=_state_schema(graph),
+        graph=_drawing(graph),
     )
 
 
@@ -88,6 +90,26 @@ def _output_schema(graph: Graph) -> Schema:
     if isinstance(graph, CompiledStateGraph):
         return _without_managed(graph, _by_field_names(schema, graph.builder.output_schema))
     return schema
+
+
+def _state_schema(graph: Graph) -> Schema:
+    """Return the JSON Schema of the values that a graph's states have."""
+    return _schema(lambda: _of_channels(graph, graph.stream_channels_asis))
+
+
+def _drawing(graph: Graph) -> dict[str, Any] | None:
+    """Return the nodes and edges of a graph in LangGraph's form, without the classes of the nodes.
+
+    Return None if the graph cannot be drawn.
+    """
+    try:
+        drawn: dict[str, Any] = graph.get_graph().to_json()
+        for node in drawn["nodes"]:
+            if "data" in node:
+                node["data"] = {"name": node["data"].get("name", node["id"])}
+    except Exception:  # noqa: BLE001  a user's nodes may raise anything
+        return None
+    return drawn
 
 
 def _without_managed(graph: CompiledStateGraph[Any, Any, Any, Any], schema: Schema) -> Schema:

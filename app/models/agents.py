@@ -12,7 +12,8 @@ class AgentDescription(BaseModel):
 
     The schemas are JSON Schemas. `input_schema` describes the `input` of a message, `output_schema` its `output`.
     `context_schema` is None if the agent takes no context. `events` are the events that its runs can show. `version` is
-    the version that is described, None if the process names none.
+    the version that is described, None if the process names none. `state_schema` describes the states of a graph, and
+    `graph` has its nodes and edges. Both are None for an agent that is no graph.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,3 +25,5 @@ class AgentDescription(BaseModel):
     context_schema: dict[str, Any] | None = None
     events: tuple[ShownEvent, ...] = ()
     version: str | None = None
+    state_schema: dict[str, Any] | None = None
+    graph: dict[str, Any] | None = None

@@ -124,6 +124,8 @@ def usable(description: AgentDescription) -> AgentDescription:
             "input_schema": _usable(description.input_schema),
             "output_schema": _usable(description.output_schema),
             "context_schema": None if context is None else _usable(context),
+            "state_schema": None if description.state_schema is None else _usable(description.state_schema),
+            "graph": None if description.graph is None else storable_json(description.graph),
         }
     )
 

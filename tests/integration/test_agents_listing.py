@@ -29,6 +29,9 @@ async def test_agents_are_listed_with_schemas_events_and_workers(serve: Serve, c
     assert (state["takes_text"], state["error"]) == (False, None)
     assert "question" in state["input_schema"]["properties"]
     assert "answer" in state["output_schema"]["properties"]
+    assert set(state["state_schema"]["properties"]) == {"question", "steps", "answer"}
+    assert [node["id"] for node in state["graph"]["nodes"]] == ["__start__", "begins", "ends", "__end__"]
+    assert {"source": "begins", "target": "ends"} in state["graph"]["edges"]
     assert state["events"] == ["custom", "node", "values", "updates"]
     assert (agents["asking"]["takes_text"], agents["asking"]["context_schema"]) == (True, None)
 

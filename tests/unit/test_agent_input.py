@@ -356,12 +356,15 @@ def test_a_description_is_made_so_that_it_can_be_stored_sent_and_checked_against
         input_schema={"type": "object", "properties": {"s": {"default": "\udfff", "type": "string"}}},
         output_schema={"type": "string", "pattern": r"(?P=name)"},
         context_schema=deep,
+        state_schema=deep,
+        graph={"nodes": [{"id": "\ud800"}], "edges": []},
     )
     made = usable(odd)
     assert AgentDescription.model_validate_json(made.model_dump_json()) == made
     assert (made.name, made.description) == ("mine", "Lone ? and \ufffd.")
     assert made.input_schema["properties"]["s"]["default"] == "?"
-    assert (made.output_schema, made.context_schema) == (ANY_OBJECT, ANY_OBJECT)
+    assert (made.output_schema, made.context_schema, made.state_schema) == (ANY_OBJECT, ANY_OBJECT, ANY_OBJECT)
+    assert made.graph == {"nodes": [{"id": "?"}], "edges": []}
     fine = described(Form, context_schema=Context)
     assert usable(fine) == fine
     assert usable(fine.model_copy(update={"context_schema": None})).context_schema is None

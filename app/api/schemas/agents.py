@@ -16,6 +16,15 @@ AGENT_EXAMPLE: dict[str, Any] = {
     "input_schema": {"type": "object", "properties": {"title": {"type": "string"}}, "additionalProperties": False},
     "output_schema": {"type": "object", "properties": {"owner": {"type": "string"}}},
     "context_schema": None,
+    "state_schema": {"type": "object", "properties": {"title": {"type": "string"}, "owner": {"type": "string"}}},
+    "graph": {
+        "nodes": [
+            {"id": "__start__"},
+            {"id": "route", "type": "runnable", "data": {"name": "route"}},
+            {"id": "__end__"},
+        ],
+        "edges": [{"source": "__start__", "target": "route"}, {"source": "route", "target": "__end__"}],
+    },
     "events": ["custom", "node", "values", "updates"],
     "takes_text": False,
     "version": "v2",
@@ -52,8 +61,8 @@ class LiveVersion(BaseModel):
 class AgentView(BaseModel):
     """An agent that messages can name.
 
-    The schemas are JSON Schemas. Until a worker has loaded the agent, the schemas, `takes_text` and `description` are
-    null. `context_schema` is also null if the agent takes no context.
+    The schemas are JSON Schemas. Until a worker has loaded the agent, the schemas, `graph`, `takes_text` and
+    `description` are null. `context_schema` is also null if the agent takes no context.
     """
 
     model_config = example(**AGENT_EXAMPLE)
@@ -64,6 +73,10 @@ class AgentView(BaseModel):
     input_schema: dict[str, Any] | None = Field(description="The `input` of a message.")
     output_schema: dict[str, Any] | None = Field(description="The `output` of a message.")
     context_schema: dict[str, Any] | None = Field(description="The `context` of a message.")
+    state_schema: dict[str, Any] | None = Field(description="The values of a state. Null if the agent is no graph.")
+    graph: dict[str, Any] | None = Field(
+        description="The nodes and edges of the graph, in LangGraph's form. Null if the agent is no graph."
+    )
     events: tuple[ShownEvent, ...] = Field(description="The `events` that a message can ask for.")
     takes_text: bool | None = Field(description="Whether a message can have a `message` instead of an `input`.")
     version: str | None = Field(description="The version that the schemas are of. Null if its process names none.")
@@ -85,6 +98,8 @@ class AgentView(BaseModel):
             input_schema=None if described is None else described.input_schema,
             output_schema=None if described is None else described.output_schema,
             context_schema=None if described is None else described.context_schema,
+            state_schema=None if described is None else described.state_schema,
+            graph=None if described is None else described.graph,
             events=() if described is None else described.events,
             takes_text=None if known is None else known.takes_text,
             version=None if described is None else described.version,
