@@ -19,6 +19,7 @@ from .models.threads import EVERY_THREAD, LATEST_FIRST, ThreadChange, ThreadFilt
 from .store.limits import PAGE_TEXT_LENGTH
 from .threads.conversations import ThreadConversations
 from .threads.forks import ManagedThreads, ThreadForks
+from .threads.message_states import MessageStates
 from .threads.regenerations import MessageQueue, Regenerations
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class ThreadManager:
         self._visible = self._found.visible
         self._forks = ThreadForks(store, self._found, conversations, memory)
         self._regenerations = Regenerations(store, conversations, queue)
+        self._message_states = MessageStates(store, self._found, conversations, memory)
 
     async def list_threads(
         self,
@@ -116,6 +118,14 @@ class ThreadManager:
         return await self._conversations.call(
             conversation, StateAccess.READ, lambda states: states.read(checkpoint_id, subgraphs=subgraphs)
         )
+
+    async def read_state_after(self, caller: Principal, message_id: str) -> StateText:
+        """Return the newest state that a message made, as `MessageStates.read_after` does."""
+        return await self._message_states.read_after(caller, message_id)
+
+    async def roll_back(self, caller: Principal, message_id: str, by: Actor | None = None) -> None:
+        """Have the agent forget the steps of a message that has ended, as `MessageStates.roll_back` does."""
+        await self._message_states.roll_back(caller, message_id, by)
 
     async def list_states(
         self, caller: Principal, thread_id: str, *, agent: str | None, before: str | None, limit: int
