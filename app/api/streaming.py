@@ -156,13 +156,17 @@ class EventStreamResponse(Response):
             except AgentQueueError as error:
                 logger.warning("A stream ended early; its reader can reconnect: %s", error)
 
+    def opening(self) -> bytes:
+        """Return what is sent before the first item: a line in the block of the first event."""
+        return f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n".encode()
+
     async def _send_all(self, send: Send, connection: Connection | None) -> None:
         async def write(body: bytes) -> None:
             for at in range(0, len(body), SLICE_BYTES):
                 message = {"type": "http.response.body", "body": body[at : at + SLICE_BYTES], "more_body": True}
                 await send_while_it_moves(send, message, connection)
 
-        await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n".encode())  # a line in the first block
+        await write(self.opening())
         async with aclosing(self._items):
             async for item in self._items:
                 body = item.frames if isinstance(item, StoredEvents) else frames_of(item)

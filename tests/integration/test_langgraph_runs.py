@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from langgraph_sdk.errors import ConflictError
+from langgraph_sdk.errors import APIStatusError, ConflictError, NotFoundError
 
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
-from tests.langgraph_clients import AGENTS, said, sdk
+from tests.langgraph_clients import AGENTS, MISSING, said, sdk, texts
 from tests.servers import LiveServer, until
 
 NEW = "6a3e4b1c-0000-4000-8000-00000000000{}"
@@ -78,3 +78,90 @@ async def until_asked(server: LiveServer, message_id: str) -> None:
         return bool((await server.status(message_id))["state"] == "interrupted")
 
     await until(look, f"message {message_id} asks")
+
+
+async def test_waiting_for_runs(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS)
+    async with sdk(server) as client:
+        thread = (await client.threads.create())["thread_id"]
+        asked: Any = await client.runs.wait(thread, "approving", input=said("Hi"))
+        (question,) = asked["__interrupt__"]
+        assert (texts(asked), question["value"]) == (["Hi", "Step one. "], {"question": "May I?"})
+        (first,) = await client.runs.list(thread)
+        assert await client.runs.join(thread, first["run_id"]) == asked
+        values: Any = await client.runs.wait(thread, "approving", command={"resume": {question["id"]: "Yes."}})
+        assert texts(values) == ["Hi", "Step one. ", "Yes.", "Heard: Hi"]
+        second, _ = await client.runs.list(thread)
+        assert await client.runs.join(thread, second["run_id"]) == values
+        assert (await client.runs.join(thread, first["run_id"]))["__interrupt__"] == asked["__interrupt__"]
+
+        # New input while a question is open begins a new turn. What was done before the question stays.
+        await client.runs.wait(thread, "approving", input=said("Again"))
+        values = await client.runs.wait(thread, "steps", input=said("No, this"))
+        assert texts(values)[4:] == ["Again", "Step one. ", "No, this", "Step one. ", "Heard: Hi | Again | No, this"]
+        assert (await client.threads.get(thread))["status"] == "idle"
+
+        alone: Any = await client.runs.wait(None, "steps", input=said("Alone"))
+        assert texts(alone) == ["Alone", "Step one. ", "Heard: Alone"]
+        run = await client.runs.create(None, "steps", input=said("Later"), on_completion="delete")
+        assert texts(await client.runs.join(run["thread_id"], run["run_id"])) == ["Later", "Step one. ", "Heard: Later"]
+        assert await client.runs.list(run["thread_id"]) == [await client.runs.get(run["thread_id"], run["run_id"])]
+        kept = await client.runs.create(None, "steps", input=said("Kept"), on_completion="keep")
+        await client.runs.join(kept["thread_id"], kept["run_id"])
+        assert texts((await client.threads.get(kept["thread_id"]))["values"])[0] == "Kept"
+        with pytest.raises(Exception, match=r"agent_error: ValueError: this graph cannot: Hi"):
+            await client.runs.wait(None, "failing", input=said("Hi"))
+        batch: list[Any] = await client.runs.create_batch(
+            [{"assistant_id": "steps", "input": said(text)} for text in ("One", "Two")]  # type: ignore[typeddict-item]  # as users write it
+        )
+        for each, text in zip(batch, ("One", "Two"), strict=True):
+            assert texts(await client.runs.join(each["thread_id"], each["run_id"]))[0] == text
+
+
+async def test_cancelled_runs_keep_their_steps_or_lose_them(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS)
+    async with sdk(server) as client:
+        thread = (await client.threads.create())["thread_id"]
+
+        async def begun(text: str) -> Any:
+            """A run that has done its first step and waits in its second."""
+            control.hold("second")
+            run = await client.runs.create(thread, "steps", input=said(text))
+            await until(lambda: control.waits("second"), "the second node waits")
+            return run
+
+        run = await begun("One")
+        assert (await client.runs.get(thread, run["run_id"]))["status"] == "running"
+        assert (await client.threads.get(thread))["status"] == "busy"
+        with pytest.raises(ConflictError):
+            await client.runs.create(thread, "steps", input=said("No"), multitask_strategy="reject")
+        await client.runs.cancel(thread, run["run_id"], wait=True)
+        assert (await client.runs.get(thread, run["run_id"]))["status"] == "interrupted"
+        assert texts(await client.runs.join(thread, run["run_id"])) == ["One", "Step one. "]
+        assert (await client.threads.get(thread))["status"] == "interrupted"
+        with pytest.raises(NotFoundError, match="nothing to cancel"):
+            await client.runs.cancel(thread, run["run_id"])
+        control.release("second")
+
+        run = await begun("Two")
+        await client.runs.cancel(thread, run["run_id"], action="rollback")
+        control.release("second")
+        assert texts((await client.threads.get_state(thread))["values"]) == ["One", "Step one. "]
+        values: Any = await client.runs.wait(thread, "steps", input=said("Three"))
+        assert texts(values) == ["One", "Step one. ", "Three", "Step one. ", "Heard: One | Three"]
+
+        control.hold("first")
+        queued = [await client.runs.create(thread, "steps", input=said(text)) for text in ("Four", "Five")]
+        await client.runs.cancel_many(thread_id=thread, run_ids=[queued[1]["run_id"]])
+        assert (await client.runs.get(thread, queued[1]["run_id"]))["status"] == "interrupted"
+        await client.runs.cancel_many(thread_id=thread, status="all")
+        await status_is(client, queued[0], "interrupted")
+        with pytest.raises(NotFoundError):
+            await client.runs.cancel_many(thread_id=thread, run_ids=[MISSING])
+        with pytest.raises(APIStatusError, match="RETENTION_DAYS"):
+            await client.runs.delete(thread, queued[0]["run_id"])
+        failed = await client.runs.create(thread, "failing", input=said("Six"))
+        await status_is(client, failed, "error")
+        await client.runs.delete(thread, failed["run_id"])
+        with pytest.raises(NotFoundError):
+            await client.runs.get(thread, failed["run_id"])

@@ -12,12 +12,13 @@ from ...models.messages import IfBusy, MessageOptions, NewMessage
 from ...policy.input_preview import input_preview
 from ...services import Services
 from .agents import agent_of
-from .ids import assistant_id_of, new_id, require_uuid
+from .ids import assistant_id_of, new_id
 from .kept import Kept
 from .modes import shown_events
 from .questions import answer, question_of
 from .runs import Run
 from .schemas.runs import RunCreate
+from .thread_lookup import find_thread
 
 
 async def create_run(
@@ -29,7 +30,7 @@ async def create_run(
     and `QueueManager.resume` raise.
     """
     if thread_id is not None:
-        await _require_thread(services, caller, thread_id, body)
+        await require_thread(services, caller, thread_id, body)
     if body.command is not None:
         return await answer(services, caller, thread_id, body, by=by)
     (run,) = await create_runs(services, caller, [(thread_id, body)], by=by)
@@ -62,15 +63,14 @@ async def create_runs(
     return [Run(message.id, message) for message in accepted.messages]
 
 
-async def _require_thread(services: Services, caller: Principal, thread_id: str, body: RunCreate) -> None:
+async def require_thread(services: Services, caller: Principal, thread_id: str, body: RunCreate) -> None:
     """Raise ThreadNotFound unless the thread exists or the run may make it.
 
-    Raises InvalidRequest for an unknown id that is no UUID.
+    Raises InvalidRequest as `find_thread` does.
     """
     try:
-        await services.threads.get_thread(caller, thread_id)
+        await find_thread(services, caller, thread_id)
     except ThreadNotFound:
-        require_uuid(thread_id, "thread_id")
         if body.if_not_exists != "create":
             raise
 

@@ -8,8 +8,8 @@ from ...access.principals import Principal
 from ...errors import MessageNotFound, ThreadNotFound
 from ...models.messages import Message, MessageFilter, MessageState, Page
 from ...services import Services
-from .ids import require_uuid
 from .runs import STATUSES, Run, runs_of
+from .thread_lookup import find_thread
 
 RunStatus = Literal["pending", "running", "error", "success", "timeout", "interrupted"]
 
@@ -70,12 +70,11 @@ async def _message_of_private_thread(services: Services, caller: Principal, thre
     Raises ThreadNotFound if there is neither, and InvalidRequest if the id is no UUID either.
     """
     try:
-        await services.threads.get_thread(caller, thread_id)
+        await find_thread(services, caller, thread_id)
     except ThreadNotFound:
         with suppress(MessageNotFound):
             message = await services.queue.get(caller, thread_id)
             if message.id == thread_id and message.thread_id is None:
                 return message
-        require_uuid(thread_id, "thread_id")
         raise
     return None
