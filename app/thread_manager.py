@@ -2,20 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from .access.principals import Principal
-from .agents.base import StateAccess
+from .agents.base import ConversationStates, StateAccess
 from .agents.conversations import Conversations
 from .agents.registry import AgentRegistry
 from .errors import AgentQueueError, LeaseLost
 from .errors.threads import ThreadRunning
 from .models.audit import Actor, AuditAction, record_of
 from .models.memory import AgentMemory, DroppedMemory
-from .models.messages import Accepted, CreatedThread, Message, Page, Thread
+from .models.messages import Accepted, CreatedThread, Message, NewMessage, Page, Thread
 from .models.requests import Fork, Key, Regeneration, ThreadCreation
 from .models.thread_states import Checkpoint, StateChange, StateText
-from .models.threads import EVERY_THREAD, LATEST_FIRST, ThreadChange, ThreadFilter, ThreadOrder
+from .models.threads import EVERY_THREAD, LATEST_FIRST, ThreadChange, ThreadFilter, ThreadOrder, Turn
 from .store.limits import PAGE_TEXT_LENGTH
 from .threads.conversations import ThreadConversations
 from .threads.forks import ManagedThreads, ThreadForks
@@ -45,6 +45,7 @@ class ThreadManager:
         self._found = ThreadConversations(store, registry)
         self._visible = self._found.visible
         self._forks = ThreadForks(store, self._found, conversations, memory)
+        self._queue = queue
         self._regenerations = Regenerations(store, conversations, queue)
         self._message_states = MessageStates(store, self._found, conversations, memory)
 
@@ -170,6 +171,19 @@ class ThreadManager:
         logger.info("State updated: thread=%s, checkpoint=%s", thread_id, made.checkpoint_id)
         return made
 
+    async def check_places(self, caller: Principal, wanted: Sequence[NewMessage], key: Key | None) -> None:
+        """Check that the checkpoints at which new messages begin are kept, unless the request is a repeated one.
+
+        Raises CheckpointNotFound, KeyReused, and what `read_state` raises.
+        """
+        if await self._queue.replay(caller, wanted, key):
+            return
+        for each in wanted:
+            place = each.checkpoint_id
+            if place is not None and each.thread_id is not None:
+                conversation = await self._found.find(caller, each.thread_id, each.agent or None)
+                await self._conversations.call(conversation, StateAccess.READ, _read_of(place))
+
     # New threads and messages
 
     async def create(self, caller: Principal, wanted: ThreadCreation, key: Key | None = None) -> CreatedThread:
@@ -191,3 +205,7 @@ class ThreadManager:
     ) -> tuple[Accepted, Message]:
         """Store a message that answers an earlier one anew, as `Regenerations.regenerate` describes."""
         return await self._regenerations.regenerate(caller, message_id, wanted, key=key, by=by)
+
+
+def _read_of(checkpoint_id: str) -> Callable[[ConversationStates], Awaitable[Turn]]:
+    return lambda states: states.turn_at(checkpoint_id)

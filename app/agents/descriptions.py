@@ -11,7 +11,15 @@ from ..errors import StoreError
 from ..models.agents import AgentDescription
 from ..models.inputs import NO_RUN_INPUT
 from ..models.messages import NewMessage
-from ..policy.agent_input import Validator, check_context, check_input, check_text, takes_text, validator_of
+from ..policy.agent_input import (
+    Validator,
+    check_context,
+    check_input,
+    check_nodes,
+    check_text,
+    takes_text,
+    validator_of,
+)
 from .registry import AgentRegistry
 
 CACHE_SECONDS = 5.0
@@ -55,8 +63,10 @@ class KnownAgent:
         given = NO_RUN_INPUT if new.options is None else new.options.run
         if given.input is not None:
             check_input(self.description, given.input, self._input)
-        elif not self.takes_text:
+        elif not (self.takes_text or given.goes_on):
             check_text(self.description)
+        if self.description.nodes:
+            check_nodes(self.description.nodes, given)
         if given.context is not None:
             check_context(self.description, given.context, self._context)
 

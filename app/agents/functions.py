@@ -12,7 +12,16 @@ from typing_extensions import override
 from ..models.agents import AgentDescription
 from ..models.attempts import Lease
 from ..models.parts import Part
-from ..policy.agent_input import ANY_OBJECT, check_context, check_input, check_text, closed, invalid, usable
+from ..policy.agent_input import (
+    ANY_OBJECT,
+    check_context,
+    check_input,
+    check_is_graph,
+    check_text,
+    closed,
+    invalid,
+    usable,
+)
 from ..policy.failures import note_node
 from .annotations import docstring_of, in_class, is_answer, is_list, is_object, schema_of, signature_of
 from .base import Agent, AgentTask, FinalResult
@@ -132,6 +141,7 @@ class FunctionAgent(Agent):
     def _arguments(self, task: AgentTask) -> tuple[list[Any], dict[str, Any]]:
         """Return the positional and the named arguments. Raises InvalidInput for what the function cannot take."""
         named = {name: give(task) for name, give in GIVEN.items() if name in self._named}
+        check_is_graph(task.given)
         if STORE in self._named and self._store_of is not None:
             named[STORE] = self._store_of(task.tenant, task.lease)
         if task.given.context is not None:

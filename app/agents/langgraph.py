@@ -1,14 +1,11 @@
 """Runs LangGraph graphs: keeps thread memory, resumes after the last finished step, streams tokens and tool calls."""
 
-import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from traceback import walk_tb
-from types import MappingProxyType
-from typing import Any, NamedTuple, Never, cast
+from typing import Any, cast
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.channels import LastValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -17,12 +14,13 @@ from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 from langgraph.pregel._algo import apply_writes
 from langgraph.runtime import RunControl
-from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
+from langgraph.types import Command, Overwrite, StateSnapshot
 from typing_extensions import override
 
-from ..errors import AgentQueueError, LeaseLost, StoreError
+from ..errors import LeaseLost, StoreError
 from ..models.agents import AgentDescription
 from ..models.attempts import Lease
+from ..models.inputs import ALL_NODES
 from ..models.memory import (
     MEMORY_ANSWERS_KEY,
     MEMORY_BEGUN_KEY,
@@ -33,9 +31,9 @@ from ..models.memory import (
     CachingMemory,
 )
 from ..models.parts import Part
+from ..policy.agent_input import invalid
 from ..policy.failures import described
 from ..policy.state_types import explained, watch_refusals
-from ..text import storable_json
 from .answer_builder import AnswerBuilder
 from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, Conversation, FinalResult, Redact, StateAccess
 from .human_answers import HumanAnswers
@@ -44,25 +42,24 @@ from .message_index import MessageIndex, MessageIndexes, with_index
 from .model_calls import ModelCalls
 from .run_config import TURN_AFTER, config_of
 from .run_input import MESSAGES, GraphInput, Turn
+from .run_start import (
+    RunStart,
+    all_wait,
+    answers_to_open_calls,
+    end_of_turn,
+    finished_tasks_of,
+    inside_subgraphs,
+    place_after,
+    questions_as_json,
+    stops_at,
+    without_turn,
+)
 from .shown_events import ShownEvents
-from .state_messages import id_of
 from .streamed_messages import note_only_new_messages
 from .thread_states import GraphStates
 from .traced_calls import callbacks_of
 
 logger = logging.getLogger(__name__)
-
-
-class StaticBreakpoint(AgentQueueError):
-    """The graph stopped at a compiled breakpoint, without a question to answer."""
-
-    code = "static_breakpoint"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The graph stopped at `interrupt_before` or `interrupt_after`, which ask nothing. "
-            "Call `interrupt()` in a node to ask a human."
-        )
 
 
 class LangGraphAgent(Agent):
@@ -109,10 +106,10 @@ class LangGraphAgent(Agent):
         config["configurable"][MEMORY_BEGUN_KEY] = task.memory_key
         config["metadata"] = {**config["metadata"], **start.metadata}
         answer = start.answer
-        for part in answer.replay():
-            yield part
-        if start.questions is not None:
-            raise AgentInterrupted(start.questions)
+        for shown in start.parts():
+            yield shown
+        if start.is_stopped:
+            return
         events = ShownEvents(task.given.events, start.finished_tasks)
         read_parts = events.beside(answer.read)
         control = RunControl()
@@ -124,8 +121,10 @@ class LangGraphAgent(Agent):
         try:
             streaming = self._with_store(task.tenant, task.lease).astream(
                 start.graph_input,
-                _with(_with(config, MEMORY_KEPT_KEY, read), MEMORY_ANSWERS_KEY, {}),
+                _with(_with(config, MEMORY_KEPT_KEY, read), MEMORY_ANSWERS_KEY, {}, **start.place),
                 context=context,
+                interrupt_before=_nodes(task.given.interrupt_before),
+                interrupt_after=_nodes(task.given.interrupt_after),
                 stream_mode=events.modes,
                 subgraphs=True,
                 durability="sync",
@@ -140,8 +139,7 @@ class LangGraphAgent(Agent):
         except GraphDrained as drained:
             raise AgentDrained from drained
         except Exception as error:
-            if _is_from_applying_writes(error):
-                await self._forget_unfinished(task)
+            await self._note_failure(task, error)
             if (clearer := explained(error, refused, described)) is not error:
                 raise clearer from error
             raise
@@ -151,6 +149,11 @@ class LangGraphAgent(Agent):
             await self._raise_questions(config)
         for last in answer.finish():
             yield last
+
+    async def _note_failure(self, task: AgentTask, error: Exception) -> None:
+        """Delete the writes of unfinished steps if a channel refused them."""
+        if _is_from_applying_writes(error):
+            await self._forget_unfinished(task)
 
     @override
     def describe(self, name: str) -> AgentDescription:
@@ -185,49 +188,104 @@ class LangGraphAgent(Agent):
             cast(CachingMemory, self._graph.checkpointer).drop_cached(task.memory_key)
             raise
 
-    async def _raise_questions(self, config: RunnableConfig) -> Never:
-        """Raise AgentInterrupted with all questions: parallel branches may ask at the same time."""
+    async def _raise_questions(self, config: RunnableConfig) -> None:
+        """Raise AgentInterrupted with all questions: parallel branches may ask at the same time.
+
+        Without a question, the graph has stopped at `interrupt_before` or `interrupt_after`.
+        """
         memory_key = config["configurable"]["thread_id"]
         cast(CachingMemory, self._graph.checkpointer).drop_cached(memory_key)
         self._indexes.drop(memory_key)
         state = await self._graph.aget_state(config)
-        if not state.interrupts:
-            raise StaticBreakpoint
-        raise AgentInterrupted(_questions_as_json(state.interrupts))
+        if state.interrupts:
+            raise AgentInterrupted(questions_as_json(state.interrupts))
 
     async def _run_start(
         self, task: AgentTask, config: RunnableConfig, calls: ModelCalls, index: MessageIndex
-    ) -> "_RunStart":
+    ) -> RunStart:
         """Return where the run starts: a new turn, a human's answers, or after earlier attempts' steps."""
         if task.rollback:
             memory = cast(AgentMemory, self._graph.checkpointer)
             await memory.forget_messages(task.memory_key, task.memory_fence, task.rollback)
         turn = self._input.turn_of(task)
         state = await self._state(task, config)
-        values = state.values if isinstance(state.values, dict) else {}
-        found = values.get(MESSAGES)
-        messages = found if isinstance(found, list) else []
+        if (state.metadata or {}).get("run_id") == task.message_id:
+            return await self._later_start(task, turn, state, calls)
+        if task.given.checkpoint_id is not None:
+            state = await self._state_at(config, task.given.checkpoint_id)
+        if task.given.goes_on and state.created_at is None:
+            raise invalid("continue" if task.given.continues else "command", "the thread has no state to go on from")
+        if task.given.continues:
+            return await self._later_start(task, turn, state, calls)
+        return self._first_start(task, turn, state, calls, index)
+
+    def _first_start(
+        self, task: AgentTask, turn: Turn, state: StateSnapshot, calls: ModelCalls, index: MessageIndex
+    ) -> RunStart:
+        """Return the start of a turn that no attempt has begun.
+
+        A command is addressed to the state's checkpoint. LangGraph then saves what the command changes as a checkpoint
+        of this run, before the first node runs, so a later attempt does not change it again.
+        """
+        messages = _messages_of(state)
+        known = index.ids(messages)
+        is_new = known is not None and turn.id not in known
+        earlier = messages if is_new else without_turn(messages, turn)
+        before = turn.messages if self._replaces_messages and turn.messages else [*earlier, *turn.messages]
+        keys = None
+        if known is not None and is_new and not self._replaces_messages:
+            keys = known | dict.fromkeys(turn.ids, 0)
         outputs = self._graph.output_channels
-        if (state.metadata or {}).get("run_id") != task.message_id:
-            known = index.ids(messages)
-            is_new = known is not None and turn.id not in known
-            earlier = messages if is_new else _without_turn(messages, turn)
-            before = turn.messages if self._replaces_messages else [*earlier, *turn.messages]
-            keys = None
-            if known is not None and is_new and not self._replaces_messages:
-                keys = known | dict.fromkeys(turn.ids, 0)
-            answer = AnswerBuilder(turn.id, before, (), calls, outputs, None, task.max_output_bytes, keys)
-            metadata = {} if turn.messages else _place_after(messages)
-            return _RunStart(self._graph_input(turn, messages, earlier), answer, metadata=metadata)
+        answer = AnswerBuilder(turn.id, before, (), calls, outputs, None, task.max_output_bytes, keys)
+        metadata = {} if turn.messages else place_after(messages)
+        is_addressed = task.given.command is not None or task.given.checkpoint_id is not None
+        place = _place_of(state) if is_addressed else {}
+        return RunStart(self._graph_input(turn, messages, earlier), answer, metadata=metadata, place=place)
+
+    async def _later_start(self, task: AgentTask, turn: Turn, state: StateSnapshot, calls: ModelCalls) -> RunStart:
+        """Return the start of a run that goes on from a state: of an earlier attempt, or where the graph stopped."""
+        messages = _messages_of(state)
+        is_own = (state.metadata or {}).get("run_id") == task.message_id
         metadata = {key: str(value) for key, value in (state.metadata or {}).items() if key == TURN_AFTER}
-        begin = _end_of_turn(messages, turn, metadata.get(TURN_AFTER))
-        finished = [*messages[begin:], *_inside_subgraphs(state, messages)]
+        if not is_own:
+            metadata = {**place_after(messages)}
+        begin = end_of_turn(messages, turn, metadata.get(TURN_AFTER))
+        finished = [*messages[begin:], *(inside_subgraphs(state, messages) if is_own else ())]
+        values = state.values if is_own and isinstance(state.values, dict) else {} if is_own else None
+        outputs = self._graph.output_channels
         answer = AnswerBuilder(turn.id, messages[:begin], finished, calls, outputs, values, task.max_output_bytes)
         answers = HumanAnswers(task.resume or {})
-        if _all_wait(state) and answers.keys().isdisjoint(each.id for each in state.interrupts):
-            return _RunStart(None, answer, questions=_questions_as_json(state.interrupts))
-        finished_tasks = frozenset(_finished_tasks(state))
-        return _RunStart(Command(resume=answers) if answers else None, answer, None, metadata, finished_tasks)
+        if all_wait(state) and answers.keys().isdisjoint(each.id for each in state.interrupts):
+            return RunStart(None, answer, questions=questions_as_json(state.interrupts))
+        if is_own and await self._is_stopped(task, state):
+            return RunStart(None, answer, is_stopped=True)
+        place = {} if is_own or task.given.checkpoint_id is None else _place_of(state)
+        graph_input: Any = Command(resume=answers) if answers else None
+        return RunStart(graph_input, answer, None, metadata, frozenset(finished_tasks_of(state)), place)
+
+    async def _is_stopped(self, task: AgentTask, state: StateSnapshot) -> bool:
+        """Return whether an earlier attempt stopped at `interrupt_before` or `interrupt_after`, and was lost then.
+
+        LangGraph would run past the place where it stopped.
+        """
+        if not state.next or any(each.result is not None or each.error or each.interrupts for each in state.tasks):
+            return False
+        source = (state.metadata or {}).get("source")
+        if source == "fork":  # what a command or a checkpoint made, before the first step
+            return False
+        if stops_at(task.given.interrupt_before or tuple(self._graph.interrupt_before_nodes), state.next):
+            return True
+        after = task.given.interrupt_after or tuple(self._graph.interrupt_after_nodes)
+        if not after or source != "loop" or state.parent_config is None:
+            return False
+        return stops_at(after, (await self._graph.aget_state(state.parent_config)).next)
+
+    async def _state_at(self, config: RunnableConfig, checkpoint_id: str) -> StateSnapshot:
+        """Return an earlier state of the conversation. Raises InvalidInput if it is not kept."""
+        state = await self._graph.aget_state(_with(config, "checkpoint_id", checkpoint_id, checkpoint_ns=""))
+        if state.created_at is None:
+            raise invalid("checkpoint_id", "the thread has no such state, or no longer keeps it")
+        return state
 
     async def _state(self, task: AgentTask, config: RunnableConfig) -> StateSnapshot:
         """Return the newest state of the conversation. If another message made it, leave out unfinished steps.
@@ -245,7 +303,7 @@ class LangGraphAgent(Agent):
             config["configurable"][MEMORY_KEEP_KEY].clear()
             state = await self._graph.aget_state(config, subgraphs=subgraphs)
         is_others = (state.metadata or {}).get("run_id") != task.message_id
-        if is_others and any(each.result is not None for each in state.tasks):
+        if is_others and not task.given.continues and any(each.result is not None for each in state.tasks):
             state = await self._graph.aget_state(state.config)
         return state
 
@@ -260,17 +318,11 @@ class LangGraphAgent(Agent):
         """
         if not turn.messages:
             return turn.value
-        added = [*_answers_to_open_calls(earlier, turn.messages), *turn.messages]
+        added = [*answers_to_open_calls(earlier, turn.messages), *turn.messages]
         if len(earlier) == len(messages) or self._replaces_messages:
             return {**turn.value, MESSAGES: added}
         # a reducer would leave a message with a known id in its old place
         return {**turn.value, MESSAGES: Overwrite([*earlier, *added])}
-
-
-def _all_wait(state: StateSnapshot) -> bool:
-    """Return whether the graph has questions, and every unfinished task waits for an answer."""
-    unfinished = [each for each in state.tasks if each.result is None]
-    return bool(state.interrupts) and all(each.interrupts for each in unfinished)
 
 
 def _is_from_applying_writes(error: Exception) -> bool:
@@ -278,21 +330,23 @@ def _is_from_applying_writes(error: Exception) -> bool:
     return any(frame.f_code is apply_writes.__code__ for frame, _ in walk_tb(error.__traceback__))
 
 
-def _with(config: RunnableConfig, key: str, value: object) -> RunnableConfig:
-    return {**config, "configurable": {**config["configurable"], key: value}}
+def _with(config: RunnableConfig, key: str, value: object, **more: object) -> RunnableConfig:
+    return {**config, "configurable": {**config["configurable"], key: value, **more}}
 
 
-class _RunStart(NamedTuple):
-    """The input of a run, and metadata for its checkpoints. If `questions` is given, the graph does not run.
+def _nodes(names: Sequence[str]) -> Any:
+    """Return nodes to stop at, in LangGraph's form: None stands for those of the graph."""
+    return None if not names else "*" if tuple(names) == ALL_NODES else list(names)
 
-    `finished_tasks` are the ids of the tasks in an unfinished step that earlier attempts finished.
-    """
 
-    graph_input: Any
-    answer: AnswerBuilder
-    questions: str | None = None
-    metadata: Mapping[str, str] = MappingProxyType({})
-    finished_tasks: frozenset[str] = frozenset()
+def _place_of(state: StateSnapshot) -> dict[str, str]:
+    """Return the part of a config that addresses the checkpoint of a state."""
+    return {"checkpoint_ns": "", "checkpoint_id": state.config["configurable"]["checkpoint_id"]}
+
+
+def _messages_of(state: StateSnapshot) -> list[Any]:
+    found = state.values.get(MESSAGES) if isinstance(state.values, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
@@ -300,76 +354,3 @@ def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
     inner = (each for _, each in graph.get_subgraphs(recurse=True) if isinstance(each, Pregel))
     nodes = (item for each in (graph, *inner) for item in each.nodes.items())
     return [(name, node.bound) for name, node in nodes if isinstance(node.bound, ToolNode)]
-
-
-def _finished_tasks(state: StateSnapshot) -> Iterator[str]:
-    """Yield the ids of the tasks that have finished in unfinished steps of the graph and its subgraphs."""
-    for task in state.tasks:
-        if task.result is not None:
-            yield task.id
-        elif isinstance(task.state, StateSnapshot):
-            yield from _finished_tasks(task.state)
-
-
-def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """Return the messages that unfinished subgraphs have beyond `known`, the messages of the outer graphs."""
-    ids = {id_of(message) for message in known}
-    found = []
-    for task in state.tasks:
-        if isinstance(task.state, StateSnapshot):
-            values = task.state.values if isinstance(task.state.values, dict) else {}
-            inner = [m for m in values.get(MESSAGES, []) if id_of(m) not in ids]
-            found += [*inner, *_inside_subgraphs(task.state, [*known, *inner])]
-    return found
-
-
-def _without_turn(messages: Sequence[Any], turn: Turn) -> Sequence[Any]:
-    """Return the conversation without this turn's messages and the messages that answer them."""
-    for start, message in enumerate(messages):
-        if turn.messages and id_of(message) == turn.id:
-            behind = range(start + 1, len(messages))
-            end = next((index for index in behind if isinstance(messages[index], HumanMessage)), len(messages))
-            return [each for each in (*messages[:start], *messages[end:]) if id_of(each) not in turn.ids]
-    return messages
-
-
-def _end_of_turn(messages: Sequence[Any], turn: Turn, after: str | None) -> int:
-    """Return the index after this turn's own messages; without them, the length of the conversation.
-
-    For a turn without messages, `after` is the previous message's id, empty if there is none.
-    """
-    if not turn.messages and after == "":
-        return 0
-    ids = turn.ids if turn.messages else {after}
-    return next((index for index in range(len(messages), 0, -1) if id_of(messages[index - 1]) in ids), len(messages))
-
-
-def _place_after(messages: Sequence[Any]) -> Mapping[str, str]:
-    """Return metadata with the last message's id under TURN_AFTER; empty if the message has no id."""
-    last = id_of(messages[-1]) if messages else ""
-    return {} if last is None else {TURN_AFTER: last}
-
-
-def _questions_as_json(interrupts: Sequence[Interrupt]) -> str:
-    """Return the questions in the form of `Message.interrupt`."""
-    return json.dumps([{"id": each.id, "value": storable_json(each.value)} for each in interrupts])
-
-
-def _answers_to_open_calls(messages: Sequence[Any], turn: Sequence[AnyMessage]) -> list[ToolMessage]:
-    """Return error results for tool calls that a failed turn left unanswered, and that this turn does not answer.
-
-    Providers refuse a conversation with an unanswered call. Without these results every later message of the thread
-    fails.
-    """
-    answered = {message.tool_call_id for message in turn if isinstance(message, ToolMessage)}
-    for message in reversed(messages):
-        if isinstance(message, ToolMessage):
-            answered.add(message.tool_call_id)
-            continue
-        calls = message.tool_calls if isinstance(message, AIMessage) else []
-        return [
-            ToolMessage("The call was interrupted.", tool_call_id=call["id"] or "", status="error")
-            for call in calls
-            if call["id"] not in answered
-        ]
-    return []

@@ -6,13 +6,17 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage
 from langchain_core.messages.utils import convert_to_messages
+from langgraph.graph import START
 from langgraph.pregel import Pregel
+from langgraph.types import Command, Send
 
 from ..models.agents import AgentDescription
-from ..policy.agent_input import check_context, check_input, check_text, invalid, takes_messages
+from ..models.thread_states import StateChange
+from ..policy.agent_input import check_context, check_input, check_nodes, check_text, invalid, takes_messages
 from .annotations import in_class
 from .base import AgentTask
 from .schemas import describe_graph, input_keys
+from .state_updates import update_of
 
 MESSAGES = "messages"
 
@@ -20,7 +24,8 @@ MESSAGES = "messages"
 class Turn(NamedTuple):
     """The part of a conversation that one message adds.
 
-    `value` is the graph's input without `messages`: an object, or any value for a graph whose input is one value. The
+    `value` is the graph's input without `messages`: an object, or any value for a graph whose input is one value; a
+    Command or None for a message that goes on. The
     `messages` all have ids. `id` is the id of the last human message, or of the last message if none is human.
     """
 
@@ -54,6 +59,9 @@ class GraphInput:
     def turn_of(self, task: AgentTask) -> Turn:
         """Return the turn of a message. Raises InvalidInput, which names the field, for what does not fit."""
         given = task.given
+        check_nodes([name for name in self._graph.nodes if name != START], given)
+        if given.goes_on:
+            return Turn(self._command_of(task), [], task.message_id)
         if given.input is not None:
             return self._turn_of_input(task, given.input)
         content: Any = task.content if given.blocks is None else [dict(block) for block in given.blocks]
@@ -70,6 +78,17 @@ class GraphInput:
             return given
         check_context(self.description, given)
         return in_class(self._graph.context_schema, given, "context")
+
+    def _command_of(self, task: AgentTask) -> "Command[Any] | None":
+        """Return the command of a message, None for one that only goes on. Raises InvalidInput."""
+        command = task.given.command
+        if command is None:
+            return None
+        update = command.update
+        if update is not None:
+            update = update_of(self._graph, StateChange(update), "command.update")
+        goto = [each if isinstance(each, str) else Send(each.node, each.input) for each in command.goto]
+        return Command(update=update, goto=goto)
 
     def _turn_of_input(self, task: AgentTask, given: Mapping[str, Any]) -> Turn:
         check_input(self.description, given)

@@ -6,6 +6,7 @@ from typing import Any, get_args
 import jsonschema_rs
 from langchain_core.messages import AnyMessage, BaseMessage
 from langgraph.channels.base import BaseChannel
+from langgraph.graph import START
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
 from pydantic import AliasChoices, BaseModel, TypeAdapter, create_model
@@ -52,6 +53,7 @@ def describe_graph(graph: Graph, name: str, description: str = "") -> AgentDescr
         events=tuple(ShownEvent),
         state_schema=_state_schema(graph),
         graph=_drawing(graph),
+        nodes=tuple(name for name in graph.nodes if name != START),
     )
 
 

@@ -17,10 +17,11 @@ from .schemas import input_keys, key_schema
 Graph = Pregel[Any, Any, Any, Any]
 
 
-def update_of(graph: Graph, change: StateChange) -> Any:
+def update_of(graph: Graph, change: StateChange, field: str = "values") -> Any:
     """Return the values of an update in the classes of the state. Raises InvalidInput, which names the field.
 
-    Only graphs of nodes and edges declare the keys of their states. Values for other graphs are not checked.
+    `field` is the name of the values in the request. Only graphs of nodes and edges declare the keys of their states.
+    Values for other graphs are not checked.
     """
     _check_node(graph, change)
     values = change.values
@@ -30,12 +31,12 @@ def update_of(graph: Graph, change: StateChange) -> Any:
     if keys == {"__root__"}:
         return values
     if not isinstance(values, Mapping):
-        raise invalid("values", "expected an object with keys of the state")
+        raise invalid(field, "expected an object with keys of the state")
     for key in values:
         if key not in keys:
             known = ", ".join(f"`{each}`" for each in sorted(keys))
-            raise invalid(f"values.{key}", f"is unknown; known: {known}")
-    return {key: _value_of(graph, key, value) for key, value in values.items()}
+            raise invalid(f"{field}.{key}", f"is unknown; known: {known}")
+    return {key: _value_of(graph, key, value, field) for key, value in values.items()}
 
 
 def _check_node(graph: Graph, change: StateChange) -> None:
@@ -52,14 +53,14 @@ def _keys_of(graph: CompiledStateGraph[Any, Any, Any, Any], node: str | None) ->
     return set(input_keys(graph) or () if node == START else graph.builder.channels)
 
 
-def _value_of(graph: Graph, key: str, value: Any) -> Any:
+def _value_of(graph: Graph, key: str, value: Any, field: str) -> Any:
     schema = key_schema(graph, key)
-    check(schema, {key: value}, "values")
+    check(schema, {key: value}, field)
     if takes_messages(schema.get("properties", {}).get(key, {})):
         given = value if isinstance(value, list) else [value]
-        return [message for index, each in enumerate(given) for message in _message_of(each, f"values.{key}.{index}")]
+        return [message for index, each in enumerate(given) for message in _message_of(each, f"{field}.{key}.{index}")]
     channel = graph.channels[key]
-    return in_class(channel.UpdateType, value, f"values.{key}") if isinstance(channel, BaseChannel) else value
+    return in_class(channel.UpdateType, value, f"{field}.{key}") if isinstance(channel, BaseChannel) else value
 
 
 def _message_of(given: Any, field: str) -> list[Any]:

@@ -98,6 +98,8 @@ async def submit_message(request: Request) -> Response:
     named = key_of(request)
     key = None if named is None else submit_key(named, submission, services.registry.default)
     check_webhooks(principal, [submission])
+    if submission.checkpoint_id is not None:
+        await services.threads.check_places(principal, [submission], key)
     accepted = await services.queue.submit(principal, [submission], key=key, webhook=principal.webhook, by=by)
     (message,) = accepted.messages
     headers = {"Location": f"/messages/{message.id}/status", **accepted_headers(accepted)}
@@ -167,6 +169,8 @@ async def submit_messages(request: Request) -> Response:
     by = actor_of(principal, request.scope)
     named = key_of(request)
     key = None if named is None else batch_key(named, submissions, services.registry.default)
+    if any(each.checkpoint_id is not None for each in submissions):
+        await services.threads.check_places(principal, submissions, key)
     accepted = await services.queue.submit(
         principal, submissions, key=key, batch=True, webhook=principal.webhook, by=by
     )

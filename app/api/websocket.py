@@ -234,6 +234,8 @@ class Session:
         named = request.idempotency_key
         key = None if named is None else submit_key(named, submission, self._services.registry.default)
         with traced(request.traceparent, request.tracestate):
+            if submission.checkpoint_id is not None:
+                await self._services.threads.check_places(caller, [submission], key)
             accepted = await self._services.queue.submit(caller, [submission], key=key, webhook=caller.webhook, by=by)
         (message,) = accepted.messages
         (wait_estimate,) = await self._services.queue.wait_estimates(accepted.messages, keyed=key is not None)

@@ -13,7 +13,8 @@ class AgentDescription(BaseModel):
     The schemas are JSON Schemas. `input_schema` describes the `input` of a message, `output_schema` its `output`.
     `context_schema` is None if the agent takes no context. `events` are the events that its runs can show. `version` is
     the version that is described, None if the process names none. `state_schema` describes the states of a graph, and
-    `graph` has its nodes and edges. Both are None for an agent that is no graph.
+    `graph` has its nodes and edges. Both are None for an agent that is no graph. `nodes` are the names of the graph's
+    nodes, empty where they are not known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -27,3 +28,4 @@ class AgentDescription(BaseModel):
     version: str | None = None
     state_schema: dict[str, Any] | None = None
     graph: dict[str, Any] | None = None
+    nodes: tuple[str, ...] = ()

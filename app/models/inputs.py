@@ -29,11 +29,42 @@ class RunConfig(BaseModel):
     configurable: dict[str, Any] = {}
 
 
-class RunInput(BaseModel):
-    """The input of a run: at most one of `blocks` and `input`; without either, the message's text.
+class NodeInput(BaseModel):
+    """A node to go to, with an input of its own in place of the state: LangGraph's `Send`."""
 
-    `blocks` are content blocks in LangChain's standard form. `input` is the graph's input. `message_id` is the client's
-    id for the human message. The agent's memory and the events use it instead of the message's own id.
+    model_config = ConfigDict(frozen=True)
+
+    node: str
+    input: Any = None
+
+
+class GraphCommand(BaseModel):
+    """A change of the state, and the nodes that run next beside those that would: LangGraph's `Command`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    update: dict[str, Any] | None = None
+    goto: tuple[str | NodeInput, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Return the names of the nodes to go to."""
+        return tuple(each if isinstance(each, str) else each.node for each in self.goto)
+
+
+ALL_NODES = ("*",)
+"""Stands for all nodes in `interrupt_before` and `interrupt_after`."""
+
+
+class RunInput(BaseModel):
+    """The input of a run: at most one of `blocks`, `input`, `command` and `continues`; without any, the message's text.
+
+    `blocks` are content blocks in LangChain's standard form. `input` is the graph's input. With `continues`, the graph
+    goes on where it stopped. `message_id` is the client's id for the human message. The agent's memory and the events
+    use it instead of the message's own id.
+
+    The run stops before the nodes in `interrupt_before` and after those in `interrupt_after`. It begins at
+    `checkpoint_id` of its thread; None means the newest state.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +75,16 @@ class RunInput(BaseModel):
     config: RunConfig = RunConfig()
     events: tuple[ShownEvent, ...] = ()
     message_id: str | None = None
+    continues: bool = False
+    command: GraphCommand | None = None
+    interrupt_before: tuple[str, ...] = ()
+    interrupt_after: tuple[str, ...] = ()
+    checkpoint_id: str | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Return whether the run adds no turn of its own to the conversation."""
+        return self.continues or self.command is not None
 
 
 NO_RUN_INPUT = RunInput()

@@ -127,6 +127,11 @@ class NewMessage(NamedTuple):
     id: str = ""
     tenant: str = DEFAULT_TENANT
 
+    @property
+    def checkpoint_id(self) -> str | None:
+        """Return the checkpoint at which the run begins; None for the newest one."""
+        return None if self.options is None else self.options.run.checkpoint_id
+
 
 class RequestKey(NamedTuple):
     """The `Idempotency-Key` of a tenant's request. Requests with the same key are carried out once.

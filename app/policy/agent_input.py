@@ -7,6 +7,7 @@ import jsonschema_rs
 
 from ..errors import InvalidInput
 from ..models.agents import AgentDescription
+from ..models.inputs import ALL_NODES, RunInput
 from ..text import escaped, scrubbed, storable_json
 from .first_fault import FirstFault
 
@@ -86,6 +87,37 @@ def check_text(description: AgentDescription) -> None:
         keys = ", ".join(f"`{name}`" for name in _properties(description.input_schema))
         hint = f" with {keys}" if keys else ""
         raise invalid("message", f"this agent takes no text; give an `input`{hint} instead")
+
+
+def check_nodes(nodes: Sequence[str], given: RunInput) -> None:
+    """Raise InvalidInput, which names the field, for a node that is not among the nodes of the agent's graph."""
+    named = {
+        "command.goto": () if given.command is None else given.command.nodes,
+        "interrupt_before": given.interrupt_before,
+        "interrupt_after": given.interrupt_after,
+    }
+    for field, names in named.items():
+        for name in names:
+            if name not in nodes and (field == "command.goto" or names != ALL_NODES):
+                known = ", ".join(f"`{each}`" for each in nodes) or "none"
+                raise invalid(field, f"node `{name}` is unknown; nodes of the agent: {known}")
+
+
+OF_GRAPHS = {
+    "continues": "continue",
+    "command": "command",
+    "interrupt_before": "interrupt_before",
+    "interrupt_after": "interrupt_after",
+    "checkpoint_id": "checkpoint_id",
+}
+"""Fields of RunInput that only graphs take, with their names in requests."""
+
+
+def check_is_graph(given: RunInput) -> None:
+    """Raise InvalidInput for what only graphs take. Call this for an agent that is none."""
+    for name, field in OF_GRAPHS.items():
+        if getattr(given, name):
+            raise invalid(field, "this agent is no graph, so it has no state to begin with and no nodes")
 
 
 def takes_text(schema: Mapping[str, Any]) -> bool:

@@ -4,12 +4,27 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ..models.inputs import RunInput
 from ..text import scrubbed
 
 MAX_PREVIEW_LENGTH = 1_000
 """Maximum characters of an input's JSON that are shown."""
 
 HUMANS = ("human", "user")
+
+
+CONTINUED = "(continues)"
+"""Stands for a message that has its graph go on where it stopped."""
+
+
+def run_preview(given: RunInput) -> str:
+    """Return the text that stands for an input without a text of its own."""
+    if given.continues:
+        return CONTINUED
+    if given.command is None:
+        return input_preview(given.input or {})
+    goto = {"goto": list(given.command.nodes)} if given.command.goto else {}
+    return input_preview({**goto, **(given.command.update or {})})
 
 
 def input_preview(given: Mapping[str, Any]) -> str:

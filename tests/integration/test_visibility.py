@@ -164,6 +164,10 @@ NO_ID = {
         for start in ("submitMessage body:", "submitMessages body:messages.", "submit ")
         for name in ("aliases", "client_message_id", "subject")
     },
+    **{
+        f"{start}checkpoint_id": "it is of the thread that the same body names"
+        for start in ("submitMessage body:", "submitMessages body:messages.", "submit ")
+    },
     "createThread body:subject": FREE,
     "createToken body:subject": "whom a token is for",
     "createToken body:thread_ids": "what a token is narrowed to",

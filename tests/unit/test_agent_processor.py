@@ -10,7 +10,6 @@ import pytest
 
 from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentInterrupted, AgentTask, Drain, FinalResult
-from app.agents.langgraph import StaticBreakpoint
 from app.agents.registry import AgentRegistry
 from app.errors import StoreError
 from app.maintenance import Maintenance
@@ -135,12 +134,6 @@ async def test_failures_of_one_kind_have_one_fingerprint_and_no_secret(bench: Be
     assert isinstance(another, Failed)
     assert one.fingerprint == other.fingerprint != another.fingerprint
     assert SECRET not in one.error
-
-
-async def test_a_graph_that_can_never_be_answered_fails_at_once(bench: Bench) -> None:
-    outcome = await bench.outcome(StaticBreakpoint())
-    assert isinstance(outcome, Failed)
-    assert outcome.code == "static_breakpoint"
 
 
 async def test_what_a_store_says_of_itself_is_not_shown(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
 from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, FinalResult
-from app.agents.langgraph import LangGraphAgent, StaticBreakpoint
+from app.agents.langgraph import LangGraphAgent
 from app.checkpoints.factory import open_saver
 from app.models.attempts import Lease
 from app.models.parts import Part
@@ -336,18 +336,6 @@ async def test_a_question_of_a_message_that_ended_is_not_the_next_ones(saver: Sa
     assert texts(shown) == ["[first]"]
     assert asked_next["id"] != asked["id"]
     assert texts(await run(agent, 2, 2, resume={asked_next["id"]: "yes"}))[-1] == "[asks] yes"
-
-
-@pytest.mark.parametrize("where", ["interrupt_before", "interrupt_after"])
-async def test_a_static_breakpoint_asks_nothing_and_is_told(saver: Saver, where: str) -> None:
-    graph = StateGraph(MessagesState)
-    graph.add_node("first", Asking().node("first"))
-    graph.add_node("second", Asking().node("second"))
-    graph.add_edge(START, "first")
-    graph.add_edge("first", "second")
-    agent = LangGraphAgent(graph.compile(**{where: ["first"]}), saver)  # type: ignore[arg-type]  # the name is a parameter
-    with pytest.raises(StaticBreakpoint):
-        await run(agent, 1, 1)
 
 
 # Messages that are put back, and messages that are forgotten

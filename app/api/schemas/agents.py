@@ -26,6 +26,7 @@ AGENT_EXAMPLE: dict[str, Any] = {
         "edges": [{"source": "__start__", "target": "route"}, {"source": "route", "target": "__end__"}],
     },
     "events": ["custom", "node", "values", "updates"],
+    "nodes": ["route", "assign"],
     "takes_text": False,
     "version": "v2",
     "workers": {"loading": 0, "available": 2, "failed": 0, "stuck": 0},
@@ -78,6 +79,7 @@ class AgentView(BaseModel):
         description="The nodes and edges of the graph, in LangGraph's form. Null if the agent is no graph."
     )
     events: tuple[ShownEvent, ...] = Field(description="The `events` that a message can ask for.")
+    nodes: tuple[str, ...] = Field(description="The nodes of its graph. Empty where they are not known.")
     takes_text: bool | None = Field(description="Whether a message can have a `message` instead of an `input`.")
     version: str | None = Field(description="The version that the schemas are of. Null if its process names none.")
     workers: LiveWorkers
@@ -101,6 +103,7 @@ class AgentView(BaseModel):
             state_schema=None if described is None else described.state_schema,
             graph=None if described is None else described.graph,
             events=() if described is None else described.events,
+            nodes=() if described is None else described.nodes,
             takes_text=None if known is None else known.takes_text,
             version=None if described is None else described.version,
             workers=LiveWorkers.of(served),

@@ -137,10 +137,15 @@ Blocks = Annotated[
 ]
 
 
+INSTEAD = ("input", "command", "continues")
+"""Fields of the model that may be given in place of a message. They come before it."""
+
+
 def _once(value: Any, info: ValidationInfo) -> Any:
-    """Return the content of a message. Raises ValueError if the request also has an `input`."""
-    if info.data.get("input") is not None:
-        raise ValueError("give either message or input")
+    """Return the content of a message. Raises ValueError if the request also has one of INSTEAD."""
+    given = info.data
+    if given.get("input") is not None or given.get("command") is not None or given.get("continues"):
+        raise ValueError("give one of message, input, command and continue")
     return value
 
 
@@ -149,7 +154,7 @@ def _message_text(value: str, info: ValidationInfo) -> str:
 
 
 def _no_message(value: None, info: ValidationInfo) -> None:
-    if info.data.get("input", value) is None and "input" in info.data:
+    if [info.data.get(name, info) for name in INSTEAD] == [value, value, False]:
         raise ValueError("expected a message or an input")
 
 
@@ -171,7 +176,7 @@ MessageContent = Annotated[
         custom_error_message="expected a text or a list of content blocks",
     ),
 ]
-"""The type of the field `message`. The model's field `input` comes before it."""
+"""The type of the field `message`. The fields of INSTEAD come before it."""
 
 
 def blocks_preview(blocks: list[ContentBlock]) -> str:

@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import ENDS, WebhookEvent
-from ...models.inputs import ShownEvent
+from ...models.inputs import GraphCommand, ShownEvent
 from ...models.messages import Message, MessageState, Priority
 from ...models.traces import trace_id_of
 from ...models.types import Moment
@@ -221,21 +221,29 @@ class ConfigView(BaseModel):
 class MessageDetails(MessageStatus):
     """The status of a message, its failed attempts, and what its submit gave."""
 
-    model_config = example(
-        **STATUS_EXAMPLE,
-        attempts=[],
-        crashes=0,
-        max_attempts=None,
-        timeout=None,
-        webhook_url=None,
-        webhook_events=None,
-        message="What is the capital of France?",
-        input=None,
-        context=None,
-        config={"recursion_limit": None, "tags": [], "configurable": {}},
-        events=[],
-        client_message_id=None,
-        aliases=[],
+    model_config = ConfigDict(
+        **example(
+            **STATUS_EXAMPLE,
+            attempts=[],
+            crashes=0,
+            max_attempts=None,
+            timeout=None,
+            webhook_url=None,
+            webhook_events=None,
+            message="What is the capital of France?",
+            input=None,
+            context=None,
+            command=None,
+            checkpoint_id=None,
+            interrupt_before=[],
+            interrupt_after=[],
+            **{"continue": False},
+            config={"recursion_limit": None, "tags": [], "configurable": {}},
+            events=[],
+            client_message_id=None,
+            aliases=[],
+        ),
+        serialize_by_alias=True,
     )
 
     attempts: list[FailedAttempt]
@@ -252,6 +260,11 @@ class MessageDetails(MessageStatus):
     config: ConfigView
     events: tuple[ShownEvent, ...]
     client_message_id: str | None
+    command: GraphCommand | None = Field(description="The `command` of the submit.")
+    continues: bool = Field(description="The `continue` of the submit.", serialization_alias="continue")
+    checkpoint_id: str | None
+    interrupt_before: tuple[str, ...]
+    interrupt_after: tuple[str, ...]
     aliases: list[str] = Field(description="Further ids of the message, from its submit and from answers.")
 
     @classmethod
@@ -278,6 +291,11 @@ class MessageDetails(MessageStatus):
             context=given.context,
             config=ConfigView.model_construct(**dict(given.config)),
             events=given.events,
+            command=given.command,
+            continues=given.continues,
+            checkpoint_id=given.checkpoint_id,
+            interrupt_before=given.interrupt_before,
+            interrupt_after=given.interrupt_after,
             client_message_id=given.message_id,
             aliases=aliases,
         )
@@ -285,7 +303,7 @@ class MessageDetails(MessageStatus):
 
 def _submitted(message: Message) -> str | list[dict[str, Any]] | None:
     given = message.options.run
-    if given.input is not None:
+    if given.input is not None or given.goes_on:
         return None
     return message.content if given.blocks is None else list(given.blocks)
 

@@ -11,8 +11,9 @@ from ...models.inputs import RunConfig, RunInput, ShownEvent
 from ...models.messages import IfBusy, MessageOptions, NewMessage, Priority
 from ...models.requests import Regeneration, ResumeAnswer
 from ...models.types import JsonObject, Subject, Text, ThreadId, TimeText
-from ...policy.input_preview import input_preview
+from ...policy.input_preview import run_preview
 from .blocks import MessageContent, blocks_preview
+from .commands import MessageCommand, StopNodes, stop_nodes
 from .examples import THREAD_ID
 from .metadata import Metadata
 
@@ -86,7 +87,7 @@ class MessageConfig(BaseModel):
 
 
 class MessageCreate(BaseModel):
-    """A message for an agent. It has either `message` or `input`."""
+    """A message for an agent. It has one of `message`, `input`, `command` and `continue`."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -100,11 +101,23 @@ class MessageCreate(BaseModel):
         description="The input of the agent's graph, in place of a message. `GET /agents` shows the schema that it "
         "must fit. `messages` in it may be a whole conversation, for a message without a thread.",
     )
+    command: MessageCommand | None = Field(
+        None,
+        description="A change of the state and nodes to go to, in place of a message. Needs a `thread_id`, and an "
+        "agent that is a graph.",
+    )
+    continues: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        alias="continue",
+        description="Whether the graph goes on where it stopped, in place of a message: at a node of "
+        "`interrupt_before` or `interrupt_after`, or after a cancel. Needs a `thread_id`, and an agent that is a "
+        "graph.",
+    )
     message: MessageContent = Field(
         None,
         validate_default=True,
-        description="The message of the user: a text that is not blank, or content blocks. Required without an "
-        "`input`, and not allowed together with one.",
+        description="The message of the user: a text that is not blank, or content blocks. Required without `input`, "
+        "`command` and `continue`, and not allowed together with one of them.",
     )
     context: JsonObject | None = Field(
         None, description="The runtime context of the run. `GET /agents` shows the schema that it must fit."
@@ -116,6 +129,17 @@ class MessageCreate(BaseModel):
     )
     agent: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
         None, description="The agent's name. By default the server's first agent."
+    )
+    checkpoint_id: Name | None = Field(
+        None,
+        description="The state of the thread that the run begins with, and from which the thread goes on. By default "
+        "the newest state. Needs a `thread_id`, and an agent that is a graph.",
+    )
+    interrupt_before: StopNodes | None = Field(
+        None, description="Nodes before which the run stops, or `*` for all. The message then completes."
+    )
+    interrupt_after: StopNodes | None = Field(
+        None, description="Nodes after which the run stops, or `*` for all. The message then completes."
     )
     max_attempts: Annotated[int, Field(strict=True, ge=1, le=MAX_ATTEMPTS)] | None = Field(
         None, description="Attempts before the message fails for good. By default the server's setting."
@@ -173,6 +197,13 @@ class MessageCreate(BaseModel):
         "`interrupted` reports each question to a human.",
     )
 
+    @field_validator("command", "continues")
+    @classmethod
+    def _one_beginning(cls, value: object, info: ValidationInfo) -> object:
+        if value and (info.data.get("input") is not None or info.data.get("command") is not None):
+            raise ValueError("give one of message, input, command and continue")
+        return value
+
     @field_validator("delay_seconds")
     @classmethod
     def _one_time(cls, value: float | None, info: ValidationInfo) -> float | None:
@@ -194,6 +225,21 @@ class MessageCreate(BaseModel):
             raise ValueError("name needs a thread_id")
         return value
 
+    @field_validator("checkpoint_id")
+    @classmethod
+    def _of_a_known_thread(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and "thread_id" in info.data and info.data["thread_id"] is None:
+            raise ValueError("checkpoint_id needs a thread_id")
+        return value
+
+    @field_validator("thread_id")
+    @classmethod
+    def _with_a_state(cls, value: str | None, info: ValidationInfo) -> str | None:
+        for name in ("command", "continues"):
+            if value is None and info.data.get(name):
+                raise ValueError(f"{name.rstrip('s')} needs a thread_id")
+        return value
+
     @field_validator("if_busy")
     @classmethod
     def _of_a_thread(cls, value: IfBusy, info: ValidationInfo) -> IfBusy:
@@ -211,8 +257,10 @@ class MessageCreate(BaseModel):
             if not _OPTIONS.isdisjoint(given):
                 options = self._options()
         else:
-            content = input_preview(self.input or {}) if message is None else blocks_preview(message)
             options = self._options()
+            content = run_preview(RunInput() if options is None else options.run)
+            if message is not None:
+                content = blocks_preview(message)
         return NewMessage(
             content=content,
             priority=self.priority,
@@ -243,13 +291,23 @@ class MessageCreate(BaseModel):
                 config=RunConfig() if self.config is None else self.config.run_config(),
                 events=tuple(dict.fromkeys(self.events or ())),
                 message_id=self.client_message_id,
+                continues=self.continues,
+                command=None if self.command is None else self.command.graph_command(),
+                interrupt_before=stop_nodes(self.interrupt_before),
+                interrupt_after=stop_nodes(self.interrupt_after),
+                checkpoint_id=self.checkpoint_id,
             ),
         )
         return None if options == _NO_OPTIONS else options
 
 
-_OPTIONS = frozenset({"max_attempts", "timeout", "context", "config", "events", "client_message_id"})
-"""Fields that are stored in the options of a message. So are blocks and `input`."""
+_OPTIONS = frozenset(
+    {
+        *("max_attempts", "timeout", "context", "config", "events", "client_message_id"),
+        *("interrupt_before", "interrupt_after", "checkpoint_id"),
+    }
+)
+"""Fields that are stored in the options of a message. So are blocks, `input`, `command` and `continue`."""
 
 _NO_OPTIONS = MessageOptions()
 
