@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from bench.measures.metrics import runs_of, submits_of
-from bench.report import Row, ratios, row
+from bench.measures.metrics import ratio_rows, runs_of, submits_of
+from bench.report import Row, row
 
 SAMPLED = "0.01"
 MOST_RATIO = 1.05
@@ -25,7 +25,7 @@ def traces(backends: Sequence[str]) -> Iterator[Row]:
             for what, with_traces, without in (("a submit", *submits), ("a run of 200 tokens", *runs)):
                 yield row(f"processor time of {what}, {name}", with_traces, "us")
                 yield row("  without traces", without, "us")
-                yield row("  ratio", ratios(with_traces, without), most=MOST_RATIO)
+                yield from ratio_rows(with_traces, without, MOST_RATIO)
 
 
 @contextmanager
