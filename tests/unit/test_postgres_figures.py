@@ -41,6 +41,34 @@ async def test_a_transaction_that_commits_late_is_counted(store: PostgresStore, 
     assert await counts(store) == {"accepted": 2}
 
 
+async def test_changes_behind_a_transaction_that_is_still_running_are_read_when_it_has_ended(
+    store: PostgresStore, url: str
+) -> None:
+    begin = await store.newest_transition()
+    with connected(url) as late:
+        late.execute("BEGIN")
+        late.execute(
+            "INSERT INTO transitions (at, tenant, type, message_id, agent, priority) "
+            f"VALUES ({START}, 'default', 'accepted', 'late', 'chat', 'normal')"
+        )
+        message = await add(store)
+        page = await store.read_transitions("default", after=begin, limit=10)
+        assert (page.transitions, page.last, page.newer) == ([], begin, True)
+        late.execute("COMMIT")
+    page = await store.read_transitions("default", after=page.last, limit=10)
+    assert [each.message_id for each in page.transitions] == ["late", message.id]
+
+
+async def test_a_cursor_of_another_server_misses_changes(url: str, clock: ManualClock) -> None:
+    async with opened(url, clock) as store:
+        await add(store)
+        cursor = await store.newest_transition()
+    tell(url, "UPDATE transitions SET transaction = transaction + 1000000000000")
+    async with opened(url, clock) as store:
+        page = await store.read_transitions(None, after=cursor, limit=10)
+        assert (page.missed, len(page.transitions)) == (True, 1)
+
+
 async def test_records_of_another_server_are_counted_once(url: str, clock: ManualClock) -> None:
     """A dump brings numbers of transactions that this server has not reached."""
     async with opened(url, clock) as store:

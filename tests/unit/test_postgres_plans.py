@@ -208,6 +208,10 @@ SELECT
     CASE WHEN i % 10 = 0 THEN {NOW} + i END, CASE WHEN i % 10 = 0 THEN 1000 END, '{{"n": 1}}'
 FROM generate_series(1, 10000) AS i;
 
+INSERT INTO figures (tenant, step, metric, start, agent, priority, label, value)
+SELECT 'default', 60, CASE i % 2 WHEN 0 THEN 'accepted' ELSE 'completed' END, {NOW} + i * 60000, 'chat', 'normal', '', 1
+FROM generate_series(1, 10000) AS i;
+
 INSERT INTO attempts (message, fence, attempt, worker_id, started_at, ended_at, error, error_code)
 SELECT number, 1, 1, 'worker 1', {NOW}, {NOW}, 'It broke.', 'agent_error' FROM messages;
 """
@@ -362,7 +366,49 @@ def test_a_hot_statement_asks_nothing_anew_for_each_row(backlog: Seeded) -> None
     assert wrong == {}
 
 
+OF_FIGURES = {
+    "any_unfolded": {"transitions_pkey"},
+    "last_unfolded": {"transitions_pkey"},
+    "count_unfolded": {"transitions_pkey"},
+    "find_unfolded": {"transitions_pkey"},
+    "prune_transitions": {"transitions_pkey"},
+    "transition_bounds": {"transitions_pkey"},
+    "read_transitions": {"transitions_pkey"},
+    "sum_figures": {"figures_pkey", "figures_by_age"},  # either is bounded by the window
+    "sum_figures_of_all": {"figures_pkey", "figures_by_age", "tallies_pkey"},
+    "prune_figures": {"figures_by_age"},
+}
+
+
+def test_figures_and_changes_are_found_by_their_keys(backlog: Seeded) -> None:
+    wrong = {}
+    for name, indexes in OF_FIGURES.items():
+        plan = backlog.plan(name)
+        used = {node["Index Name"] for node in plan if "Index Name" in node}
+        scanned = {node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"} & {
+            "transitions",
+            "figures",
+        }
+        if not used <= indexes or not used & {"transitions_pkey", "figures_pkey", "figures_by_age"} or scanned:
+            wrong[name] = (used, scanned)
+    assert wrong == {}
+
+
 # Prices: each is taken in a small database and in a large one
+
+
+@pytest.mark.parametrize("place", ["0-0", "newest"])
+def test_a_page_of_changes_costs_the_same_wherever_it_is(backlog: Seeded, place: str) -> None:
+    row = backlog.connection.execute(QUERIES["transition_bounds"]).fetchone()
+    assert row is not None
+    log, _, _, transaction, number, _ = row
+    values = {"log": log, "transaction": transaction, "number": number, "tenant": None, "limit": 10}
+    if place != "newest":
+        values |= {"transaction": 0, "number": 0}
+    backlog.price("read_transitions", **values)
+    price = backlog.price("read_transitions", **values)
+    assert price < 60
+
 
 CLAIM = {
     "agents": ["a"],

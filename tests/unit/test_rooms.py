@@ -26,6 +26,7 @@ ROOMS = {
     "tokens": ports.TokenStore,
     "traces": ports.TraceStore,
     "statistics": ports.StatisticsStore,
+    "transitions": ports.TransitionLog,
     "usage": ports.UsageStore,
     "audit": ports.AuditStore,
     "diagnosis": ports.DiagnosisStore,

@@ -40,6 +40,7 @@ FINGERPRINTS = {
     28: "0491f833cd68b9e8",
     29: "fbceaf0ed21a9c79",
     30: "ba4115904974528d",
+    31: "f76cd7ddbe082121",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

@@ -266,6 +266,34 @@ def test_a_hot_statement_sorts_nothing(plans: Seeded) -> None:
     assert [name for name in HOT if any("TEMP B-TREE" in step for step in plans.plan(name))] == []
 
 
+OF_FIGURES = {
+    "last_unfolded",
+    "count_unfolded",
+    "find_unfolded",
+    "any_unfolded",
+    "sum_figures",
+    "sum_figures_of_all",
+    "prune_figures",
+    "transition_bounds",
+    "read_transitions",
+}
+
+
+def test_figures_and_changes_are_found_by_their_keys(plans: Seeded) -> None:
+    scans = {
+        name: [step for step in plans.plan(name) if re.match(r"SCAN (transitions|figures)\b", step)]
+        for name in OF_FIGURES
+    }
+    assert {name: steps for name, steps in scans.items() if steps} == {}
+
+
+def test_old_changes_are_deleted_from_the_oldest_on(plans: Seeded) -> None:
+    """The scan ends at the limit."""
+    found = [step for step in plans.plan("prune_transitions") if re.match(r"(SCAN|SEARCH) transitions\b", step)]
+    assert found.count("SCAN transitions") == 1
+    assert all(step == "SCAN transitions" or step.startswith("SEARCH transitions") for step in found)
+
+
 # Prices: each is taken in a small database and in a large one
 
 

@@ -10,7 +10,10 @@
 local now = time(ARGV[1])
 local worker = worker_key(ARGV[2])
 redis.call('ZADD', WORKERS, now, ARGV[2])
-redis.call('HSETNX', worker, 'started_at', now)
+if redis.call('HSETNX', worker, 'started_at', now) == 1 then
+    record_other('worker.started', now, '', '', '', ARGV[2])
+    keep_changes()
+end
 redis.call('HSETNX', worker, 'host', ARGV[3])
 redis.call('HSETNX', worker, 'pid', ARGV[4])
 redis.call('HSET', worker, 'slots', ARGV[5], 'clock_ahead_ms', ARGV[8])

@@ -69,6 +69,7 @@ local function run(ARGV)
     redis.call('ZREM', of_tenant('threads_created', tenant), thread)
     redis.call('ZREM', EMPTY, scope(tenant, thread))
     redis.call('HSET', HIDDEN, scope(tenant, thread), 'deleted')
+    record_other('thread.deleted', now, tenant, thread, '', '')
     redis.call('ZADD', DROPPED_MEMORIES, 0, memory_of_thread(tenant, thread))
     return remember(unfinished)
 end

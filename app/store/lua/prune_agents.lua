@@ -9,8 +9,10 @@
 
 local function run(ARGV)
     if recalled then return recalled end
-    local before = '(' .. string.format('%d', time(ARGV[1]) - tonumber(ARGV[2]))
+    local now = time(ARGV[1])
+    local before = '(' .. string.format('%d', now - tonumber(ARGV[2]))
     local old = redis.call('ZRANGEBYSCORE', DESCRIBED, '-inf', before)
+    for _, agent in ipairs(old) do record_other('agent.removed', now, '', '', agent, '') end
     by_thousands(old, 'HDEL', AGENTS)
     by_thousands(old, 'ZREM', DESCRIBED)
     return #old == 0 and 0 or remember(#old)

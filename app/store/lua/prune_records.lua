@@ -8,12 +8,13 @@
 local function run(ARGV)
     if recalled then return recalled end
     local oldest = redis.call('XRANGE', TRANSITIONS, '-', redis.call('GET', FIGURES_HEAD) or '0-0', 'COUNT', ARGV[3] + 1)
-    local surplus, first = redis.call('XLEN', TRANSITIONS) - tonumber(ARGV[2]), nil
+    local surplus, first, pruned = redis.call('XLEN', TRANSITIONS) - tonumber(ARGV[2]), nil, nil
     for i, entry in ipairs(oldest) do
-        first = entry[1]
+        first, pruned = entry[1], first
         if i > surplus and cmsgpack.unpack(entry[2][2])[1][1] >= tonumber(ARGV[1]) then break end
     end
     local count = first and redis.call('XTRIM', TRANSITIONS, 'MINID', first) or 0
+    if pruned then redis.call('SET', TRANSITIONS_PRUNED, pruned) end
     return count == 0 and 0 or remember(count)
 end
 

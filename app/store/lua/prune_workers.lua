@@ -8,11 +8,13 @@
 
 local function run(ARGV)
     if recalled then return recalled end
-    local before = '(' .. string.format('%d', time(ARGV[1]) - tonumber(ARGV[2]))
+    local now = time(ARGV[1])
+    local before = '(' .. string.format('%d', now - tonumber(ARGV[2]))
     local silent = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', before)
     for _, id in ipairs(silent) do
         redis.call('ZREM', WORKERS, id)
         redis.call('DEL', worker_key(id))
+        record_other('worker.lost', now, '', '', '', id)
     end
     return #silent == 0 and 0 or remember(#silent)
 end

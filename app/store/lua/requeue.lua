@@ -25,7 +25,7 @@ local function dead_letters(ARGV)
             'attempt', 'fence', 'dropped', 'fingerprint')
         if f[1] ~= ARGV[2] then return nil, {0, id, false} end
         if f[2] ~= 'failed' then return nil, {0, id, f[2]} end
-        found[#found + 1] = {id = id, tenant = f[1], number = tonumber(f[3]), member = member_of(f[3], id),
+        found[#found + 1] = {id = id, state = f[2], tenant = f[1], number = tonumber(f[3]), member = member_of(f[3], id),
             thread = f[4], agent = f[5], priority = f[6], attempt = tonumber(f[7] or 0), fence = f[8], dropped = tonumber(f[9] or 0),
             fingerprint = f[10], preview = ARGV[i + 1]}
     end

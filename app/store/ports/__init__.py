@@ -25,11 +25,12 @@ from .diagnosis import DiagnosisStore
 from .events import EventLog
 from .items import ItemStore
 from .queries import QueryStore
-from .signals import ACCESS, CANCELS, MOVED, READY, Notifier, message_topic
+from .signals import ACCESS, CANCELS, CHANGED, MOVED, READY, Notifier, message_topic
 from .statistics import StatisticsStore
 from .threads import ThreadStore
 from .tokens import TokenStore
 from .traces import TraceStore
+from .transitions import TransitionLog
 from .upkeep import UpkeepStore
 from .usage import UsageStore
 from .webhooks import WebhookStore
@@ -38,6 +39,7 @@ from .workers import LeaseRenewer, WorkerStore
 __all__ = [
     "ACCESS",
     "CANCELS",
+    "CHANGED",
     "MOVED",
     "READY",
     "AcceptStore",
@@ -57,6 +59,7 @@ __all__ = [
     "ThreadStore",
     "TokenStore",
     "TraceStore",
+    "TransitionLog",
     "UpkeepStore",
     "UsageStore",
     "WebhookStore",
@@ -80,6 +83,7 @@ class Store(
     TokenStore,
     TraceStore,
     StatisticsStore,
+    TransitionLog,
     UsageStore,
     AuditStore,
     DiagnosisStore,

@@ -11,6 +11,9 @@ READY = "ready"
 MOVED = "moved"
 """Topic of queue positions: they have changed, for example by a claim."""
 
+CHANGED = "changed"
+"""Topic of changes that do not move the queue, such as those of agents. MOVED has the others."""
+
 CANCELS = "cancels"
 """Topic of cancels: a worker has to stop an attempt."""
 

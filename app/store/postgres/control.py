@@ -8,8 +8,9 @@ from ...clock import to_datetime
 from ...errors import AgentQueueError, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
 from ...models.events import NewEvent
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, RequestKey
+from ...models.transitions import TransitionType
 from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, AcceptRules, NamedAlias, ThreadKey, Unsettled, aliases_of
-from ..ports import MOVED, READY, message_topic
+from ..ports import CHANGED, MOVED, READY, message_topic
 from ..rows import requeued
 from ..sql.control import ControlChanges
 from ..terminal_states import REQUEUED
@@ -51,12 +52,14 @@ class ControlWrites(Placing, Keyed, ControlChanges):
     def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         with self.transaction(
             step("lock_threads", ids=[message_id]), step("lock_message", id=message_id, tenant=tenant)
-        ) as (_, (_, rows)):
+        ) as (now, (_, rows)):
             locked = _only(rows, message_id)
             _refuse_unless([locked], MessageState.QUEUED, NotQueued)
             before = self.owned(tenant, message_id).priority
             difference = self.ranks.rank(priority.level, 0) - self.ranks.rank(before.level, 0)
             self.rows("reprioritize", number=locked.number, priority=priority.value, step=difference)
+            if priority is not before:
+                self.rows("record_changes", numbers=[locked.number], type=TransitionType.PRIORITY.value, now=now)
             if locked.thread_id is not None:
                 self._settle(tenant, locked, locked.thread_number + 1)
             self.touched |= {MOVED, message_topic(message_id)}
@@ -198,18 +201,22 @@ class ControlWrites(Placing, Keyed, ControlChanges):
     def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         ids = list(message_ids)
         with self.transaction(step("lock_threads", ids=ids), step("lock_messages", ids=ids, tenant=tenant)) as (
-            _,
+            now,
             (_, rows),
         ):
             dead = _dead_letters(rows, ids)
-            self.rows("delete_messages", numbers=[each.number for each in dead])
-            self.touched |= set(map(message_topic, ids))
+            numbers = [each.number for each in dead]
+            self.session.run_all(
+                step("record_changes", numbers=numbers, type=TransitionType.PURGED.value, now=now),
+                step("delete_messages", numbers=numbers),
+            )
+            self.touched |= {CHANGED, *map(message_topic, ids)}
         return [Message.memory_key_of(tenant, None, each.id) for each in dead if each.thread_id is None]
 
     @override
     def pause(self, paused: bool) -> None:
-        with self.transaction():
-            self.rows("pause", paused=paused)
+        with self.transaction() as (now, _):
+            self.rows("pause", paused=paused, now=now)
             self.touched |= {READY, MOVED}
 
 

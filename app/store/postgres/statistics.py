@@ -54,7 +54,10 @@ class FigureWrites(Writes, FigureChanges):
                 self.session.discard()
                 return
             self.session.run_all(
-                step("drop_folded"), step("restart_transitions"), step("move_figures_head", transaction=0, number=0)
+                step("drop_folded"),
+                step("restart_transitions"),
+                step("rename_transition_log"),
+                step("move_figures_head", transaction=0, number=0),
             )
 
     @override

@@ -43,6 +43,7 @@ from .statistics import FigureWrites
 from .threads import ThreadWrites
 from .tokens import TokenWrites
 from .traces import TraceWrites
+from .transitions import PostgresTransitions
 from .upkeep import UpkeepWrites
 from .usage import UsageWrites
 from .watchdog import Watchdog
@@ -61,8 +62,8 @@ VOLATILE = Capabilities(
 
 
 class PostgresStore(
-    PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep,
-    SqlWebhooks, PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqlUsage,
+    PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
+    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, PostgresTransitions, SqlUsage,
     PostgresDiagnosis, SqlCounts, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""

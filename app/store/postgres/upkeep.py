@@ -12,7 +12,7 @@ from ...models.memory import DroppedMemory
 from ...models.messages import Message
 from ...policy.versions import SeenVersion, VersionMove
 from ..limits import DRAFT_SECONDS
-from ..ports import MOVED, READY, message_topic
+from ..ports import CHANGED, MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
 from ..versions import VERSION_KEPT_MS
@@ -182,7 +182,8 @@ class UpkeepWrites(Changes, UpkeepChanges):
     @override
     def prune_workers(self, silent_for_ms: int) -> None:
         with self.transaction() as (now, _):
-            self.rows("prune_workers", before=now - silent_for_ms)
+            if self.rows("prune_workers", before=now - silent_for_ms, now=now):
+                self.touched.add(CHANGED)
             if self.value("lock_folding"):  # add up the totals of closed connections
                 self.session.run_all(step("fold_tallies"), step("fold_levels"), fold_usage(now), step("fold_commits"))
 
@@ -196,8 +197,10 @@ class UpkeepWrites(Changes, UpkeepChanges):
                 names=[each.name for each in ordered],
                 descriptions=[each.model_dump_json() for each in ordered],
             )
+            self.touched.add(CHANGED)
 
     @override
     def prune_agents(self, age_ms: int) -> None:
         with self.transaction() as (now, _):
-            self.rows("prune_agents", before=now - age_ms)
+            if self.rows("prune_agents", before=now - age_ms, now=now):
+                self.touched.add(CHANGED)

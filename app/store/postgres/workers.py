@@ -43,7 +43,7 @@ class PostgresLeaseRenewer(LeaseRenewer):
     @override
     def stop(self, worker_id: str) -> None:
         with self._session.statement():
-            self._session.rows("remove_worker", id=worker_id)
+            self._session.rows("remove_worker", id=worker_id, now=self._clock.now())
 
 
 class PostgresWorkers(SqlWorkers):

@@ -9,7 +9,7 @@ from ...errors import AliasTaken, KeyReused, MessageNotFound, NotCancellable, No
 from ...models.audit import NewAudit
 from ...models.messages import Accepted, Message, MessageState, Priority, RequestKey
 from ..limits import PAGE_TEXT_LENGTH
-from ..ports import CANCELS, MOVED, READY, ControlStore, message_topic
+from ..ports import CANCELS, CHANGED, MOVED, READY, ControlStore, message_topic
 from ..rows import preview, requeued
 from ..terminal_states import REQUEUED
 from . import replies, templates
@@ -61,6 +61,7 @@ class RedisControl(RedisRooms, ControlStore):
 
         reply = await self._writes.run(
             "reprioritize",
+            self._now(),
             tenant,
             message_id,
             priority.value,
@@ -164,15 +165,17 @@ class RedisControl(RedisRooms, ControlStore):
         ids = list(dict.fromkeys(message_ids))
 
         def topics(reply: Any) -> Iterable[str]:
-            return map(message_topic, ids) if reply[0] else ()
+            return (CHANGED, *map(message_topic, ids)) if reply[0] else ()
 
-        reply = await self._writes.run("purge", tenant, *ids, topics=topics, audit=self._record(audit))
+        reply = await self._writes.run("purge", self._now(), tenant, *ids, topics=topics, audit=self._record(audit))
         _raise_refusal(reply)
         return [Message.memory_key_of(tenant, None, message_id) for message_id in reply[1]]
 
     @override
     async def pause(self, paused: bool, *, audit: NewAudit | None = None) -> None:
-        await self._writes.run("pause", int(paused), topics=lambda _: (READY, MOVED), audit=self._record(audit))
+        await self._writes.run(
+            "pause", self._now(), int(paused), topics=lambda _: (READY, MOVED), audit=self._record(audit)
+        )
 
     def _priority_ranks(self) -> list[str | int]:
         """Return script arguments: each priority, followed by its rank at time 0."""

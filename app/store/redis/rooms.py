@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ...clock import Clock, ClockState, Sample, SteadyClock
 from ...models.audit import NewAudit
@@ -10,7 +10,7 @@ from ...models.messages import Message, RequestKey
 from ...policy.rank import RankPolicy
 from ..limits import KEY_SECONDS
 from ..parts import Settling, Unsettled
-from ..ports import MOVED
+from ..ports import CHANGED, MOVED
 from .command_pipeline import CommandPipeline, WritePipeline
 
 MAX_CORRECTIONS = 5
@@ -79,3 +79,8 @@ class RedisRooms:
 def key_arguments(key: RequestKey | None) -> tuple[str, str, str, int]:
     """Return the arguments of scripts for a request key: tenant, key, fingerprint, lifetime in milliseconds."""
     return (*(key or ("", "", "")), KEY_SECONDS * 1000)
+
+
+def changed_if_any(count: int) -> Iterable[str]:
+    """Return the topics of the hints for a script that returns how much it changed."""
+    return (CHANGED,) if count else ()

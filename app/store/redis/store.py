@@ -29,6 +29,7 @@ from .statistics import RedisStatistics
 from .threads import RedisThreads
 from .tokens import RedisTokens
 from .traces import RedisTraces
+from .transitions import RedisTransitions
 from .upkeep import RedisUpkeep
 from .usage import RedisUsage
 from .webhooks import RedisWebhooks
@@ -50,6 +51,7 @@ class RedisStore(
     RedisTokens,
     RedisTraces,
     RedisStatistics,
+    RedisTransitions,
     RedisUsage,
     RedisAudit,
     RedisDiagnosis,

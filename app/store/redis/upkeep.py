@@ -15,7 +15,7 @@ from ..ports import MOVED, READY, UpkeepStore, message_topic
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
 from ..versions import VERSION_KEPT_MS, VERSIONS_AT_ONCE, KnownVersions, VersionSteps, move_all
 from . import replies, templates
-from .rooms import RedisRooms
+from .rooms import RedisRooms, changed_if_any
 
 BATCH = 100
 """Maximum number of messages that one script changes."""
@@ -115,11 +115,11 @@ class RedisUpkeep(RedisRooms, UpkeepStore):
 
     @override
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
-        await self._writes.run("prune_workers", self._now(), int(silent_for_seconds * 1000))
+        await self._writes.run("prune_workers", self._now(), int(silent_for_seconds * 1000), topics=changed_if_any)
 
     @override
     async def prune_agents(self, *, older_than_seconds: float) -> None:
-        await self._writes.run("prune_agents", self._now(), int(older_than_seconds * 1000))
+        await self._writes.run("prune_agents", self._now(), int(older_than_seconds * 1000), topics=changed_if_any)
 
 
 def _topics_of_ids(reply: Any) -> Iterable[str]:

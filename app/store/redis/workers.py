@@ -15,7 +15,7 @@ from ..ports import LeaseRenewer, WorkerStore
 from ..rows import agents_text
 from . import replies
 from .connection import CUT, connection_options, mapped_errors
-from .rooms import RedisRooms
+from .rooms import RedisRooms, changed_if_any
 from .scripts import Script
 
 
@@ -44,7 +44,7 @@ class RedisWorkers(RedisRooms, WorkerStore):
     async def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
         if descriptions:
             named = [part for each in descriptions for part in (each.name, each.model_dump_json())]
-            await self._writes.run("describe_agents", self._now(), *named)
+            await self._writes.run("describe_agents", self._now(), *named, topics=changed_if_any)
 
     @override
     async def list_agents(self) -> list[AgentDescription]:
@@ -85,7 +85,7 @@ class RedisLeaseRenewer(LeaseRenewer):
 
     @override
     def stop(self, worker_id: str) -> None:
-        self._run("stop", worker_id)
+        self._run("stop", self._now(), worker_id)
 
     def _run(self, script: str, *arguments: str | int) -> Any:
         # Heartbeats are rare, so each sends the whole script.

@@ -14,9 +14,10 @@ from ...models.attempts import Cancelled
 from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, Readiness, RequestKey
+from ...models.transitions import TransitionType
 from ..limits import KEY_SECONDS
 from ..parts import CLEARED_AT_ONCE, AcceptRules, NamedAlias, ThreadKey, aliases_of
-from ..ports import MOVED, READY, message_topic
+from ..ports import CHANGED, MOVED, READY, message_topic
 from ..rows import preview, requeued
 from ..sql.control import ControlChanges
 from ..terminal_states import REQUEUED
@@ -59,6 +60,8 @@ class ControlWrites(Keyed, ControlChanges):
         base_rank: int = self.execute("base_rank", number=message.number).get
         step = self._ranks.rank(priority.level, 0) - self._ranks.rank(message.priority.level, 0)
         self.execute("reprioritize", number=message.number, priority=priority, rank=base_rank + step)
+        if priority is not message.priority:
+            self.execute("record_change", number=message.number, type=TransitionType.PRIORITY, now=self._now())
         if message.thread_id is None:
             self.execute("rerank", number=message.number)
         else:
@@ -165,12 +168,15 @@ class ControlWrites(Keyed, ControlChanges):
     @override
     def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         dead = self._dead(tenant, message_ids)
-        self.execute_each("delete_message", [{"number": each.number} for each in dead])
-        self.touched |= set(map(message_topic, message_ids))
+        numbers, now = [{"number": each.number} for each in dead], self._now()
+        self.execute_each("record_change", [{**each, "type": TransitionType.PURGED, "now": now} for each in numbers])
+        self.execute_each("delete_message", numbers)
+        self.touched |= {CHANGED, *map(message_topic, message_ids)}
         return self._drop_memories([DroppedMemory(tenant, "", each.id) for each in dead if each.thread_id is None])
 
     @override
     def pause(self, paused: bool) -> None:
+        self.execute("record_pause", paused=int(paused), now=self._now())
         self.execute("pause", paused=int(paused))
         self.touched |= {READY, MOVED}
 

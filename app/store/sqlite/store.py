@@ -45,6 +45,7 @@ from .statistics import FigureWrites
 from .threads import ThreadWrites
 from .tokens import TokenWrites
 from .traces import TraceWrites
+from .transitions import SqliteTransitions
 from .upkeep import UpkeepWrites
 from .webhooks import WebhookWrites
 from .workers import SqliteWorkers
@@ -54,8 +55,8 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 
 class SqliteStore(
-    SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep,
-    SqlWebhooks, SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqlUsage,
+    SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
+    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqliteTransitions, SqlUsage,
     SqliteDiagnosis, SqlCounts, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""

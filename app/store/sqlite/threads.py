@@ -53,6 +53,7 @@ class ThreadWrites(Keyed, ThreadChanges):
         self.execute("note_deleted", **thread, now=now, after=now - KEY_SECONDS * 1000)
         self.execute("delete_thread_messages", **thread)
         self.execute("hide_thread", **thread)
+        self.execute("record_thread", **thread, now=now)
         self._drop_memories([DroppedMemory(tenant, thread_id, "")])
         self.touched |= {MOVED, *(message_topic(message_id) for (message_id,) in cancelled)}
 

@@ -11,7 +11,7 @@ from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
 from ...policy.versions import SeenVersion, VersionMove
 from ..limits import DRAFT_SECONDS, KEY_SECONDS
-from ..ports import MOVED, READY, message_topic
+from ..ports import CHANGED, MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, worker_lost
 from ..versions import VERSION_KEPT_MS
@@ -111,7 +111,10 @@ class UpkeepWrites(Changes, UpkeepChanges):
 
     @override
     def prune_workers(self, silent_for_ms: int) -> None:
-        self.execute("prune_workers", before=self._now() - silent_for_ms)
+        now = self._now()
+        self.execute("record_lost_workers", before=now - silent_for_ms, now=now)
+        if self.rows("prune_workers", before=now - silent_for_ms):
+            self.touched.add(CHANGED)
 
     @override
     def delete_dropped_events(self, limit: int) -> int:
@@ -142,7 +145,11 @@ class UpkeepWrites(Changes, UpkeepChanges):
             "describe_agent",
             [{"name": each.name, "description": each.model_dump_json(), "now": now} for each in descriptions],
         )
+        self.touched.add(CHANGED)
 
     @override
     def prune_agents(self, age_ms: int) -> None:
-        self.execute("prune_agents", before=self._now() - age_ms)
+        now = self._now()
+        self.execute("record_removed_agents", before=now - age_ms, now=now)
+        if self.rows("prune_agents", before=now - age_ms):
+            self.touched.add(CHANGED)

@@ -39,6 +39,7 @@ class WorkerWrites(Changes):
 
     def remove_worker(self, worker_id: str) -> None:
         """Implement `LeaseRenewer.stop`."""
+        self.execute("record_leaving", id=worker_id, now=self._now())
         self.execute("remove_worker", id=worker_id)
 
 

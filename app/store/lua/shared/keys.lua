@@ -15,9 +15,20 @@ local HIDDEN, DRAFTS = prefix .. 'hidden', prefix .. 'drafts'
 local USAGE_HOURS = prefix .. 'usage_hours' -- hours of all tenants that have usage (`scope(tenant, hour)`), by hour
 local DEAD_LETTERS = prefix .. 'dead_letters' -- count of failed messages of all tenants
 local TRANSITIONS = prefix .. 'transitions' -- stream of changes of state: an entry for each script, see `record`
+local TRANSITIONS_PRUNED = prefix .. 'transitions_pruned' -- the id of the last entry that was deleted
 local changes = {} -- those of the present script
 local FIGURES_HEAD = prefix .. 'figures_head' -- the id of the last change that is in the figures
 local PAUSED, THROUGHPUT, CLOCK = prefix .. 'paused', prefix .. 'throughput', prefix .. 'clock'
+
+-- Record a change that is no change of a message. `tenant` is '' for changes of the whole server.
+local function record_other(kind, now, tenant, thread, agent, worker)
+    changes[#changes + 1] = {now, tenant, kind, agent, '', -1, -1, -1, '', '', thread, '', worker}
+end
+
+-- Add the changes of the present script to the stream.
+local function keep_changes()
+    if #changes > 0 then redis.call('XADD', TRANSITIONS, '*', 'changes', cmsgpack.pack(changes)) end
+end
 
 local function message_key(id) return prefix .. 'message:' .. id end
 local function content_key(id) return prefix .. 'content:' .. id end

@@ -1,7 +1,8 @@
--- Record a change of a message's state. `wait`, `first_token` and `run` are in milliseconds, nil where there is none.
+-- Record a change of a message, which has its state before the change. `wait`, `first_token` and `run` are in milliseconds,
+-- nil where there is none.
 local function record(kind, message, now, wait, first_token, run, code)
     changes[#changes + 1] = {now, message.tenant, kind, message.agent, message.priority, wait or -1, first_token or -1,
-        run or -1, code or '', message.id, message.thread or ''}
+        run or -1, code or '', message.id, message.thread or '', message.state or '', ''}
 end
 
 -- Return the fields of a message that changes of state need, nil if there is none.

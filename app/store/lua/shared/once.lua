@@ -56,7 +56,7 @@ local function each(run, complete)
         replies[place] = reply or false
     end
     if complete then complete() end
-    if #changes > 0 then redis.call('XADD', TRANSITIONS, '*', 'changes', cmsgpack.pack(changes)) end
+    keep_changes()
     if changed then keep_answers() end
     return replies
 end

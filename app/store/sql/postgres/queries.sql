@@ -516,7 +516,9 @@ SELECT workers.agents, count(*) FROM messages JOIN workers ON workers.id = messa
 WHERE state = 'processing' GROUP BY workers.agents
 
 -- name: pause
-UPDATE queue SET paused = %(paused)s
+WITH changed AS (UPDATE queue SET paused = %(paused)s WHERE paused <> %(paused)s RETURNING paused)
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority)
+SELECT %(now)s, '', CASE WHEN paused THEN 'queue.paused' ELSE 'queue.resumed' END, '', '', '' FROM changed
 
 -- name: place_in_queue
 SELECT number, rank, readiness FROM messages WHERE id = %(id)s AND tenant = %(tenant)s AND state = 'queued'
@@ -887,6 +889,9 @@ WITH hidden AS (
         hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL, subject = NULL
     WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s
     RETURNING tenant, thread_id
+), recorded AS (
+    INSERT INTO transitions (at, tenant, type, message_id, thread_id, agent, priority)
+    SELECT %(now)s, tenant, 'thread.deleted', '', thread_id, '', '' FROM hidden
 )
 INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM hidden ON CONFLICT DO NOTHING
 
@@ -1118,6 +1123,12 @@ UPDATE attempts SET message = given.new_number
 FROM unnest(%(numbers)s::bigint[], %(new_numbers)s::bigint[]) AS given (number, new_number)
 WHERE attempts.message = given.number
 
+-- name: record_changes
+-- Changes of messages that leave their states.
+INSERT INTO transitions (at, tenant, type, message_id, thread_id, agent, priority, before)
+SELECT %(now)s, tenant, %(type)s, id, thread_id, agent, priority, state FROM messages
+WHERE number = ANY (%(numbers)s::bigint[]) ORDER BY number
+
 -- name: delete_messages
 WITH deleted AS (
     DELETE FROM messages WHERE number = ANY (%(numbers)s::bigint[]) RETURNING tenant, thread_id, id
@@ -1176,10 +1187,14 @@ SELECT messages.id, messages.fence, messages.cancel_requested {leased}
 WHERE NOT EXISTS (SELECT FROM held WHERE held.number = messages.number)
 
 -- name: remove_worker
-DELETE FROM workers WHERE id = %(id)s
+WITH removed AS (DELETE FROM workers WHERE id = %(id)s RETURNING id)
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority, worker_id)
+SELECT %(now)s, '', 'worker.left', '', '', '', id FROM removed
 
 -- name: prune_workers
-DELETE FROM workers WHERE last_beat < %(before)s
+WITH lost AS (DELETE FROM workers WHERE last_beat < %(before)s RETURNING id)
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority, worker_id)
+SELECT %(now)s, '', 'worker.lost', '', '', '', id FROM lost RETURNING worker_id
 
 -- name: describe_agents
 -- The names must be sorted.
@@ -1189,7 +1204,9 @@ FROM unnest(%(names)s::text[], %(descriptions)s::text[]) AS given (name, descrip
 ON CONFLICT (name) DO UPDATE SET description = excluded.description, described_at = excluded.described_at
 
 -- name: prune_agents
-DELETE FROM agents WHERE described_at < %(before)s
+WITH removed AS (DELETE FROM agents WHERE described_at < %(before)s RETURNING name)
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority)
+SELECT %(now)s, '', 'agent.removed', '', name, '' FROM removed RETURNING agent
 
 -- name: list_agents
 SELECT description FROM agents ORDER BY name
@@ -1836,6 +1853,9 @@ DELETE FROM transitions WHERE (transaction, number) <= (SELECT transaction, numb
 -- name: restart_transitions
 UPDATE transitions SET transaction = 0 WHERE transaction > 0
 
+-- name: rename_transition_log
+UPDATE transition_log SET name = left(gen_random_uuid()::text, 8), pruned_transaction = 0, pruned_number = 0
+
 -- name: last_unfolded
 -- The last transition to add, and how many there are up to it.
 WITH part AS (
@@ -1869,19 +1889,57 @@ ON CONFLICT (tenant, step, metric, start, agent, priority, label) DO UPDATE SET 
 UPDATE figures_head SET transaction = %(transaction)s, number = %(number)s
 
 -- name: prune_transitions
-WITH oldest AS (
-    SELECT transaction, number, at FROM transitions
+-- The oldest rows go up to the first that stays, and the last of them is noted: a later cursor has missed none.
+WITH oldest AS MATERIALIZED (
+    SELECT transaction, number, at >= %(before)s AND number > (
+        SELECT number FROM transitions ORDER BY transaction DESC, number DESC LIMIT 1
+    ) - %(kept)s AS stays
+    FROM transitions
     WHERE (transaction, number) <= (SELECT transaction, number FROM figures_head)
     ORDER BY transaction, number LIMIT %(limit)s
+), first AS MATERIALIZED (
+    SELECT transaction, number FROM oldest WHERE stays ORDER BY transaction, number LIMIT 1
 ), deleted AS (
     DELETE FROM transitions USING oldest
     WHERE transitions.transaction = oldest.transaction AND transitions.number = oldest.number
-        AND (oldest.at < %(before)s OR oldest.number <= (
-            SELECT number FROM transitions ORDER BY transaction DESC, number DESC LIMIT 1
-        ) - %(kept)s)
-    RETURNING 1
+        AND ((oldest.transaction, oldest.number) < (SELECT transaction, number FROM first) OR NOT EXISTS (SELECT FROM first))
+    RETURNING transitions.transaction, transitions.number
+), noted AS (
+    UPDATE transition_log SET pruned_transaction = last.transaction, pruned_number = last.number
+    FROM (SELECT transaction, number FROM deleted ORDER BY transaction DESC, number DESC LIMIT 1) AS last
+    WHERE (pruned_transaction, pruned_number) < (last.transaction, last.number)
 )
 SELECT count(*) FROM deleted
+
+-- name: transition_bounds
+-- The name of this log in cursors, the last transition that was deleted, the last one that can be read, and whether there
+-- are newer ones, which wait for the end of older transactions.
+SELECT name, pruned_transaction, pruned_number, coalesce(last.transaction, pruned_transaction) AS last_transaction,
+    coalesce(last.number, pruned_number) AS last_number,
+    EXISTS (SELECT FROM transitions WHERE transaction >= {oldest_running}) AS newer
+FROM transition_log LEFT JOIN LATERAL (
+    SELECT transaction, number FROM transitions WHERE transaction < {oldest_running}
+    ORDER BY transaction DESC, number DESC LIMIT 1
+) AS last ON TRUE
+
+-- name: read_transitions
+-- One statement, so that the bounds and the rows are of one snapshot. `known`: nothing is missing behind the cursor.
+WITH begin AS MATERIALIZED (
+    SELECT *, name = %(log)s AND (%(transaction)s::bigint, %(number)s::bigint)
+        BETWEEN (pruned_transaction, pruned_number) AND (last_transaction, last_number) AS known
+    FROM ({transition_bounds}) AS bounds
+)
+SELECT begin.name, begin.last_transaction, begin.last_number, begin.newer, begin.known, page.*
+FROM begin LEFT JOIN LATERAL (
+    SELECT transaction, number, at, tenant, type, message_id, thread_id, agent, priority, before, error_code, worker_id
+    FROM transitions
+    WHERE (transaction, number) > (
+        CASE WHEN known THEN %(transaction)s::bigint ELSE pruned_transaction END,
+        CASE WHEN known THEN %(number)s::bigint ELSE pruned_number END
+    ) AND transaction < {oldest_running} AND (%(tenant)s::text IS NULL OR tenant IN ('', %(tenant)s))
+    ORDER BY transaction, number LIMIT %(limit)s
+) AS page ON TRUE
+ORDER BY page.transaction, page.number
 
 -- name: sum_figures
 {summed_figures} FROM figures WHERE figures.tenant = %(tenant)s AND {chosen_figures}

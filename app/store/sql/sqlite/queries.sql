@@ -401,6 +401,11 @@ WHERE state = 'processing' GROUP BY workers.agents
 -- name: is_paused
 SELECT paused FROM queue
 
+-- name: record_pause
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority)
+SELECT :now, '', CASE WHEN :paused THEN 'queue.paused' ELSE 'queue.resumed' END, '', '', '' FROM queue
+WHERE paused <> :paused
+
 -- name: pause
 UPDATE queue SET paused = :paused
 
@@ -570,6 +575,10 @@ SELECT id, :now FROM messages WHERE tenant = :tenant AND thread_id = :thread_id 
 -- name: delete_thread_messages
 DELETE FROM messages WHERE tenant = :tenant AND thread_id = :thread_id
 
+-- name: record_thread
+INSERT INTO transitions (at, tenant, type, message_id, thread_id, agent, priority)
+VALUES (:now, :tenant, 'thread.deleted', '', :thread_id, '', '')
+
 -- name: hide_thread
 -- Only the name of its memory is left of a hidden thread.
 UPDATE threads SET
@@ -725,6 +734,11 @@ UPDATE messages SET
     agent_version = ''
 WHERE number = :number
 
+-- name: record_change
+-- A change of a message that leaves its state.
+INSERT INTO transitions (at, tenant, type, message_id, thread_id, agent, priority, before)
+SELECT :now, tenant, :type, id, thread_id, agent, priority, state FROM messages WHERE number = :number
+
 -- name: delete_message
 DELETE FROM messages WHERE number = :number
 
@@ -758,18 +772,30 @@ VALUES (:id, :host, :pid, :slots, :agents, :now, :now, :clock_ahead_ms)
 ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, agents = excluded.agents, last_beat = excluded.last_beat,
     clock_ahead_ms = excluded.clock_ahead_ms
 
+-- name: record_leaving
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority, worker_id)
+SELECT :now, '', 'worker.left', '', '', '', id FROM workers WHERE id = :id
+
 -- name: remove_worker
 DELETE FROM workers WHERE id = :id
 
+-- name: record_lost_workers
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority, worker_id)
+SELECT :now, '', 'worker.lost', '', '', '', id FROM workers WHERE last_beat < :before
+
 -- name: prune_workers
-DELETE FROM workers WHERE last_beat < :before
+DELETE FROM workers WHERE last_beat < :before RETURNING id
 
 -- name: describe_agent
 INSERT INTO agents (name, description, described_at) VALUES (:name, :description, :now)
 ON CONFLICT (name) DO UPDATE SET description = excluded.description, described_at = excluded.described_at
 
+-- name: record_removed_agents
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority)
+SELECT :now, '', 'agent.removed', '', name, '' FROM agents WHERE described_at < :before
+
 -- name: prune_agents
-DELETE FROM agents WHERE described_at < :before
+DELETE FROM agents WHERE described_at < :before RETURNING name
 
 -- name: list_agents
 SELECT description FROM agents ORDER BY name
@@ -1276,13 +1302,27 @@ ON CONFLICT (tenant, step, metric, start, agent, priority, label) DO UPDATE SET 
 UPDATE figures_head SET folded = :number
 
 -- name: prune_transitions
--- The newest row stays, so that its number is not given again.
-DELETE FROM transitions WHERE number IN (
-    SELECT number FROM (SELECT number, at FROM transitions ORDER BY number LIMIT :limit)
-    WHERE number <= (SELECT folded FROM figures_head) AND number < (SELECT max(number) FROM transitions)
-        AND (at < :before OR number <= (SELECT max(number) FROM transitions) - :kept)
+-- The newest row stays, so that its number is not given again. The oldest rows go up to the first that stays: a cursor that
+-- is not before the oldest row has missed none.
+WITH oldest AS MATERIALIZED (
+    SELECT number,
+        number > (SELECT folded FROM figures_head) OR number = (SELECT max(number) FROM transitions)
+            OR (at >= :before AND number > (SELECT max(number) FROM transitions) - :kept) AS stays
+    FROM transitions ORDER BY number LIMIT :limit
 )
+DELETE FROM transitions
+WHERE number <= coalesce((SELECT min(number) FROM oldest WHERE stays) - 1, (SELECT max(number) FROM oldest))
 RETURNING 1
+
+-- name: transition_bounds
+-- The name of this log in cursors, and the first and the last number that is kept.
+SELECT substr(id, 1, 8), coalesce((SELECT min(number) FROM transitions), 1),
+    coalesce((SELECT max(number) FROM transitions), 0)
+FROM queue
+
+-- name: read_transitions
+SELECT number, at, tenant, type, message_id, thread_id, agent, priority, before, error_code, worker_id FROM transitions
+WHERE number > :after AND (:tenant IS NULL OR tenant IN ('', :tenant)) ORDER BY number LIMIT :limit
 
 -- name: sum_figures
 {summed_figures} FROM figures WHERE figures.tenant = :tenant AND {chosen_figures}

@@ -307,15 +307,17 @@ CREATE TABLE levels (                      -- waiting messages by level of rank,
     waiting INTEGER NOT NULL
 );
 
-CREATE TABLE transitions (                 -- changes of state, in the order of their commits; old ones are deleted
-    number INTEGER PRIMARY KEY,            -- never reused, since the newest row stays
+CREATE TABLE transitions (                 -- changes, in the order of their commits; the oldest are deleted first
+    number INTEGER PRIMARY KEY,            -- without holes, and never reused, since the newest row stays
     at INTEGER NOT NULL,
-    tenant TEXT NOT NULL,
+    tenant TEXT NOT NULL,                  -- '' for changes of the whole server
     type TEXT NOT NULL,                    -- `app.models.transitions`
-    message_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,              -- '' if it is no change of a message; so are agent and priority
     thread_id TEXT,
     agent TEXT NOT NULL,
     priority TEXT NOT NULL,
+    before TEXT,                           -- the state of the message before the change
+    worker_id TEXT,                        -- only of changes of workers
     wait_ms INTEGER,                       -- only of the first attempt: from the submit, or from run_at
     first_token_ms INTEGER,                -- only of completed messages: from the first attempt to the first piece of text
     run_ms INTEGER,                        -- only of completed messages: from the first attempt
@@ -423,7 +425,7 @@ CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN OLD.state <
         last_activity = max(last_activity, NEW.changed_at)
     WHERE tenant = NEW.tenant AND thread_id = NEW.thread_id;
     INSERT INTO transitions (
-        at, tenant, type, message_id, thread_id, agent, priority, wait_ms, first_token_ms, run_ms, error_code
+        at, tenant, type, message_id, thread_id, agent, priority, before, wait_ms, first_token_ms, run_ms, error_code
     ) VALUES (
         NEW.changed_at, NEW.tenant,
         CASE
@@ -434,7 +436,7 @@ CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN OLD.state <
             WHEN NEW.attempt < OLD.attempt THEN 'released'
             ELSE 'retry'
         END,
-        NEW.id, NEW.thread_id, NEW.agent, NEW.priority,
+        NEW.id, NEW.thread_id, NEW.agent, NEW.priority, OLD.state,
         CASE WHEN OLD.started_at IS NULL THEN NEW.started_at - max(NEW.created_at, NEW.run_at) END,
         CASE WHEN NEW.state = 'completed' THEN (
             SELECT created_at FROM events WHERE message = NEW.number AND type = 'chunk' ORDER BY id LIMIT 1
@@ -456,4 +458,19 @@ CREATE TRIGGER messages_deleted AFTER DELETE ON messages BEGIN
     DELETE FROM deliveries WHERE message_id = OLD.id;
     DELETE FROM aliases WHERE message_id = OLD.id;
     DELETE FROM message_usage WHERE message_id = OLD.id;
+END;
+
+CREATE TRIGGER workers_started AFTER INSERT ON workers BEGIN
+    INSERT INTO transitions (at, tenant, type, message_id, agent, priority, worker_id)
+    VALUES (NEW.started_at, '', 'worker.started', '', '', '', NEW.id);
+END;
+
+CREATE TRIGGER agents_added AFTER INSERT ON agents BEGIN
+    INSERT INTO transitions (at, tenant, type, message_id, agent, priority)
+    VALUES (NEW.described_at, '', 'agent.changed', '', NEW.name, '');
+END;
+
+CREATE TRIGGER agents_changed AFTER UPDATE OF description ON agents WHEN OLD.description <> NEW.description BEGIN
+    INSERT INTO transitions (at, tenant, type, message_id, agent, priority)
+    VALUES (NEW.described_at, '', 'agent.changed', '', NEW.name, '');
 END;
