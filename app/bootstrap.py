@@ -33,6 +33,7 @@ from .config import Settings, place_of
 from .delivery_manager import DeliveryManager
 from .doctor import Doctor
 from .errors import AgentQueueError, StoreError, StoreRefused, StoreUnavailable
+from .events.changes import ChangeStreams
 from .events.tail import Streams
 from .item_manager import ItemManager
 from .maintenance import Maintenance
@@ -178,7 +179,7 @@ class Runtime:
         descriptions = AgentDescriptions(registry, self._store)
         self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings, outage=outage)
         self._webhooks = WebhookSender(self._store, settings, outage=outage)
-        self.streams = Streams(self._store, outage)
+        self.streams, self.changes = Streams(self._store, outage), ChangeStreams(self._store, outage)
         self.metrics = self._report(metrics)
         queue = self._make_queue(descriptions)
         tokens, sessions, keys, access = _make_access(settings, self._store, self._recheck)
@@ -197,6 +198,7 @@ class Runtime:
             statistics=StatisticsManager(self._store, retention_days=settings.stats_retention_days),
             threads=self._thread_manager(queue),
             streams=self.streams,
+            changes=self.changes,
             log=self._store,
             store=self._store,
             registry=registry,
@@ -272,11 +274,13 @@ class Runtime:
             return None
         from .metrics import MetricsReport
 
-        return MetricsReport(metrics, self._store, self.settings, worker=self.worker, readers=self.streams)
+        readers = (self.streams, self.changes)
+        return MetricsReport(metrics, self._store, self.settings, worker=self.worker, readers=readers)
 
     def begin_stop(self) -> None:
         """End all tails, stop claiming, and drain the worker. The grace period starts with this call."""
         self.streams.close()
+        self.changes.close()
         if self._draining is None:
             self.worker.begin_stop()
             self._draining = asyncio.create_task(self.worker.stop(self.settings.shutdown_grace_seconds), name="drain")
@@ -305,11 +309,9 @@ class Runtime:
             await asyncio.gather(*filter(None, [self._draining]))
             if self.metrics is not None:
                 await self.metrics.stop()
-            await self._tracing.stop()
-            await self._webhooks.stop()
-            await self._maintenance.stop()
-            await self._access_watch.stop()
-            await self._agents.stop()
+            parts = (self._tracing, self._webhooks, self._maintenance, self._access_watch, self._agents)
+            for stop in [part.stop for part in parts]:
+                await stop()
             await self._agents.close()
             await self.agent_loop.close()
             await self._store.close()

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -53,7 +53,7 @@ class ObservedWorker(Protocol):
 
 
 class ObservedReaders(Protocol):
-    """The readers of events in this process."""
+    """Readers of a log in this process."""
 
     def open_by_kind(self) -> Mapping[str, int]:
         """Return how many readers there are of each kind."""
@@ -89,7 +89,13 @@ class MetricsReport:
     """Reads the queue's figures and gives all metrics."""
 
     def __init__(
-        self, metrics: Metrics, store: Store, settings: Settings, *, worker: ObservedWorker, readers: ObservedReaders
+        self,
+        metrics: Metrics,
+        store: Store,
+        settings: Settings,
+        *,
+        worker: ObservedWorker,
+        readers: Sequence[ObservedReaders],
     ) -> None:
         self._metrics = metrics
         self._store = store
@@ -167,7 +173,9 @@ class MetricsReport:
         self._metrics.flush()
         worker = self._worker
         self._metrics.set_worker(worker.slots, worker.busy, worker.silent_seconds)
-        self._metrics.set_readers(self._readers.open_by_kind(), self._readers.lag_events())
+        for readers in self._readers:
+            self._metrics.set_readers(readers.open_by_kind())
+        self._metrics.set_reader_lag(max(readers.lag_events() for readers in self._readers))
 
     async def _sample_repeatedly(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from .agents.registry import AgentRegistry
 from .config import Settings
 from .delivery_manager import DeliveryManager
 from .doctor import Doctor
+from .events.changes import ChangeStreams
 from .events.tail import Streams
 from .item_manager import ItemManager
 from .observability.outages import Outage
@@ -64,6 +65,7 @@ class Services:
     statistics: StatisticsManager
     usage: UsageManager
     streams: Streams
+    changes: ChangeStreams
     log: EventLog
     store: Store
     registry: AgentRegistry

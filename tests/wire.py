@@ -24,12 +24,16 @@ class RawResponse(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One server-sent event. `raw` has its fields as they came, without comments, `retry` and the empty line behind."""
+    """One server-sent event. `raw` has its fields as they came, without comments, `retry` and the empty line behind.
+
+    `cursor` is the id as text; `id` is that of an event of a message, a number.
+    """
 
     id: int | None
     event: str
     data: Any
     raw: bytes
+    cursor: str | None = None
 
 
 @dataclass
@@ -111,8 +115,9 @@ class RawStream:
         fields = {name: value for name, _, value in pairs}
         assert len(fields) == len(pairs), f"a field twice: {self._lines}"
         assert {"event", "data"} <= fields.keys(), f"a block that is no event: {self._lines}"
-        number = int(fields["id"]) if "id" in fields else None
-        frame = Frame(number, fields["event"], json.loads(fields["data"]), b"\n".join(self._lines))
+        cursor = fields.get("id")
+        number = int(cursor) if cursor is not None and cursor.isdigit() else None
+        frame = Frame(number, fields["event"], json.loads(fields["data"]), b"\n".join(self._lines), cursor)
         self._lines = []
         return frame
 
@@ -170,6 +175,15 @@ async def stream(
 ) -> AsyncIterator[RawStream]:
     """GET /messages/{id}/stream with this API key or cookie, open until the block is left. Its status has arrived."""
     target = f"/messages/{message_id}/stream" + ("" if after is None else f"?after={after}")
+    async with stream_of(url, target, last_event_id=last_event_id, key=key, cookie=cookie) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def stream_of(
+    url: str, target: str, *, last_event_id: object = None, key: object = None, cookie: object = None
+) -> AsyncIterator[RawStream]:
+    """GET a stream at any path, as `stream` does."""
     given = {"Last-Event-ID": last_event_id, "X-API-Key": key, "Cookie": cookie}
     headers = {name: str(value) for name, value in given.items() if value is not None}
     reader, writer = await _connect(url)

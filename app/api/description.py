@@ -16,6 +16,7 @@ from .replies import JsonReply
 from .schemas import (
     agents,
     audit,
+    changes,
     dead_letters,
     deliveries,
     health,
@@ -31,6 +32,7 @@ from .schemas import (
     threads,
     usage,
 )
+from .schemas.changes import Change, ChangesReset, CursorMoved
 from .schemas.events import StreamEvent
 from .schemas.items import ItemDelete, ItemPut, ItemQuery, NamespaceQuery
 from .schemas.keys import KeyCreate, KeyRotate
@@ -45,6 +47,7 @@ from .schemas.tokens import TicketCreate, TokenCreate, TokensRevoke
 SCHEMAS = (
     agents,
     audit,
+    changes,
     dead_letters,
     deliveries,
     health,
@@ -87,7 +90,7 @@ UNDECLARED_BODIES = (
 )
 """Bodies that endpoints read without declaring them to FastAPI."""
 
-UNDECLARED_REPLIES = (Problem, StreamEvent)
+UNDECLARED_REPLIES = (Problem, StreamEvent, Change, ChangesReset, CursorMoved)
 """Replies that no endpoint declares as a model."""
 
 UNUSED = ("HTTPValidationError", "ValidationError")

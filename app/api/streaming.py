@@ -103,21 +103,28 @@ def frames_of(item: TailItem | bytes) -> bytes:
 
 
 class EventStreamResponse(Response):
-    """Sends the items of a tail, or bytes that were made from them, as they arrive.
+    """Sends the items of a stream, or bytes that were made from them, as they arrive.
 
-    Ends after the last item, or when the reader disconnects or stops reading.
+    Ends after the last item, or when the reader disconnects or stops reading. With `counted`, it is counted whether
+    the reader left before the end.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, items: AsyncGenerator[TailItem | bytes], services: Services, headers: Mapping[str, str] | None = None
+        self,
+        items: AsyncGenerator[TailItem | bytes],
+        services: Services,
+        headers: Mapping[str, str] | None = None,
+        *,
+        counted: bool = True,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
         del self.headers["content-length"]
         self._items = items
         self._access = services.access
         self._recent = services.recent_streams
+        self._is_counted = counted
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,7 +145,7 @@ class EventStreamResponse(Response):
         try:
             with self._access.held(scope, scope[PRINCIPAL], scope[TARGET].needs, refuse):
                 await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
-                if not refused.is_set():
+                if self._is_counted and not refused.is_set():
                     self._recent.ended(time.monotonic() - began, whole=sending.done())
         finally:
             sending.cancel()

@@ -1,4 +1,4 @@
-"""Shares reads of event logs among the readers in this process."""
+"""Shares reads of logs among the readers in this process."""
 
 import asyncio
 import functools
@@ -14,6 +14,8 @@ from ..policy.lifecycle import TERMINAL
 from ..store.handles import Subscription
 
 V = TypeVar("V")
+P = TypeVar("P")
+F = TypeVar("F")
 
 
 class StoredEvents:
@@ -69,11 +71,17 @@ def _retrieve(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-class LogSnapshot(NamedTuple):
-    """A page of a log, shared by its readers. `hints` is the number of hints before the read began."""
+class LogPage(NamedTuple):
+    """A page of a message's log, and its events as readers share them."""
 
     page: EventPage
     stored: StoredEvents
+
+
+class LogSnapshot(NamedTuple, Generic[F]):
+    """What a read found in a log, shared by its readers. `hints` is the number of hints before the read began."""
+
+    found: F
     hints: int
 
 
@@ -129,40 +137,45 @@ def _wake(waiter: "asyncio.Future[Any]", _: object = None) -> None:
         waiter.set_result(None)
 
 
-class LogFanout:
+class LogFanout(Generic[P, F]):
     """Reads one log for all readers in this process. Readers at the same offset share each read.
 
-    A waiting reader is only a log offset. A hint without new events costs one read and wakes nobody.
+    A waiting reader is only a log offset. A hint without new events costs one read and wakes nobody. `wakes` tells
+    whether what a read found must wake a reader at an offset.
     """
 
-    __slots__ = ("_hints", "_read", "_reading", "_requested", "_topic", "_waiting", "last", "readers")
+    __slots__ = ("_hints", "_read", "_reading", "_requested", "_topic", "_waiting", "_wakes", "last", "readers")
 
     def __init__(
         self,
-        read: Callable[[int], Coroutine[Any, Any, tuple[EventPage, StoredEvents]]],
+        read: Callable[[P], Coroutine[Any, Any, F]],
         topic: AbstractContextManager[Subscription],
+        wakes: Callable[[F, P], bool],
     ) -> None:
         self.readers = 0
         self.last = 0
         self._read = read
         self._topic = topic
+        self._wakes = wakes
         self._hints = 0
-        self._waiting: dict[int, set[asyncio.Future[LogSnapshot | Idle | None]]] = {}
-        self._requested: set[int] = set()
-        self._reading: dict[int, asyncio.Task[None]] = {}
+        self._waiting: dict[P, set[asyncio.Future[LogSnapshot[F] | Idle | None]]] = {}
+        self._requested: set[P] = set()
+        self._reading: dict[P, asyncio.Task[None]] = {}
         self._topic.__enter__().on_hint(self._hint)
 
     def close(self) -> None:
-        """Unsubscribe from the hints. Call this when no reader is left."""
+        """Unsubscribe from the hints, and cancel reads. Call this when no reader is left."""
         self._topic.__exit__(None, None, None)
+        for reading in self._reading.values():
+            reading.cancel()
 
-    async def next(self, after: int, seen: int, idle_timer: IdleTimer) -> tuple[LogSnapshot | Idle | None, int]:
+    async def next(self, after: P, seen: int, idle_timer: IdleTimer) -> tuple[LogSnapshot[F] | Idle | None, int]:
         """Wait for a snapshot that concerns a reader at the offset `after` and that is newer than hint number `seen`.
 
         Return the snapshot, `Idle` at the limit of `idle_timer`, or None after `release`, each with the value of `seen`
         for the next call. Raises the error of the read.
         """
-        waiter: asyncio.Future[LogSnapshot | Idle | None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[LogSnapshot[F] | Idle | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(after, set()).add(waiter)
         if seen != self._hints:
             self._request_read(after)
@@ -188,7 +201,7 @@ class LogFanout:
             for waiter in waiters:
                 _wake(waiter)
 
-    def _leave(self, after: int, waiter: "asyncio.Future[LogSnapshot | Idle | None]") -> None:
+    def _leave(self, after: P, waiter: "asyncio.Future[LogSnapshot[F] | Idle | None]") -> None:
         if (waiters := self._waiting.get(after)) is not None:
             waiters.discard(waiter)
             if not waiters:
@@ -196,20 +209,20 @@ class LogFanout:
         if waiter.done() and not waiter.cancelled():
             waiter.exception()  # otherwise asyncio logs it after a cancel
 
-    def _request_read(self, after: int) -> None:
+    def _request_read(self, after: P) -> None:
         """Request a read at `after` that begins later than this call. A running read may miss the newest events."""
         self._requested.add(after)
         if after not in self._reading:
             self._reading[after] = asyncio.create_task(self._read_until_current(after), name="shared read")
 
-    async def _read_until_current(self, after: int) -> None:
+    async def _read_until_current(self, after: P) -> None:
         try:
             while after in self._requested and after in self._waiting:
                 self._requested.remove(after)
                 hints = self._hints
-                page, stored = await self._read(after)
-                if _wakes_reader(page, after):
-                    snapshot = LogSnapshot(page, stored, hints)
+                found = await self._read(after)
+                if self._wakes(found, after):
+                    snapshot = LogSnapshot(found, hints)
                     for waiter in self._waiting.pop(after, ()):
                         if not waiter.done():
                             waiter.set_result(snapshot)
@@ -222,11 +235,12 @@ class LogFanout:
             del self._reading[after]
 
 
-def _wakes_reader(page: EventPage, after: int) -> bool:
+def wakes_reader(found: LogPage, after: int) -> bool:
     """Return whether a page must wake a reader at `after`.
 
     The page of a queued message always wakes the reader, since the message's position may have changed.
     """
+    page = found.page
     return bool(page.events) or after + 1 < page.first or page.state is MessageState.QUEUED or is_over(page, after)
 
 

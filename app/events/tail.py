@@ -19,7 +19,7 @@ from ..models.messages import Message, MessageState
 from ..observability.outages import Outage
 from ..policy.wait_estimate import NOTHING, WaitEstimate
 from ..store.ports import MOVED, EventLog, Notifier, message_topic
-from .fanout import NEVER, Idle, IdleTimer, LogFanout, SingleFlight, StoredEvents
+from .fanout import NEVER, Idle, IdleTimer, LogFanout, LogPage, SingleFlight, StoredEvents, wakes_reader
 from .wait_estimates import WaitEstimateReads, WaitEstimates
 
 PAGE_EVENTS = 2_000
@@ -70,12 +70,15 @@ class ReaderKind(StrEnum):
     WAIT = "wait"
 
 
+MessageLog = LogFanout[int, LogPage]
+
+
 class ReaderPlace:
     """A reader of a log, and the id of the last event that it took."""
 
     __slots__ = ("after", "kind", "log")
 
-    def __init__(self, kind: ReaderKind, log: LogFanout, after: int) -> None:
+    def __init__(self, kind: ReaderKind, log: MessageLog, after: int) -> None:
         self.kind = kind
         self.log = log
         self.after = after
@@ -99,7 +102,7 @@ class Streams:
         self._outage = outage
         self._source = source
         self._closing = False
-        self._logs: dict[MessageKey, LogFanout] = {}
+        self._logs: dict[MessageKey, MessageLog] = {}
         self._places: set[ReaderPlace] = set()
         self._poller: asyncio.Task[None] | None = None
         self._queued: Counter[MessageKey] = Counter()
@@ -158,7 +161,7 @@ class Streams:
                 if isinstance(snapshot, Idle):
                     yield snapshot
                     continue
-                page = snapshot.page
+                page, stored = snapshot.found
                 seen = NEVER
                 log.last = page.last
                 if after + 1 < page.first:
@@ -166,7 +169,7 @@ class Streams:
                     after = place.after = page.first - 1
                 elif page.events:
                     idle_timer.restart()
-                    yield snapshot.stored
+                    yield stored
                     after = place.after = page.events[-1].id
                     if page.events[-1].type in TERMINAL_EVENTS:
                         return
@@ -201,7 +204,7 @@ class Streams:
         log = self._logs.get(key)
         if log is None:
             topic = self._source.subscribe(message_topic(key[1]))
-            log = self._logs[key] = LogFanout(functools.partial(self._read, *key), topic)
+            log = self._logs[key] = LogFanout(functools.partial(self._read, *key), topic, wakes_reader)
         log.readers += 1
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll(), name="log poller")
@@ -218,17 +221,17 @@ class Streams:
             if not self._logs:
                 self._stop_polling()
 
-    async def _read(self, tenant: str, message_id: str, after: int) -> tuple[EventPage, StoredEvents]:
+    async def _read(self, tenant: str, message_id: str, after: int) -> LogPage:
         """Return a page and its shared events. Return an empty page while the store is away."""
         try:
             page = await self._source.read(tenant, message_id, after=after, limit=PAGE_EVENTS)
         except StoreUnavailable as error:
             self._outage.log("A log could not be read, trying again: id=%s, error=%s", message_id, error)
             page = EventPage((), after, after, MessageState.PROCESSING)
-        return page, StoredEvents(page.events)
+        return LogPage(page, StoredEvents(page.events))
 
     async def _wait_in_queue(
-        self, tenant: str, message_id: str, log: LogFanout, after: int, seen: int, idle_timer: IdleTimer
+        self, tenant: str, message_id: str, log: MessageLog, after: int, seen: int, idle_timer: IdleTimer
     ) -> AsyncIterator[WaitingUpdate | Idle]:
         """Yield updates until there is an event after `after`, or the message has left the queue.
 
@@ -255,7 +258,8 @@ class Streams:
                     if isinstance(found, Idle):
                         yield found
                     elif found is not None:
-                        if found.page.events or found.page.state is not MessageState.QUEUED:
+                        page = found.found.page
+                        if page.events or page.state is not MessageState.QUEUED:
                             return
                         break
         finally:

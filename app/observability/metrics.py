@@ -278,10 +278,13 @@ class Metrics(Recorder):
         self._plain[definitions.SLOTS_BUSY.name].set(busy)
         self._plain[definitions.SILENCE.name].set(silent_seconds)
 
-    def set_readers(self, open_by_kind: Mapping[str, int], lag_events: int) -> None:
-        """Set the figures of this process's readers."""
+    def set_readers(self, open_by_kind: Mapping[str, int]) -> None:
+        """Set how many readers of each kind this process has."""
         for kind, count in open_by_kind.items():
             self._readers.of(kind).set(count)
+
+    def set_reader_lag(self, lag_events: int) -> None:
+        """Set by how many events the slowest reader of this process is behind."""
         self._plain[definitions.READER_LAG.name].set(lag_events)
 
     @property

@@ -126,8 +126,8 @@ def operations(server: LiveServer, message_id: str) -> Iterator[tuple[str, str, 
 
 
 async def asked(server: LiveServer, method: str, path: str) -> wire.RawResponse:
-    """The answer to a request with a body that only a submit takes."""
-    headers = {"Content-Type": "application/json"}
+    """The answer to a request with a body that only a submit takes. As JSON: the stream of changes has no end."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
     return await wire.request(server.url, method, path, headers=headers, body=b'{"message": "Hello"}')
 
 

@@ -157,6 +157,7 @@ OF_PATH = "it is of the thread or message in the path"
 APART = "test_items_are_kept_apart"
 CURSOR = "test_a_cursor_of_another_caller_shows_nothing_of_theirs"
 STATISTICS = "sums of the caller's tenant, refused to narrowed callers: see test_statistics.py"
+CHANGES = "changes of the caller's tenant, refused to narrowed callers: see test_changes.py"
 USAGE = "test_callers_see_the_usage_of_their_tenant_or_their_end_user"
 NO_ID = {
     **{
@@ -182,6 +183,7 @@ NO_ID = {
     "getThreadHistory query:cursor": OF_PATH,
     "getThreadMessages query:cursor": OF_PATH,
     "streamMessage header:last-event-id": OF_PATH,
+    **{f"streamChanges {name}": CHANGES for name in ("header:last-event-id", "query:agent", "query:thread_id")},
     **{f"{op} body:{name}": APART for op in ("putItem", "deleteItem") for name in ("namespace", "key")},
     "getItem query:namespace": APART,
     "getItem query:key": APART,

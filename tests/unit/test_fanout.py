@@ -7,8 +7,8 @@ from contextlib import aclosing, closing
 import pytest
 
 from app.events import tail
-from app.events.fanout import NEVER, Idle, IdleTimer, LogFanout, LogSnapshot, StoredEvents
-from app.events.tail import Streams, TailItem
+from app.events.fanout import NEVER, Idle, IdleTimer, LogFanout, LogPage, LogSnapshot, StoredEvents, wakes_reader
+from app.events.tail import MessageLog, Streams, TailItem
 from app.models.events import Event, EventPage, EventType
 from app.models.messages import MessageState
 from app.observability.outages import Outage
@@ -21,9 +21,9 @@ TOPIC = "message"
 LONG = 1_000.0
 
 
-def page_of(*events: Event) -> tuple[EventPage, StoredEvents]:
+def page_of(*events: Event) -> LogPage:
     last = events[-1].id if events else 0
-    return EventPage(events, 1, last, MessageState.PROCESSING), StoredEvents(events)
+    return LogPage(EventPage(events, 1, last, MessageState.PROCESSING), StoredEvents(events))
 
 
 NOTHING = page_of()
@@ -34,9 +34,9 @@ class Reads:
     """Reads that take until they are answered."""
 
     def __init__(self) -> None:
-        self.asked: list[asyncio.Future[tuple[EventPage, StoredEvents]]] = []
+        self.asked: list[asyncio.Future[LogPage]] = []
 
-    async def __call__(self, after: int) -> tuple[EventPage, StoredEvents]:
+    async def __call__(self, after: int) -> LogPage:
         self.asked.append(asyncio.get_running_loop().create_future())
         return await self.asked[-1]
 
@@ -50,22 +50,22 @@ async def a_turn() -> None:
         await asyncio.sleep(0)
 
 
-def answer_first(reads: Reads, log: LogFanout) -> None:
+def answer_first(reads: Reads, log: MessageLog) -> None:
     reads.asked[0].set_result(TOKEN)
     log.release()
 
 
-def release_first(reads: Reads, log: LogFanout) -> None:
+def release_first(reads: Reads, log: MessageLog) -> None:
     log.release()
     reads.asked[0].set_result(TOKEN)
 
 
 @pytest.mark.parametrize("order", [answer_first, release_first])
 async def test_news_that_come_as_a_reader_is_woken_for_something_else_are_not_lost(
-    order: Callable[[Reads, LogFanout], None],
+    order: Callable[[Reads, MessageLog], None],
 ) -> None:
     reads, notifier = Reads(), LocalNotifier()
-    log = LogFanout(reads, notifier.subscribe(TOPIC))
+    log = LogFanout(reads, notifier.subscribe(TOPIC), wakes_reader)
     with closing(IdleTimer(LONG)) as silence:
         reader = asyncio.create_task(log.next(0, NEVER, silence))
         await reads.wait_for(1)
@@ -77,12 +77,12 @@ async def test_news_that_come_as_a_reader_is_woken_for_something_else_are_not_lo
         reads.asked[1].set_result(TOKEN)
         found, _ = await again
     assert isinstance(found, LogSnapshot)
-    assert found.stored is TOKEN[1]
+    assert found.found is TOKEN
 
 
 async def test_a_hint_during_a_read_that_finds_nothing_has_it_read_again() -> None:
     reads, notifier = Reads(), LocalNotifier()
-    log = LogFanout(reads, notifier.subscribe(TOPIC))
+    log = LogFanout(reads, notifier.subscribe(TOPIC), wakes_reader)
     with closing(IdleTimer(LONG)) as silence:
         reader = asyncio.create_task(log.next(0, NEVER, silence))
         await reads.wait_for(1)
@@ -97,7 +97,7 @@ async def test_a_hint_during_a_read_that_finds_nothing_has_it_read_again() -> No
 
 async def test_a_hint_during_a_read_that_finds_something_is_seen_by_who_comes_back() -> None:
     reads, notifier = Reads(), LocalNotifier()
-    log = LogFanout(reads, notifier.subscribe(TOPIC))
+    log = LogFanout(reads, notifier.subscribe(TOPIC), wakes_reader)
     with closing(IdleTimer(LONG)) as silence:
         reader = asyncio.create_task(log.next(0, NEVER, silence))
         await reads.wait_for(1)
@@ -114,7 +114,7 @@ async def test_a_hint_during_a_read_that_finds_something_is_seen_by_who_comes_ba
 
 async def test_a_hint_that_brings_nothing_wakes_no_reader_and_one_without_a_hint_reads_nothing() -> None:
     reads, notifier = Reads(), LocalNotifier()
-    log = LogFanout(reads, notifier.subscribe(TOPIC))
+    log = LogFanout(reads, notifier.subscribe(TOPIC), wakes_reader)
     with closing(IdleTimer(LONG)) as silence:
         reader = asyncio.create_task(log.next(0, NEVER, silence))
         await reads.wait_for(1)
@@ -137,7 +137,7 @@ async def test_a_hint_that_brings_nothing_wakes_no_reader_and_one_without_a_hint
 
 async def test_what_goes_wrong_with_a_read_is_told_to_all_who_wait_for_it() -> None:
     reads, notifier = Reads(), LocalNotifier()
-    log = LogFanout(reads, notifier.subscribe(TOPIC))
+    log = LogFanout(reads, notifier.subscribe(TOPIC), wakes_reader)
     with closing(IdleTimer(LONG)) as silence, closing(IdleTimer(LONG)) as other:
         waiting: list[Awaitable[object]] = [asyncio.create_task(log.next(0, NEVER, each)) for each in (silence, other)]
         await reads.wait_for(1)
