@@ -1,12 +1,8 @@
 """The TypeScript client as its users run it: installed from its lock, checked, tested, its demo run."""
 
 import asyncio
-import fcntl
-import hashlib
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,49 +10,25 @@ import pytest
 
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess
+from tests.node_packages import installed, npm
 from tests.pages import named
 from tests.servers import ROOT, ServerProcess, server_process
 
 FOLDER = ROOT / "examples" / "typescript-client"
-DEADLINE_SECONDS = 100
-
-
-def npm(*arguments: str, **environment: str) -> str:
-    """Runs npm in the client's folder; what it printed. Fails when npm is not there or does not end with 0."""
-    program = shutil.which("npm")
-    assert program is not None, "Node.js with npm has to be installed for this test"
-    done = subprocess.run(
-        [program, *arguments],
-        cwd=FOLDER,
-        env={**os.environ, "NO_COLOR": "1", "CI": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=DEADLINE_SECONDS,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
 
 
 @pytest.fixture(scope="module", autouse=True)
-def installed() -> None:
-    """Exactly what the lock file says, once for all processes that run these tests side by side."""
-    wanted = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
-    marker = FOLDER / "node_modules" / ".installed"
-    with FOLDER.joinpath("package-lock.json").open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not marker.exists() or marker.read_text() != wanted:
-            npm("ci", "--no-audit", "--no-fund")
-            marker.write_text(wanted)
+def its_packages() -> None:
+    """Exactly what the lock file says."""
+    installed(FOLDER)
 
 
 def test_its_types_hold() -> None:
-    npm("run", "typecheck")
+    npm(FOLDER, "run", "typecheck")
 
 
 def test_its_own_tests_pass() -> None:
-    assert "# fail 0" in npm("test")
+    assert "# fail 0" in npm(FOLDER, "test")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +46,7 @@ def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 @pytest.mark.parametrize("name", ["agent", "resume", "retry", "batch", "cancelRunning"])
 def test_what_steers_messages_works(steered: ServerProcess, name: str) -> None:
-    output = npm("exec", "--", "tsx", "test/control.ts", name, AGENT_QUEUE_URL=steered.url)
+    output = npm(FOLDER, "exec", "--", "tsx", "test/control.ts", name, AGENT_QUEUE_URL=steered.url)
     assert f"{name}: as it should be" in output
 
 
@@ -92,7 +64,7 @@ def test_the_example_of_its_readme_compiles(tmp_path: Path) -> None:
     for name in ("package.json", "tsconfig.json", "node_modules"):
         (tmp_path / name).symlink_to(FOLDER / name)
     (tmp_path / "src" / "example.ts").write_text(named(FOLDER / "README.md", "file: example.ts"))
-    npm("exec", "--", "tsc", "--noEmit", "--project", str(tmp_path))
+    npm(FOLDER, "exec", "--", "tsc", "--noEmit", "--project", str(tmp_path))
 
 
 def test_its_readme_lists_its_files() -> None:
@@ -102,5 +74,5 @@ def test_its_readme_lists_its_files() -> None:
 
 
 def test_the_demo_finds_nothing_wrong(chat_process: ChatProcess) -> None:
-    output = npm("run", "demo", AGENT_QUEUE_URL=chat_process.server.url, DEMO_TIMEOUT_SECONDS="60")
+    output = npm(FOLDER, "run", "demo", AGENT_QUEUE_URL=chat_process.server.url, DEMO_TIMEOUT_SECONDS="60")
     assert "0 failed" in output

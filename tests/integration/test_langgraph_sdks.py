@@ -1,0 +1,54 @@
+"""LangGraph's JavaScript clients, unmodified, use the surface for all that a chat page does."""
+
+import asyncio
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.graph_control import GraphControl
+from tests.integration.conftest import Serve
+from tests.langgraph_clients import AGENTS
+from tests.node_packages import installed, node
+from tests.servers import ROOT
+
+FOLDER = ROOT / "tests" / "langgraph_sdks"
+DEADLINE_SECONDS = 100
+
+SEEN: dict[str, Any] = {
+    "assistants": ["steps", "approving", "failing"],
+    "events": ["metadata", "values", "messages", "values", "messages", "values"],
+    "pieces": ["Step one. ", "Heard: Hello"],
+    "created": True,
+    "joined": True,
+    "resumed": True,
+    "waited": 6,
+    "state": 6,
+    "history": [0, 1, 1, 1, 0, 1, 1, 1],
+    "found": ["idle"],
+    "count": 1,
+    "question": [{"question": "May I?"}],
+    "interrupted": "interrupted",
+    "answer": "yes",
+    "runs": ["success", "success"],
+    "item": {"text": "kept"},
+    "missing": 404,
+    "left": 0,
+}
+
+
+@pytest.mark.parametrize("package", ["langgraph-sdk-1", "langgraph-sdk-2"])
+async def test_a_javascript_client_sees_what_it_sees_on_its_own_server(
+    serve: Serve, control: GraphControl, package: str
+) -> None:
+    await asyncio.to_thread(installed, FOLDER)
+    server = await serve(agents=AGENTS, max_attempts=1)
+    command = [node(), "scenario.mjs", package, f"{server.url}/langgraph"]
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+    saw = json.loads(done.stdout)
+    assert "this graph cannot" in saw.pop("failure")
+    assert saw == SEEN

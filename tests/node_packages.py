@@ -1,0 +1,44 @@
+"""Node.js in tests: packages installed from their lock file, once for all processes that run tests side by side."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+DEADLINE_SECONDS = 100
+
+
+def node(program: str = "node") -> str:
+    """Return the path of a program of Node.js. Fails if it is not installed."""
+    found = shutil.which(program)
+    assert found is not None, "Node.js with npm has to be installed for this test"
+    return found
+
+
+def npm(folder: Path, *arguments: str, **environment: str) -> str:
+    """Run npm in a folder and return what it printed. Fails if it does not end with 0."""
+    done = subprocess.run(
+        [node("npm"), *arguments],
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", "CI": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def installed(folder: Path) -> None:
+    """Install exactly what the lock file of the folder says, unless that was done."""
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    marker = folder / "node_modules" / ".installed"
+    with folder.joinpath("package-lock.json").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not marker.exists() or marker.read_text() != wanted:
+            npm(folder, "ci", "--no-audit", "--no-fund")
+            marker.write_text(wanted)
