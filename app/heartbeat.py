@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from .config import Settings
@@ -14,7 +15,7 @@ from .models.workers import ServedAgent, Worker
 from .observability.outages import Outage
 from .observability.recorder import Recorder
 from .store.ports import LeaseRenewer, WorkerStore
-from .store.sql.group_commit import joined
+from .store.sql.group_commit import AwaitedThread
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Heartbeat:
         self._worker = worker
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: AwaitedThread | None = None
         self._began = float("inf")
         self._last_success = float("-inf")
 
@@ -77,19 +78,20 @@ class Heartbeat:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the thread."""
         self._began = _boottime()
-        self._thread = threading.Thread(target=self._work, args=(loop,), name="heartbeat", daemon=True)
-        self._thread.start()
+        thread = AwaitedThread(loop, partial(self._work, loop), name="heartbeat")
+        thread.start()
+        self._thread = thread
 
     def beat_now(self) -> None:
         """Send the next heartbeat at once."""
         self._wake.set()
 
     async def stop(self) -> None:
-        """Remove the worker's row and end the thread. Wait on a new thread: agents may hold all pooled threads."""
+        """Remove the worker's row and end the thread."""
         self._stop.set()
         self._wake.set()
         if self._thread is not None:
-            await joined(self._thread)
+            await self._thread.ended()
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.is_set():

@@ -8,7 +8,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from ..store.sql.named_sql import load_queries
+from ..store.sql.named_sql import read_queries
 from .fence import Mark, input_task_of
 from .known_lists import Conversation, Numbering, SplitValues, StoredLists, new_numbering
 from .message_lists import Load
@@ -17,7 +17,7 @@ from .ranges import Ranges, union, without
 
 Connection = AsyncConnection[DictRow]
 
-QUERIES = load_queries("postgres", files(__name__.rpartition(".")[0]) / "sql")
+QUERIES = read_queries(files(__name__.rpartition(".")[0]).joinpath("sql", "postgres", "queries.sql"))
 
 FORGET = ("forget_checkpoints", "forget_values", "forget_writes", "forget_messages", "forget_numberings")
 LISTS = "lists"

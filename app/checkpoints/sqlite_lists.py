@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.resources import files
 from typing import Any
 
-from ..store.sql.named_sql import load_queries
+from ..store.sql.named_sql import read_queries
 from .fence import input_task_of
 from .known_lists import NO_NUMBERS, Conversation, Numbering, SplitValues, StoredLists, has_lists
 from .message_lists import Dump, Encoded
@@ -17,7 +17,7 @@ from .pruning import Pruning, StoredCheckpoint, without_rows
 from .ranges import Range, Ranges, union
 from .task_writes import TaskWrites
 
-QUERIES = load_queries("sqlite", files(__name__.rpartition(".")[0]) / "sql")
+QUERIES = read_queries(files(__name__.rpartition(".")[0]).joinpath("sql", "sqlite", "queries.sql"))
 NUMBER_BITS = 32
 
 

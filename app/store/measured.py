@@ -3,6 +3,7 @@
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 from ..errors import StoreError
@@ -48,16 +49,23 @@ class MeasuredStore:
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
         self._store = store
-        for name in dir(Store):
-            method = getattr(Store, name)
-            if inspect.iscoroutinefunction(method):
-                setattr(self, name, _measured(name, store, recorder))
-            elif inspect.isfunction(method) and not name.startswith("_"):
-                setattr(self, name, getattr(store, name))
+        asynchronous, others = _methods()
+        for name in asynchronous:
+            setattr(self, name, _measured(name, store, recorder))
+        for name in others:
+            setattr(self, name, getattr(store, name))
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute that is no method of the ports."""
         return getattr(self._store, name)
+
+
+@cache
+def _methods() -> tuple[Sequence[str], Sequence[str]]:
+    """Return the names of the ports' methods: the asynchronous ones, and the others that are public."""
+    methods = {name: method for name in dir(Store) if inspect.isfunction(method := getattr(Store, name))}
+    asynchronous = [name for name, method in methods.items() if inspect.iscoroutinefunction(method)]
+    return asynchronous, [name for name in methods if name not in asynchronous and not name.startswith("_")]
 
 
 def _measured(verb: str, store: Store, recorder: Recorder) -> Callable[..., Awaitable[Any]]:

@@ -11,10 +11,13 @@ import queue
 import threading
 from bisect import bisect_right
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from itertools import accumulate
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
+
+from typing_extensions import override
 
 from ...errors import StoreUnavailable
 
@@ -62,10 +65,29 @@ class BatchRunner(Protocol):
         """Disconnect. Called last, in the thread."""
 
 
-async def joined(thread: threading.Thread) -> None:
-    """Wait for the end of a thread, in a new thread: hanging agents may occupy all threads of the event loop."""
-    with ThreadPoolExecutor(1) as joining:
-        await asyncio.get_running_loop().run_in_executor(joining, thread.join)
+class AwaitedThread(threading.Thread):
+    """A daemon thread whose end an event loop can wait for.
+
+    No other thread has to join it. Hanging agents may occupy all pooled threads, and a new one takes a millisecond.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Callable[[], None], *, name: str) -> None:
+        super().__init__(target=work, name=name, daemon=True)
+        self._loop = loop
+        self._done = asyncio.Event()
+
+    @override
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            with suppress(RuntimeError):  # the event loop is closed and waits for nothing
+                self._loop.call_soon_threadsafe(self._done.set)
+
+    async def ended(self) -> None:
+        """Wait for the end of the thread, which was started. Called in its event loop."""
+        await self._done.wait()
+        self.join()
 
 
 class GroupCommitThread:
@@ -77,7 +99,7 @@ class GroupCommitThread:
         self._inbox: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
         self._gathering: list[Operation] = []
         self._left: list[Operation] = []
-        self._thread: threading.Thread | None = None
+        self._thread: AwaitedThread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -90,8 +112,9 @@ class GroupCommitThread:
         """Start the thread and connect. Raises what the runner's `open` raises."""
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._work, args=(self._loop, opened), name=self._name, daemon=True)
-        self._thread.start()
+        thread = AwaitedThread(self._loop, partial(self._work, self._loop, opened), name=self._name)
+        thread.start()
+        self._thread = thread
         await opened
 
     async def close(self) -> None:
@@ -103,7 +126,7 @@ class GroupCommitThread:
             return
         self._hand_over()
         self._inbox.put(None)
-        await joined(self._thread)
+        await self._thread.ended()
 
     def run(self, work: Callable[[], T], *, durable: bool = True, size: int = 0) -> asyncio.Future[T]:
         """Let the thread call `work` inside a transaction. The returned future gets its result or its exception.

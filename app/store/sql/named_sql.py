@@ -1,7 +1,8 @@
 """Loads named queries from `.sql` files."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
@@ -27,10 +28,15 @@ COLUMNS = {
 _FOLDER = files(__name__.rpartition(".")[0])
 
 
-def load_queries(dialect: str, folder: Traversable = _FOLDER) -> Mapping[str, str]:
-    """Return the texts in `<dialect>/queries.sql` by name. In a text, `{name}` is replaced by the text of that name."""
-    text = folder.joinpath(dialect, "queries.sql").read_text("utf-8")
-    _, *parts = _HEADING.split(text)
+@cache
+def load_queries(dialect: str) -> Mapping[str, str]:
+    """Return the store's queries by name. A process reads them once for all stores."""
+    return read_queries(_FOLDER.joinpath(dialect, "queries.sql"))
+
+
+def read_queries(file: Traversable) -> Mapping[str, str]:
+    """Return the texts in a file by name. In a text, `{name}` is replaced by the text of that name."""
+    _, *parts = _HEADING.split(file.read_text("utf-8"))
     raw = COLUMNS | {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
     def whole(name: str) -> str:
@@ -39,8 +45,12 @@ def load_queries(dialect: str, folder: Traversable = _FOLDER) -> Mapping[str, st
     return MappingProxyType({name: whole(name) for name in raw})
 
 
-def load_migrations(dialect: str) -> list[tuple[int, str]]:
-    """Return (number, script) of each file in `<dialect>/migrations`. A script leads to schema version `number`."""
+@cache
+def load_migrations(dialect: str) -> Sequence[tuple[int, str]]:
+    """Return (number, script) of each file in `<dialect>/migrations`. A script leads to schema version `number`.
+
+    A process reads each file once.
+    """
     folder = _FOLDER.joinpath(dialect, "migrations")
     scripts = sorted((int(f.name.split("_")[0]), f.read_text("utf-8")) for f in folder.iterdir())
     numbers = list(range(OLDEST_SCHEMA_VERSION, SCHEMA_VERSION + 1))

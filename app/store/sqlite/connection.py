@@ -102,9 +102,9 @@ def migrate(connection: apsw.Connection, how: str | WriteTurns = "IMMEDIATE") ->
         version = connection.execute("PRAGMA user_version").get
         if connection.execute("SELECT count(*) FROM sqlite_schema").get:
             check_version(version)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         for number, script in migrations:
             if number > version:
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(script)
                 connection.execute(f"PRAGMA user_version = {number}")
 

@@ -6,6 +6,7 @@ import json
 import threading
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -14,7 +15,7 @@ from typing_extensions import override
 from ...errors import StoreError
 from ...observability.outages import hints_outage
 from ..signals import LocalNotifier
-from ..sql.group_commit import joined
+from ..sql.group_commit import AwaitedThread
 from .changes import Changes, Writing
 from .connection import Writer, connect, mapped_errors
 
@@ -34,7 +35,7 @@ class Hints:
         self._shared = shared
         self._process = uuid.uuid4().hex
         self._closing = threading.Event()
-        self._listener: threading.Thread | None = None
+        self._listener: AwaitedThread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -44,8 +45,9 @@ class Hints:
     def listen(self) -> None:
         """Start to listen for hints of other processes, unless no other process can use the file."""
         if self._shared and self._loop is not None:
-            self._listener = threading.Thread(target=self._listen, args=(self._loop,), name="sqlite-hints", daemon=True)
-            self._listener.start()
+            listener = AwaitedThread(self._loop, partial(self._listen, self._loop), name="sqlite-hints")
+            listener.start()
+            self._listener = listener
 
     def ask_to_stop(self) -> None:
         """Tell the listener to end."""
@@ -54,7 +56,7 @@ class Hints:
     async def join(self) -> None:
         """Wait for the end of the listener."""
         if self._listener is not None:
-            await joined(self._listener)
+            await self._listener.ended()
 
     def store(self, writes: "HintWrites") -> None:
         """Store the touched topics as a row for other processes. Called in the writing transaction."""
