@@ -16,7 +16,7 @@ from app.checkpoints.factory import open_saver
 from app.store.ports import Store
 from tests import postgres_server, valkey_server
 from tests.clock import ManualClock
-from tests.contract.backends import BACKENDS, StoreFactory
+from tests.contract.backends import LASTING, StoreFactory
 from tests.openai_stub import StubServer, openai_stub
 from tests.postgres_server import PostgresServer
 from tests.valkey_server import ValkeyServer
@@ -76,15 +76,15 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=LASTING)
 def make_store(request: pytest.FixtureRequest) -> StoreFactory:
     """The factory of each backend, for tests that need a store with options or more than one."""
-    return BACKENDS[request.param]
+    return LASTING[request.param]
 
 
 @pytest.fixture
 async def store(make_store: StoreFactory, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
-    """An open, empty store of each backend; the contract suite runs on all of them."""
+    """An open, empty store of each backend."""
     backend = make_store(tmp_path, clock)
     await backend.open()
     try:

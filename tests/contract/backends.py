@@ -1,20 +1,16 @@
 """The backends that the contract suite runs on, by name. A new one is one entry here."""
 
-import uuid
-from contextlib import closing
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from app.clock import Clock
 from app.policy.rank import RankPolicy
 from app.store.ports import Store
 from app.store.redis.store import RedisStore
-from app.store.sqlite.connection import connect, migrate
 from app.store.sqlite.store import SqliteStore
 from tests import valkey_server
 from tests.contract.postgres_queues import KeptPostgresStore, shared_queues
+from tests.migrated_files import make_migrated
 
 
 class StoreFactory(Protocol):
@@ -41,27 +37,16 @@ def valkey(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store
     return RedisStore(valkey_server.shared_server().url, ranks=ranks, clock=clock, prefix=str(folder))
 
 
-@cache
-def _migrated_file() -> tuple[bytes, bytes]:
-    """Return what a new file has after its migration, and the queue's id in it."""
-    with TemporaryDirectory() as folder, closing(connect(path := Path(folder, "queue.db"))) as connection:
-        migrate(connection)
-        name = str(connection.execute("SELECT id FROM queue").get).encode()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        content = path.read_bytes()
-    assert content.count(name) == 1
-    return content, name
-
-
 def _migrated(store: SqliteStore) -> Store:
-    """Give a store without a file one that is migrated, for a third of what migrating costs. Its queue has a new id."""
-    path = store._path
-    path.parent.mkdir(exist_ok=True, mode=0o700)
-    content, name = _migrated_file()
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(content.replace(name, uuid.uuid4().hex.encode()))
+    """Give a store without a file one that is migrated."""
+    make_migrated(store._path)
     return store
 
 
-BACKENDS: dict[str, StoreFactory] = {"memory": memory, "sqlite": sqlite, "postgres": postgres, "valkey": valkey}
+LASTING: dict[str, StoreFactory] = {"sqlite": sqlite, "postgres": postgres, "valkey": valkey}
+BACKENDS: dict[str, StoreFactory] = {"memory": memory, **LASTING}
+"""Most tests run on `LASTING`. `memory://` is the SQLite store on a private file, whose statements are the same.
+
+It differs in what it promises, in hints, which no other process gets, in its end, which removes the file, and in
+writes that do not wait for the disk. Tests of these and of sequences of all calls run on `BACKENDS`.
+"""

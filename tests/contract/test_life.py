@@ -9,8 +9,14 @@ from app.errors import StoreUnavailable
 from app.models.messages import Message
 from app.store.ports import Store
 from tests.clock import ManualClock
-from tests.contract.backends import StoreFactory
+from tests.contract.backends import BACKENDS, StoreFactory
 from tests.contract.builders import TENANT, add, all_threads, chunk, claim, page, start
+
+
+@pytest.fixture(params=BACKENDS)
+def make_store(request: pytest.FixtureRequest) -> StoreFactory:
+    """The factory of each backend, `memory://` included."""
+    return BACKENDS[request.param]
 
 
 async def test_an_open_store_answers(store: Store) -> None:

@@ -9,6 +9,7 @@ from app.models.attempts import Lease, Released
 from app.store.handles import Subscription
 from app.store.ports import MOVED, READY, Store, message_topic
 from tests.clock import ManualClock
+from tests.contract.backends import BACKENDS, StoreFactory
 from tests.contract.builders import (
     DONE,
     FAILED,
@@ -32,6 +33,12 @@ A_MOMENT = 0.03
 """Real time, long enough for a hint that should not come."""
 
 Change = Callable[[Store, ManualClock, Lease], Awaitable[object]]
+
+
+@pytest.fixture(params=BACKENDS)
+def make_store(request: pytest.FixtureRequest) -> StoreFactory:
+    """The factory of each backend, `memory://` included."""
+    return BACKENDS[request.param]
 
 
 async def claimed(store: Store, clock: ManualClock, lease: Lease) -> None:

@@ -33,9 +33,9 @@ Saver = Any
 
 
 @pytest.fixture
-async def saver(url: str) -> AsyncIterator[Saver]:
+async def saver(memory_url: str) -> AsyncIterator[Saver]:
     """An open, empty memory that allows the classes of tests."""
-    async with open_saver(url, QUEUE, [classes.MODULE]) as opened:
+    async with open_saver(memory_url, QUEUE, [classes.MODULE]) as opened:
         yield opened
 
 
@@ -45,16 +45,16 @@ async def saver(url: str) -> AsyncIterator[Saver]:
 @pytest.mark.parametrize(
     "names", [["tests.state_classes"], ["tests.state_classes:Plan", "tests.state_classes:Weather"]]
 )
-async def test_a_module_or_a_class_is_allowed_by_its_name(url: str, names: list[str]) -> None:
-    async with open_saver(url, QUEUE, names) as saver:
+async def test_a_module_or_a_class_is_allowed_by_its_name(memory_url: str, names: list[str]) -> None:
+    async with open_saver(memory_url, QUEUE, names) as saver:
         values: dict[str, Any] = {"plan": classes.Plan(1), "weather": classes.Weather(city="Oslo")}
         assert await stored(saver, **values) == values
 
 
 async def test_a_type_that_is_not_allowed_comes_as_plain_data_and_is_logged(
-    url: str, caplog: pytest.LogCaptureFixture
+    memory_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with open_saver(url, QUEUE, ["tests.state_classes:Weather", "tests.contract"]) as saver:
+    async with open_saver(memory_url, QUEUE, ["tests.state_classes:Weather", "tests.contract"]) as saver:
         found = await stored(saver, plan=classes.Plan(classes.Weather(city="Oslo")), colour=classes.Colour.RED)
     assert found == {"plan": {"steps": classes.Weather(city="Oslo")}, "colour": "red"}
     told = [record.getMessage() for record in caplog.records]
@@ -185,7 +185,7 @@ PLAN = "Plan(steps=Weather(city='Oslo', degrees=0.0))"
 
 
 @pytest.mark.parametrize("nested", [False, True])
-async def test_types_come_back_behind_a_question_in_a_later_message_and_process(url: str, nested: bool) -> None:
+async def test_types_come_back_behind_a_question_in_a_later_message_and_process(memory_url: str, nested: bool) -> None:
     asking = graph(make, ask)
     if nested:
         built = StateGraph(Work)
@@ -193,19 +193,13 @@ async def test_types_come_back_behind_a_question_in_a_later_message_and_process(
         built.add_edge(START, "inner")
         asking = built.compile()
 
-    async def go_on(saver: Saver) -> None:
-        shown = await run(LangGraphAgent(asking, saver), 1, 2, resume={question["id"]: "yes"})
-        assert texts(shown)[-1] == PLAN
-        assert texts(await run(LangGraphAgent(graph(tell), saver), 2, 1))[-1] == PLAN
-
-    async with open_saver(url, QUEUE, [classes.MODULE]) as saver:
+    async with open_saver(memory_url, QUEUE, [classes.MODULE]) as saver:
         (question,) = (await run(LangGraphAgent(asking, saver), 1, 1))[-1]
         assert question["value"] == {"steps": "sure?"}
-        if url == "memory://":
-            await go_on(saver)
-    if url != "memory://":
-        async with open_saver(url, QUEUE, [classes.MODULE]) as later:
-            await go_on(later)
+    async with open_saver(memory_url, QUEUE, [classes.MODULE]) as later:
+        shown = await run(LangGraphAgent(asking, later), 1, 2, resume={question["id"]: "yes"})
+        assert texts(shown)[-1] == PLAN
+        assert texts(await run(LangGraphAgent(graph(tell), later), 2, 1))[-1] == PLAN
 
 
 async def test_a_node_that_misses_a_type_fails_with_the_setting_and_its_name(memory_url: str) -> None:
@@ -246,14 +240,14 @@ async def test_what_passes_through_a_process_without_the_setting_keeps_its_class
     assert texts(shown)[-1] == ascii({**values, "list": [*values["list"], "more"]})
 
 
-async def test_other_errors_and_other_threads_hear_nothing_of_it(url: str) -> None:
+async def test_other_errors_and_other_threads_hear_nothing_of_it(memory_url: str) -> None:
     async def fails(_: Work) -> dict[str, Any]:
         raise TimeoutError("later")
 
     async def misses(_: Work) -> dict[str, Any]:
         raise AttributeError("of its own")
 
-    async with open_saver(url, QUEUE) as saver:
+    async with open_saver(memory_url, QUEUE) as saver:
         with pytest.raises(AttributeError, match="of its own"):
             await run(LangGraphAgent(graph(make, misses), saver), 1, 1)
         await run(LangGraphAgent(graph(make, tell), saver), 2, 1)

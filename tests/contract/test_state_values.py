@@ -34,9 +34,9 @@ Saver = Any
 
 
 @pytest.fixture
-async def saver(url: str) -> AsyncIterator[Saver]:
+async def saver(memory_url: str) -> AsyncIterator[Saver]:
     """An open, empty memory that allows the classes of tests."""
-    async with open_saver(url, QUEUE, [classes.MODULE]) as opened:
+    async with open_saver(memory_url, QUEUE, [classes.MODULE]) as opened:
         yield opened
 
 

@@ -280,3 +280,12 @@ def test_the_library_of_the_store_is_free_of_the_race_in_the_write_ahead_log() -
     """Fixed in 3.51.3; Python's own SQLite must never open the file, and is older in some distributions."""
     assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= (3, 51, 3)
     assert sqlite3.sqlite_version != apsw.sqlite_lib_version() or sqlite3.sqlite_version_info >= (3, 51, 3)
+
+
+async def test_a_store_without_a_file_leaves_none_behind() -> None:
+    store = SqliteStore(None)
+    await store.open()
+    folder = store._path.parent
+    assert folder.exists()
+    await store.close()
+    assert not folder.exists()
