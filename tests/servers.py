@@ -17,12 +17,16 @@ from typing import Any
 import httpx2
 import uvicorn
 from fastapi import FastAPI
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from typing_extensions import override
 
 from app.bootstrap import Runtime
 from app.config import Settings
 from app.main import create_app, listen, server_config
+from app.store.factory import SQLITE
 from app.store.ports import Store, message_topic
 from tests.few_authorities import VARIABLE, few_authorities, one_authority
+from tests.migrated_files import make_migrated
 from tests.warm_starts import PROGRAMS, WarmProcess, shared_starter
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +56,17 @@ async def until(condition: Callable[[], Any], what: str, deadline: float = DEADL
         await asyncio.sleep(min(max(MIN_LOOK_SECONDS, waited / 10), MAX_LOOK_SECONDS))
 
 
+class GivenSettings(Settings):
+    """Settings whose values are given, or the defaults. To look for variables takes most of the time of the others."""
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
 def settings_for(folder: Path, **values: Any) -> Settings:
     """Settings of a test server: small times, a database in the folder, nothing from this environment."""
     defaults: dict[str, Any] = {
@@ -62,7 +77,7 @@ def settings_for(folder: Path, **values: Any) -> Settings:
         "shutdown_grace_seconds": 2,
         "log_level": "INFO",
     }
-    return Settings(_env_file=None, **{**defaults, **values})
+    return GivenSettings(_env_file=None, **{**defaults, **values})
 
 
 @dataclass
@@ -113,6 +128,8 @@ async def live_server(settings: Settings, *, store: Store | None = None) -> Asyn
 
 @contextlib.asynccontextmanager
 async def _live_server(settings: Settings, store: Store | None) -> AsyncIterator[LiveServer]:
+    if store is None and settings.database_url.startswith(SQLITE):
+        make_migrated(Path(settings.database_url.removeprefix(SQLITE)))
     runtime = Runtime(settings, store=store)
     app = create_app(settings, runtime=runtime)
     listener = listen(settings.host, 0)
