@@ -1,14 +1,18 @@
 """Fixtures that every tier uses: a clock that stands still, stores, and the model's stand-in."""
 
 import asyncio
+import faulthandler
 import gc
+import math
 import os
+import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from pytest_asyncio import is_async_test
 
@@ -24,6 +28,9 @@ from tests.valkey_server import ValkeyServer
 QUEUE = "this queue"
 FOLDER = Path(__file__).parent
 GC_THRESHOLDS = (20_000, 10, 20)
+HUNG_SECONDS = 120.0
+RENEW_SECONDS = 30.0
+RENEWED = pytest.StashKey[float]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -69,6 +76,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         filled.extend(rest[:wanted])
         del rest[:wanted]
     items[:] = [*(item for filled in slices for item in filled), *rest]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Show what all threads do if a test takes HUNG_SECONDS, or up to RENEW_SECONDS more.
+
+    `faulthandler_timeout` does so with a new thread for each test, which takes a millisecond.
+    """
+    stash = item.config.stash
+    if time.monotonic() - stash.get(RENEWED, -math.inf) > RENEW_SECONDS:
+        faulthandler.dump_traceback_later(HUNG_SECONDS + RENEW_SECONDS, file=stash[fault_handler_stderr_fd_key])
+        stash[RENEWED] = time.monotonic()
+    try:
+        return (yield)
+    finally:
+        if nextitem is None:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
+    """Begin the time anew with the next test, since pytest's own plugin stops it at each failure."""
+    node.config.stash[RENEWED] = -math.inf
 
 
 @pytest.fixture
