@@ -16,7 +16,7 @@ import pytest
 from app import __version__
 from app.cli import main as cli
 from tests import wire
-from tests.servers import ROOT, ServerProcess, server_process, until
+from tests.servers import ROOT, ServerProcess, finished_process, server_process, until
 
 MESSAGES = 24
 API_ONLY = {"WORKER_CONCURRENCY": "0"}
@@ -88,9 +88,10 @@ async def test_any_number_of_servers_and_workers_share_one_queue(tmp_path: Path,
         assert await pids_of_workers(second) == set()
 
 
-async def test_uvicorn_with_several_processes(tmp_path: Path, database: dict[str, str]) -> None:
+async def test_uvicorn_with_several_processes(tmp_path: Path) -> None:
+    """On one engine. How uvicorn starts them matters here; the test above shares a queue on every engine."""
     arguments = ("app.main:app", "--host", "127.0.0.1", "--port", "{port}", "--workers", "2")
-    with server_process(tmp_path, "uvicorn", arguments=arguments, **database, **AGENT) as server:
+    with server_process(tmp_path, "uvicorn", arguments=arguments, **AGENT) as server:
         await server.ready()
 
         async def both() -> bool:
@@ -108,6 +109,7 @@ async def test_uvicorn_with_several_processes(tmp_path: Path, database: dict[str
 
 
 def run_agentq(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that imports everything itself."""
     return subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments],
         cwd=folder,
@@ -127,9 +129,9 @@ def test_agentq_is_installed_with_the_package() -> None:
 
 def test_agentq_says_its_version_and_what_it_can_do(tmp_path: Path) -> None:
     assert run_agentq(tmp_path, "--version").stdout == f"{__version__}\n"
-    explained = run_agentq(tmp_path, "--help").stdout
+    explained = finished_process(tmp_path, "app.cli", "--help").stdout
     assert all(f"  {name}" in explained for name in cli.COMMANDS)
-    refused = run_agentq(tmp_path, "fly")
+    refused = finished_process(tmp_path, "app.cli", "fly")
     assert refused.returncode == 2
     assert "invalid choice: 'fly'" in refused.stderr
 
@@ -143,7 +145,7 @@ def test_agentq_migrate_makes_the_database_and_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite:///", "mysql://root:hunter2hunter2@127.0.0.1/queue", "redis:/x", "queue.db"])
 def test_a_wrong_url_is_one_line_without_its_password(tmp_path: Path, url: str) -> None:
-    done = run_agentq(tmp_path, "serve", DATABASE_URL=url, PORT="0")
+    done = finished_process(tmp_path, "app.cli", "serve", DATABASE_URL=url, PORT="0")
     assert done.returncode == 78
     assert done.stderr.startswith("Cannot start. DATABASE_URL: expected sqlite:///path/to/file.db, postgresql://")
     assert done.stderr.count("\n") == 1

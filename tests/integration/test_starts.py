@@ -69,11 +69,11 @@ async def waits(server: ServerProcess) -> None:
     await until(look, "it waits")
 
 
-@pytest.mark.parametrize("module", MODULES)
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("engine", "module"), list(zip(ENGINES, MODULES, strict=True)))
 async def test_a_server_waits_for_its_engine_and_does_not_listen_meanwhile(
     tmp_path: Path, engine: Away, module: str
 ) -> None:
+    """Each engine with one of the two commands: no command knows which engine it waits for."""
     with engine() as (database, url):
         environment = {"DATABASE_URL": url, "ALLOW_VOLATILE": "true", **AGENT, **GraphControl(tmp_path).environment}
         with cold_server_process(tmp_path, module, arguments=MODULES[module], **environment) as server:
@@ -86,9 +86,8 @@ async def test_a_server_waits_for_its_engine_and_does_not_listen_meanwhile(
             assert server.output.count("Waiting for up to") == 1
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-async def test_a_worker_waits_for_its_engine(tmp_path: Path, engine: Away) -> None:
-    with engine() as (database, url):
+async def test_a_worker_waits_for_its_engine(tmp_path: Path) -> None:
+    with postgres() as (database, url):
         environment = {"DATABASE_URL": url, "ALLOW_VOLATILE": "true", **AGENT, **GraphControl(tmp_path).environment}
         with cold_server_process(tmp_path, "app.worker", **environment) as worker:
             await waits(worker)
