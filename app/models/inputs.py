@@ -10,13 +10,19 @@ class ShownEvent(StrEnum):
     """Types of events that a run shows only if its message asks for them.
 
     `custom` is written by the agent's code. `node` is the start or end of a node. `values` is the whole state after a
-    step. `updates` is the change of the state by a node.
+    step. `updates` is the change of the state by a node. `messages` is each piece of each message as the model streams
+    it, tool calls in pieces too. `tasks`, `checkpoints` and `debug` are what LangGraph's stream modes of these names
+    give.
     """
 
     CUSTOM = "custom"
     NODE = "node"
     VALUES = "values"
     UPDATES = "updates"
+    MESSAGES = "messages"
+    TASKS = "tasks"
+    CHECKPOINTS = "checkpoints"
+    DEBUG = "debug"
 
 
 class RunConfig(BaseModel):

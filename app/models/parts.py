@@ -1,12 +1,12 @@
 """The parts of an agent's answer, and what else a run shows."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 ChunkType = Literal["content", "reasoning", "tool_call", "tool_result", "discard"]
 TEXT_CHUNKS = frozenset[str]({"content", "reasoning"})
 
-EventPart = Literal["custom", "node", "values", "updates"]
-EVENT_PARTS = frozenset[str]({"custom", "node", "values", "updates"})
+EventPart = Literal["custom", "node", "values", "updates", "messages", "tasks", "checkpoints", "debug"]
+EVENT_PARTS = frozenset[str](get_args(EventPart))
 
 OBJECT_PARTS = frozenset[str]({"node"})
 """Part types whose content is an object with the event's fields."""

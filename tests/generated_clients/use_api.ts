@@ -35,6 +35,14 @@ function tell(event: StreamEvent): string {
       return `values ${Object.keys(event.data.values as object).sort()[0]}`;
     case "updates":
       return `updates ${Object.keys(event.data.updates ?? {}).sort()[0]}`;
+    case "messages":
+      return `messages ${event.data.messages === null ? "" : Object.keys(event.data.messages).sort()[0]}`;
+    case "tasks":
+      return `tasks ${Object.keys(event.data.tasks ?? {}).sort()[0]}`;
+    case "checkpoints":
+      return `checkpoints ${Object.keys(event.data.checkpoints ?? {}).sort()[0]}`;
+    case "debug":
+      return `debug ${Object.keys(event.data.debug ?? {}).sort()[0]}`;
     case "usage":
       return `usage ${Object.keys(event.data.models).sort()[0]}`;
     case "done":

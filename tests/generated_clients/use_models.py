@@ -9,13 +9,16 @@ from typing import assert_never
 
 from models import (
     CancelledEvent,
+    CheckpointsEvent,
     ChunkEvent,
     CustomEvent,
+    DebugEvent,
     DiscardChunk,
     DoneEvent,
     ErrorEvent,
     EventList,
     InterruptedEvent,
+    MessagesEvent,
     NodeEvent,
     ProcessingEvent,
     ResetEvent,
@@ -23,6 +26,7 @@ from models import (
     RetryEvent,
     StoredEvent,
     StreamEvent,
+    TasksEvent,
     TextChunk,
     ToolCallChunk,
     ToolResultChunk,
@@ -65,6 +69,14 @@ def tell(event: StreamEvent | StoredEvent) -> str:  # noqa: C901, PLR0911, PLR09
             return f"values {sorted(values.values)[0]}"
         case UpdatesEvent(data=updates):
             return f"updates {sorted(updates.updates or {})[0]}"
+        case MessagesEvent(data=pieces):
+            return f"messages {sorted(pieces.messages.model_fields_set if pieces.messages else ())[0]}"
+        case TasksEvent(data=tasks):
+            return f"tasks {sorted(tasks.tasks or {})[0]}"
+        case CheckpointsEvent(data=checkpoints):
+            return f"checkpoints {sorted(checkpoints.checkpoints or {})[0]}"
+        case DebugEvent(data=debug):
+            return f"debug {sorted(debug.debug or {})[0]}"
         case UsageEvent(data=usage):
             return f"usage {sorted(usage.models)[0]}"
         case RetryEvent(data=retry):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.models.inputs import ShownEvent
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.servers import LiveServer, until
@@ -32,7 +33,7 @@ async def test_agents_are_listed_with_schemas_events_and_workers(serve: Serve, c
     assert set(state["state_schema"]["properties"]) == {"question", "steps", "answer"}
     assert [node["id"] for node in state["graph"]["nodes"]] == ["__start__", "begins", "ends", "__end__"]
     assert {"source": "begins", "target": "ends"} in state["graph"]["edges"]
-    assert state["events"] == ["custom", "node", "values", "updates"]
+    assert state["events"] == list(ShownEvent)
     assert (agents["asking"]["takes_text"], agents["asking"]["context_schema"]) == (True, None)
 
     missing = agents["missing"]

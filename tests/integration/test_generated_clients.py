@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from app.models.attempts import Released
+from app.models.inputs import ShownEvent
 from app.models.messages import DEFAULT_TENANT, MessageState
 from app.models.workers import AgentState, ServedAgent
 from tests import wire
@@ -31,8 +32,9 @@ PYTHON_OPTIONS = (
 )  # fmt: skip
 EVENTS = frozenset(
     (
-        "waiting", "reset", "processing", "chunk", "custom", "node", "values", "updates", "usage", "retry",
-        "interrupted", "resumed", "version", "done", "error", "cancelled",
+        "waiting", "reset", "processing", "chunk", "custom", "node", "values", "updates", "messages",
+        "tasks", "checkpoints", "debug", "usage", "retry", "interrupted", "resumed", "version", "done", "error",
+        "cancelled",
     )
 )  # fmt: skip
 SAID = {
@@ -128,7 +130,7 @@ def line_of(event: dict[str, Any]) -> str:
             said = [of, data["chunk"]]
         case "custom", _:
             said = [json.dumps(data["data"], separators=(",", ":"))]
-        case "values" | "updates", _:
+        case "values" | "updates" | "messages" | "tasks" | "checkpoints" | "debug", _:
             said = [min(data[kind])]
         case "usage", _:
             said = [min(data["models"])]
@@ -143,7 +145,7 @@ async def all_events(serve: Serve, model: StubServer) -> tuple[str, Events, Even
     """Return a reply with the log of a message, its events, and parsed events of streams: together all kinds."""
     model.replies.extend([Status(500), ToolCall("_add", {"a": 2, "b": 3}), Answer("It is 5.")])
     server = await serve(agents="tools=tests.graphs:tools", retry_base_seconds=0)
-    asked = {"events": ["custom", "node", "values", "updates"]}
+    asked = {"events": [event.value for event in ShownEvent]}
     log = await log_of(server, (await server.submit("2+3?", **asked))["message_id"])
     quiet = await serve(worker_concurrency=0, database_url="memory://", checkpoint_url="memory://")
     streamed = await stream_of(quiet, await asked_and_failed(quiet))

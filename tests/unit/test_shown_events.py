@@ -9,6 +9,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.tools import tool
 from langgraph.config import get_stream_writer
 from langgraph.graph import MessagesState
@@ -74,6 +75,48 @@ async def test_chunks_of_a_subgraph_have_its_path() -> None:
         ("discard", "speaks", ("inner",)),
         ("content", "last", ()),
     ]
+
+
+async def test_pieces_of_messages_have_tool_calls_in_parts_and_their_metadata_once() -> None:
+    def pieces(tokens: list[AIMessageChunk]) -> Any:
+        return chain(speaks=calls(saying(*tokens)))
+
+    called = [
+        AIMessageChunk(content="", tool_call_chunks=[tool_call_chunk(name=name, args=args, id=call, index=0)])
+        for name, args, call in (("add", "", "call 1"), (None, '{"a"', None), (None, ": 1}", None))
+    ]
+    shown = await shown_by(pieces(called), ShownEvent.MESSAGES)
+    found = [part.chunk for part in shown.parts if part.type == "messages" and isinstance(part.chunk, dict)]
+    chunks = [chunk for each in found for chunk in each["piece"].get("tool_call_chunks", [])]
+    assert [(each["name"], each["args"]) for each in chunks] == [("add", ""), (None, '{"a"'), (None, ": 1}")]
+    assert len({each["piece"]["id"] for each in found}) == 1
+    assert ["metadata" in each for each in found] == [True] + [False] * (len(found) - 1)
+    metadata = found[0]["metadata"]
+    assert (metadata["langgraph_node"], metadata["langgraph_step"]) == ("speaks", 1)
+    assert metadata["langgraph_checkpoint_ns"].startswith("speaks:")
+    assert not [name for name in metadata if name == "thread_id" or name.startswith("__")]
+    unasked = await shown_by(pieces(called))
+    assert [part for part in shown.parts if part.type != "messages"] == unasked.parts
+
+
+async def test_tasks_checkpoints_and_debug_are_those_of_langgraph_without_what_is_ours() -> None:
+    graph = chain(outer=chain(speaks=speaks))
+    events = (ShownEvent.NODE, ShownEvent.TASKS, ShownEvent.CHECKPOINTS, ShownEvent.DEBUG)
+    shown = await shown_by(graph, *events)
+    tasks = [(part.chunk, part.path) for part in shown.parts if part.type == "tasks" and isinstance(part.chunk, dict)]
+    assert [(each["name"], "result" in each, path) for each, path in tasks] == [
+        ("outer", False, ()), ("speaks", False, ("outer",)), ("speaks", True, ("outer",)), ("outer", True, ()),
+    ]  # fmt: skip
+    assert len([part for part in shown.parts if part.type == "node"]) == 4
+    checkpoints = shown.of("checkpoints")
+    assert [each["next"] for each in checkpoints if each["config"]["configurable"]["checkpoint_ns"] == ""] == [
+        ["__start__"], ["outer"], [],
+    ]  # fmt: skip
+    assert {type(each["payload"]["id"]) for each in shown.of("debug") if each["type"].startswith("task")} == {str}
+    assert {each["type"] for each in shown.of("debug")} == {"checkpoint", "task", "task_result"}
+    text = json.dumps([part.chunk for part in shown.parts])
+    for ours in ("__", "thread_id", "default/"):
+        assert ours not in text.replace("__start__", "").replace("__pregel", ""), ours
 
 
 async def test_a_question_is_no_update_and_no_value() -> None:

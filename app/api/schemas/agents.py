@@ -25,7 +25,7 @@ AGENT_EXAMPLE: dict[str, Any] = {
         ],
         "edges": [{"source": "__start__", "target": "route"}, {"source": "route", "target": "__end__"}],
     },
-    "events": ["custom", "node", "values", "updates"],
+    "events": ["custom", "node", "values", "updates", "messages", "tasks", "checkpoints", "debug"],
     "nodes": ["route", "assign"],
     "takes_text": False,
     "version": "v2",

@@ -159,6 +159,39 @@ class UpdatesData(_Shown):
     updates: dict[str, Any] | None
 
 
+class MessagePiece(BaseModel):
+    """A piece of a message as LangChain has it. `metadata` comes with the first piece of each message."""
+
+    piece: Any = Field(description="The message or chunk, with its `id`, `tool_call_chunks` and `usage_metadata`.")
+    metadata: dict[str, Any] | None = Field(
+        None, description="The node, the step and the checkpoint's namespace, among others."
+    )
+
+
+class MessagesData(_Shown):
+    """A piece of a message, as the model streams it or a node writes it."""
+
+    messages: MessagePiece | None
+
+
+class TasksData(_Shown):
+    """The start or the end of a task, as LangGraph gives it."""
+
+    tasks: dict[str, Any] | None
+
+
+class CheckpointsData(_Shown):
+    """A checkpoint that was saved, as LangGraph gives it. Its configs have only the names of checkpoints."""
+
+    checkpoints: dict[str, Any] | None
+
+
+class DebugData(_Shown):
+    """A checkpoint or a task with its step and time, as LangGraph gives it."""
+
+    debug: dict[str, Any] | None
+
+
 class ModelCallsData(BaseModel):
     """Calls of one model. Further fields are the sums of what its provider reports."""
 

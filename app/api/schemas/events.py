@@ -11,16 +11,20 @@ from pydantic import BaseModel, Field, RootModel
 from ...models.messages import MessageState
 from .event_data import (
     CancelledData,
+    CheckpointsData,
     ChunkData,
     CustomData,
+    DebugData,
     DoneData,
     ErrorData,
     InterruptedData,
+    MessagesData,
     NodeData,
     ProcessingData,
     ResetData,
     ResumedData,
     RetryData,
+    TasksData,
     UpdatesData,
     UsageData,
     ValuesData,
@@ -101,6 +105,34 @@ class UpdatesEvent(_Stored):
     data: UpdatesData
 
 
+class MessagesEvent(_Stored):
+    """A piece of a message."""
+
+    type: Literal["messages"]
+    data: MessagesData
+
+
+class TasksEvent(_Stored):
+    """A task has started or ended."""
+
+    type: Literal["tasks"]
+    data: TasksData
+
+
+class CheckpointsEvent(_Stored):
+    """A checkpoint was saved."""
+
+    type: Literal["checkpoints"]
+    data: CheckpointsData
+
+
+class DebugEvent(_Stored):
+    """A checkpoint or a task."""
+
+    type: Literal["debug"]
+    data: DebugData
+
+
 class UsageEvent(_Stored):
     """The usage of a step's model calls."""
 
@@ -158,6 +190,10 @@ _StoredKinds: TypeAlias = (
     | NodeEvent
     | ValuesEvent
     | UpdatesEvent
+    | MessagesEvent
+    | TasksEvent
+    | CheckpointsEvent
+    | DebugEvent
     | UsageEvent
     | RetryEvent
     | InterruptedEvent

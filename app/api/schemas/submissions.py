@@ -164,7 +164,8 @@ class MessageCreate(BaseModel):
         None,
         description="Events that the log and the streams show besides the answer: `custom` has what the agent's code "
         "writes, `node` the start and end of each node, `values` the state after each step, `updates` what each node "
-        "wrote to it. None by default.",
+        "wrote to it, `messages` each piece of each message, and `tasks`, `checkpoints` and `debug` what LangGraph's "
+        "stream modes of these names give. None by default.",
     )
     metadata: Metadata | None = Field(
         None,
