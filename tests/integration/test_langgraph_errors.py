@@ -48,8 +48,17 @@ WRONG: list[tuple[str, str, Any, int, str]] = [
     ("POST", RUNS, {**RUN, "after_seconds": -1}, 422, "after_seconds"),
     ("POST", RUNS, {**RUN, "webhook": "https://example.com"}, 422, "WEBHOOK_SECRET"),
     ("POST", RUNS, {"assistant_id": "steps", "command": {"resume": 1}}, 409, "asks no question"),
+    ("POST", RUNS, {"assistant_id": "steps", "command": {}}, 422, "give resume, update or goto"),
+    ("POST", RUNS, {**RUN, "command": {"goto": "second"}}, 422, "command"),
+    ("POST", RUNS, {"assistant_id": "steps", "command": {"goto": "odd"}}, 422, "command.goto"),
+    ("POST", RUNS, {"assistant_id": "steps", "command": {"update": [["a", 1], ["a", 2]]}}, 422, "command.update"),
+    ("POST", RUNS, {**RUN, "interrupt_before": ["odd"]}, 422, "interrupt_before"),
+    ("POST", RUNS, {**RUN, "input": " "}, 422, "input"),
+    ("POST", RUNS, {**RUN, "checkpoint": {"checkpoint_id": "x", "checkpoint_ns": "inner"}}, 422, "checkpoint"),
+    ("POST", "/runs", {"assistant_id": "steps"}, 422, "input"),
+    ("POST", "/runs", {**RUN, "checkpoint_id": MISSING}, 422, "checkpoint"),
     ("POST", "/runs", {"assistant_id": "steps", "command": {"resume": 1}}, 422, "command.resume"),
-    ("POST", "/runs/batch", [RUN, {"assistant_id": "steps", "command": {"resume": 1}}], 422, "1.command"),
+    ("POST", "/runs/batch", [RUN, {"assistant_id": "steps", "command": {"resume": 1}}], 422, "1.command.resume"),
     ("POST", "/runs/batch", [RUN, {**RUN, "stream_mode": "odd"}], 422, "1.stream_mode"),
     ("POST", "/runs/cancel", {}, 422, "run_ids"),
     ("POST", "/runs/cancel?action=rollback", {"status": "all"}, 501, "run_ids"),
@@ -102,11 +111,15 @@ async def test_an_answer_changes_nothing_but_the_question(serve: Serve, control:
         ({"webhook": "https://example.com"}, "webhook"),
         ({"after_seconds": 5}, "after_seconds"),
         ({"stream_mode": "updates"}, "stream_mode"),
+        ({"interrupt_before": "*"}, "interrupt_before"),
+        ({"checkpoint": {"checkpoint_id": MISSING}}, "checkpoint"),
         ({"command": {"resume": {"0" * 32: "yes"}}}, "command.resume"),
         ({"command": {"resume": 1, "goto": "second"}}, "command"),
     ):
         response = await ask(server, "POST", f"/threads/{thread}/runs", {**resume, **change})
         assert told in check_refused(response, "/langgraph/", 422, ""), change
+    state = (await ask(server, "GET", f"/threads/{thread}/state")).json()
+    resume["checkpoint"] = state["checkpoint"]
     same = {**resume, "config": {"tags": [], "run_name": "x"}, "context": None, "stream_mode": ["values", "messages"]}
     assert (await ask(server, "POST", f"/threads/{thread}/runs", same)).status == 200
 

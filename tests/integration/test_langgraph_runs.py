@@ -165,3 +165,33 @@ async def test_cancelled_runs_keep_their_steps_or_lose_them(serve: Serve, contro
         await client.runs.delete(thread, failed["run_id"])
         with pytest.raises(NotFoundError):
             await client.runs.get(thread, failed["run_id"])
+
+
+async def test_runs_stop_go_on_take_commands_and_begin_at_a_checkpoint(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS)
+    async with sdk(server) as client:
+        thread = (await client.threads.create())["thread_id"]
+        stopped: Any = await client.runs.wait(thread, "steps", input=said("One"), interrupt_before=["second"])
+        assert texts(stopped) == ["One", "Step one. "]
+        assert "__interrupt__" not in stopped
+        assert (await client.threads.get(thread))["status"] == "interrupted"
+        middle = await client.threads.get_state(thread)
+        assert middle["next"] == ["second"]
+        whole: Any = await client.runs.wait(thread, "steps", input=None)
+        assert texts(whole) == ["One", "Step one. ", "Heard: One"]
+        stopped = await client.runs.wait(thread, "steps", input=said("Two"), interrupt_after="*")
+        assert texts(stopped)[3:] == ["Two", "Step one. "]
+
+        update: Any = {"messages": [{"role": "user", "content": "Three"}]}
+        changed: Any = await client.runs.wait(thread, "steps", command={"update": update, "goto": "second"})
+        assert texts(changed)[5:] == ["Three", "Heard: One | Two | Three"]
+
+        forked: Any = await client.runs.wait(thread, "steps", input=None, checkpoint=middle["checkpoint"])
+        assert texts(forked) == ["One", "Step one. ", "Heard: One"]
+        again: Any = await client.runs.wait(
+            thread, "steps", input=said("Four"), checkpoint_id=middle["checkpoint"]["checkpoint_id"]
+        )
+        assert texts(again) == ["One", "Step one. ", "Four", "Step one. ", "Heard: One | Four"]
+        newest: Any = await client.threads.get_state(thread)
+        followed: Any = await client.runs.wait(thread, "steps", input=said("Five"), checkpoint=newest["checkpoint"])
+        assert texts(followed)[5:] == ["Five", "Step one. ", "Heard: One | Four | Five"]

@@ -17,6 +17,7 @@ from .ids import new_id
 from .modes import StreamMode, recorded_modes
 from .runs import Run, find_run
 from .schemas.runs import Command, RunCreate
+from .states import newest_state
 
 ASKING = frozenset({MessageState.INTERRUPTED})
 NEWEST = Page(1)
@@ -49,9 +50,7 @@ async def answer(services: Services, caller: Principal, thread_id: str | None, b
     Raises Forbidden, NothingAsked, InvalidRequest, and what `QueueManager.resume` raises.
     """
     command = body.command
-    if command is None or "resume" not in command.model_fields_set:
-        raise InvalidRequest("command: expected `resume`", field="command")
-    if thread_id is None:
+    if command is None or thread_id is None:
         raise InvalidRequest("command.resume: only a run of a thread can be answered", field="command.resume")
     if AccessScope.CONTROL not in caller.scopes:
         raise Forbidden(NO_CONTROL)
@@ -61,6 +60,7 @@ async def answer(services: Services, caller: Principal, thread_id: str | None, b
         raise NothingAsked(thread_id)
     message = await services.queue.get(caller, found.id)
     _check_unchanged(message, agent, body)
+    await _check_place(services, caller, thread_id, body)
     run_id = new_id()
     await _resume(services, caller, message, _answer_in(command, message)._replace(alias=run_id), by)
     return await find_run(services, caller, thread_id, run_id)
@@ -85,6 +85,17 @@ def _answer_in(command: Command, message: Message) -> ResumeAnswer:
     return ResumeAnswer(given)
 
 
+async def _check_place(services: Services, caller: Principal, thread_id: str, body: RunCreate) -> None:
+    """Raise InvalidRequest if the body names another checkpoint than the newest one, where the question is."""
+    if (named := body.checkpoint_id or body.checkpoint) is None:
+        return
+    newest = await newest_state(services, caller, thread_id)
+    if newest is None or newest["checkpoint_id"] != named:
+        raise InvalidRequest(
+            "checkpoint: an answer goes on where the question is, at the newest checkpoint", field="checkpoint"
+        )
+
+
 def _check_unchanged(message: Message, agent: str, body: RunCreate) -> None:
     """Raise InvalidRequest for a field that an answer cannot change. The run goes on as it was begun."""
     begun = message.options.run
@@ -98,6 +109,8 @@ def _check_unchanged(message: Message, agent: str, body: RunCreate) -> None:
         "webhook": body.webhook not in (None, message.webhook_url),
         "after_seconds": bool(body.after_seconds),
         "stream_mode": not recorded.issuperset(body.modes),
+        "interrupt_before": tuple(body.interrupt_before or ()) not in ((), begun.interrupt_before),
+        "interrupt_after": tuple(body.interrupt_after or ()) not in ((), begun.interrupt_after),
     }
     for name, is_changed in changed.items():
         if is_changed:

@@ -7,14 +7,12 @@ from ...access.principals import Principal
 from ...access.visible import check_webhooks
 from ...errors import InvalidRequest, MessageNotFound, NotCancellable, ThreadBusy, ThreadNotFound
 from ...models.audit import Actor
-from ...models.inputs import RunConfig, RunInput
 from ...models.messages import IfBusy, MessageOptions, NewMessage
-from ...policy.input_preview import input_preview
+from ...policy.input_preview import run_preview
 from ...services import Services
 from .agents import agent_of
 from .ids import assistant_id_of, new_id
 from .kept import Kept
-from .modes import shown_events
 from .questions import answer, question_of
 from .runs import Run
 from .schemas.runs import RunCreate
@@ -31,7 +29,7 @@ async def create_run(
     """
     if thread_id is not None:
         await require_thread(services, caller, thread_id, body)
-    if body.command is not None:
+    if body.answers:
         return await answer(services, caller, thread_id, body, by=by)
     (run,) = await create_runs(services, caller, [(thread_id, body)], by=by)
     return run
@@ -85,34 +83,26 @@ async def _open_question(services: Services, caller: Principal, new: NewMessage)
 
 def _new_message(services: Services, caller: Principal, thread_id: str | None, body: RunCreate) -> NewMessage:
     """Return the message of a run. A private thread that is to be kept is a thread like any other."""
-    if body.input is None:
-        raise InvalidRequest(
-            "input: this server does not go on without an input. Give an input, or a command.", field="input"
-        )
+    given = body.run_input()
+    if thread_id is None and (given.goes_on or given.checkpoint_id is not None):
+        name = "input" if given.continues else "checkpoint" if given.command is None else "command"
+        raise InvalidRequest(f"{name}: a run without a thread has no state. Give it an input.", field=name)
+    if body.command is not None and body.input is not None:
+        raise InvalidRequest("command: give either an input or a command", field="command")
     agent = agent_of(services, caller, body.assistant_id)
     if thread_id is None and body.on_completion == "keep":
         thread_id = new_id()
-    modes = body.modes
     kept = Kept(
-        stream_mode=modes,
+        stream_mode=body.modes,
         stream_subgraphs=bool(body.stream_subgraphs),
         multitask_strategy=body.multitask_strategy or IfBusy.ENQUEUE,
     )
-    is_text = isinstance(body.input, str)
     return NewMessage(
-        content=body.input if is_text else input_preview(body.input),
+        content=body.input if isinstance(body.input, str) else run_preview(given),
         priority=body.priority,
         thread_id=thread_id,
         agent=agent,
-        options=MessageOptions(
-            run=RunInput(
-                input=None if is_text else body.input,
-                context=body.context,
-                config=RunConfig() if body.config is None else body.config.run_config(),
-                events=shown_events(modes),
-            ),
-            surface=kept.as_stored(),
-        ),
+        options=MessageOptions(run=given, surface=kept.as_stored()),
         delay_seconds=body.after_seconds or 0.0,
         if_busy=IfBusy.ENQUEUE if thread_id is None else kept.multitask_strategy,
         webhook_url=body.webhook,

@@ -30,10 +30,14 @@ def _kwargs(message: Message, kept: Kept) -> dict[str, Any]:
     """Return what the client gave for the run."""
     given = message.options.run
     return {
-        "input": message.content if given.input is None else given.input,
+        "input": None if given.goes_on else message.content if given.input is None else given.input,
+        "command": None if given.command is None else given.command.model_dump(mode="json"),
         "config": given.config.model_dump(mode="json", exclude_defaults=True),
         "context": given.context or {},
         "stream_mode": kept.stream_mode,
         "stream_subgraphs": kept.stream_subgraphs,
+        "interrupt_before": given.interrupt_before,
+        "interrupt_after": given.interrupt_after,
+        "checkpoint_id": given.checkpoint_id,
         "webhook": message.webhook_url,
     }

@@ -22,7 +22,8 @@ from .run_cancels import CancelAction, NothingToCancel, cancel_runs
 from .run_creation import create_runs, require_thread
 from .run_views import run_view
 from .runs import Run, RunNotFound, find_run
-from .schemas.runs import Name, RunCreate
+from .schemas.fields import Name
+from .schemas.runs import RunCreate
 from .thread_runs import create_and_show, create_and_wait
 
 router = make_router()
@@ -74,9 +75,9 @@ async def create_batch(request: Request, services: ServicesDep, principal: Princ
     """Store many runs in one transaction: all of them in this order, or none."""
     bodies = (await body_of(request, RunBatch)).root
     for at, body in enumerate(bodies):
-        if body.command is not None:
-            name = f"{at}.command"
-            raise InvalidRequest(f"{name}: a batch takes only runs with an input", field=name)
+        if body.answers:
+            name = f"{at}.command.resume"
+            raise InvalidRequest(f"{name}: a batch takes no answers", field=name)
         if body.thread_id is not None:
             await require_thread(services, principal, body.thread_id, body)
     runs = await create_runs(services, principal, [(body.thread_id, body) for body in bodies], by=by)

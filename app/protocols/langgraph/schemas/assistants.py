@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from ....models.types import JsonObject
-from .runs import Name
+from .fields import Name
 from .threads import Limit, Offset
 
 

@@ -1,17 +1,27 @@
 """Bodies of requests about runs."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import override
 
+from ....api.schemas.commands import MAX_NODES, MessageCommand, NodeName, NodeToRun
 from ....api.schemas.metadata import Metadata
 from ....api.schemas.submissions import MAX_DELAY_SECONDS, MAX_URL_LENGTH, MessageConfig
-from ....models.inputs import RunConfig
+from ....models.inputs import GraphCommand, RunConfig, RunInput
 from ....models.messages import IfBusy, Priority
 from ....models.types import JsonObject, Text
 from ....text import storable_value
-from ..modes import StreamMode
+from ..modes import StreamMode, shown_events
+from .fields import CheckpointId, Name, listed
 
 PRIORITY = "priority"
 
@@ -19,32 +29,32 @@ SET_BY_SERVER = frozenset(("thread_id", "run_id", PRIORITY))
 """Keys of `configurable` that no graph gets from a client. The server sets the first two for each run."""
 
 PRIORITIES = ", ".join(Priority)
-NOT_TAKEN = "this server does not take it"
-
-
-def _taken(value: Any) -> Any:
-    """Return null, an empty list or false. Raises ValueError for any other value."""
-    if value:
-        raise ValueError(NOT_TAKEN)
-    return value
 
 
 def _input(value: Any) -> Any:
     """Return an object, a text or null. Raises ValueError for any other value."""
-    if value is not None and not isinstance(value, dict | str):
+    if not isinstance(value, dict | str | None):
         raise ValueError("expected an object, or a text for a graph that takes one")
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("expected a text that is not blank")
     return storable_value(value)
 
 
-def _listed(value: Any) -> Any:
-    """Return one value as a list of it."""
-    return value if isinstance(value, list) or value is None else [value]
+def _update(value: Any) -> Any:
+    """Return an update as an object. Clients may also give pairs of key and value."""
+    if not isinstance(value, list):
+        return value
+    if not all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in value):
+        raise ValueError("expected an object, or pairs of key and value")
+    if len({pair[0] for pair in value}) < len(value):
+        raise ValueError("give each key once")
+    return dict(value)
 
 
-Name = Annotated[Text, Field(min_length=1, max_length=255)]
-NotTaken = Annotated[Any, AfterValidator(_taken)]
 Input = Annotated[Any, AfterValidator(_input)]
-Modes = Annotated[list[StreamMode], BeforeValidator(_listed), Field(max_length=len(StreamMode))]
+Update = Annotated[JsonObject | None, BeforeValidator(_update)]
+Modes = Annotated[list[StreamMode], BeforeValidator(listed), Field(max_length=len(StreamMode))]
+Nodes = Annotated[list[NodeName], BeforeValidator(listed), Field(max_length=MAX_NODES)]
 
 
 class ConfigGiven(MessageConfig):
@@ -69,13 +79,30 @@ class ConfigGiven(MessageConfig):
 
 
 class Command(BaseModel):
-    """A command to a graph that has run before."""
+    """A command to a graph that has run before: the answer to its question, or a change of its state and its way."""
 
     model_config = ConfigDict(extra="forbid")
 
     resume: Any = None
-    update: NotTaken = None
-    goto: NotTaken = None
+    update: Update = None
+    goto: Annotated[list[NodeName | NodeToRun], BeforeValidator(listed), Field(max_length=MAX_NODES)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.resume is not None and self.changes:
+            raise ValueError("give either resume, or update and goto")
+        if "resume" not in self.model_fields_set and not self.changes:
+            raise ValueError("give resume, update or goto")
+        return self
+
+    @property
+    def changes(self) -> bool:
+        """Return whether the command changes the state or the way of the graph, and answers nothing."""
+        return self.update is not None or bool(self.goto)
+
+    def graph_command(self) -> GraphCommand:
+        """Return the change as the worker gets it."""
+        return MessageCommand(update=self.update, goto=self.goto).graph_command()
 
 
 class RunCreate(BaseModel):
@@ -98,10 +125,30 @@ class RunCreate(BaseModel):
     on_disconnect: Literal["cancel", "continue"] | None = None
     on_completion: Literal["delete", "keep"] | None = None
     webhook: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] | None = None
-    checkpoint: NotTaken = None
-    checkpoint_id: NotTaken = None
-    interrupt_before: NotTaken = None
-    interrupt_after: NotTaken = None
+    checkpoint: CheckpointId = None
+    checkpoint_id: Name | None = None
+    interrupt_before: Nodes | None = None
+    interrupt_after: Nodes | None = None
+
+    @property
+    def answers(self) -> bool:
+        """Return whether the run answers a question."""
+        return self.command is not None and not self.command.changes
+
+    def run_input(self) -> RunInput:
+        """Return what the worker gets, without the text. A run without input goes on where the graph stopped."""
+        changes = self.command is not None and self.command.changes
+        return RunInput(
+            input=self.input if isinstance(self.input, dict) else None,
+            context=self.context,
+            config=RunConfig() if self.config is None else self.config.run_config(),
+            events=shown_events(self.modes),
+            continues=self.input is None and not changes,
+            command=self.command.graph_command() if self.command is not None and changes else None,
+            interrupt_before=tuple(dict.fromkeys(self.interrupt_before or ())),
+            interrupt_after=tuple(dict.fromkeys(self.interrupt_after or ())),
+            checkpoint_id=self.checkpoint_id or self.checkpoint,
+        )
 
     @property
     def modes(self) -> tuple[StreamMode, ...]:

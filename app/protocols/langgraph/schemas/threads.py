@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ....api.schemas.metadata import Metadata
 from ....models.messages import MetadataValue
@@ -10,7 +10,7 @@ from ....models.threads import ThreadFilter, ThreadOrder, ThreadSort, ThreadStat
 from ....models.types import Text, ThreadId
 from ....text import storable_value
 from ..ids import is_uuid
-from .runs import Name, NotTaken
+from .fields import CheckpointId, Name, NotTaken
 
 MAX_IDS = 100
 MAX_STATES = 1_000
@@ -23,25 +23,6 @@ def _uuid(text: str) -> str:
         raise ValueError("expected a UUID")
     return text
 
-
-def _checkpoint_id(value: Any) -> Any:
-    """Return the id in one of the forms in which clients name a checkpoint; any other value as it is."""
-    if isinstance(value, dict):
-        inner = value.get("configurable")
-        return (inner if isinstance(inner, dict) else value).get("checkpoint_id")
-    return value
-
-
-def _of_whole_graph(value: Any) -> Any:
-    """Return the value. Raises ValueError for a checkpoint of a subgraph."""
-    inner = value.get("configurable", value) if isinstance(value, dict) else {}
-    if isinstance(inner, dict) and inner.get("checkpoint_ns"):
-        raise ValueError("this server reads the states of subgraphs with `subgraphs`, not by their checkpoints")
-    return value
-
-
-CheckpointId = Annotated[Name | None, BeforeValidator(_checkpoint_id), BeforeValidator(_of_whole_graph)]
-"""The id of a checkpoint, which clients give as a text, as a checkpoint, or as a config."""
 
 Limit = Annotated[int, Field(strict=True, ge=1, le=1_000)]
 Offset = Annotated[int, Field(strict=True, ge=0, le=MAX_OFFSET)]
