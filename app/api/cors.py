@@ -20,6 +20,7 @@ EXPOSED_HEADERS = (
     "Preference-Applied",
     "Retry-After",
     "Traceparent",
+    "X-Pagination-Next",
     "X-Pagination-Total",
 )
 MAX_AGE_SECONDS = 600

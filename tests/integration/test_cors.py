@@ -23,6 +23,7 @@ PAGE = {"Origin": APP, "Sec-Fetch-Site": "cross-site"}
 EXPOSED = {
     "location",
     "content-location",
+    "x-pagination-next",
     "x-pagination-total",
     "link",
     "retry-after",

@@ -4,14 +4,18 @@ import json
 import re
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 from starlette.routing import Route
 
+from app.access.principals import Principal
+from app.access.scopes import AccessScope
+from app.models.messages import MessageFilter, Page
 from app.protocols.langgraph import SURFACE
 from app.protocols.langgraph.ids import assistant_id_of
 from tests import wire
 from tests.callers import admit
-from tests.contract.builders import ALL, new
+from tests.contract.builders import ALL, interrupt, new
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
 from tests.integration.test_visibility import AGENTS, ANN, JSON, STRANGERS, ann_has, snapshot, without
@@ -114,3 +118,39 @@ async def test_lists_show_nothing_of_others(serve: Serve) -> None:
         assert not [each for each in shown if json.dumps(each) in told], who
     told = await found(server, await admit(server, ANN))
     assert {each["thread_id"] for each in json.loads(told)} == set(known["thread"])
+
+
+async def test_what_a_run_does_needs_its_own_scope(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, agents=AGENTS)
+    await issue(server)
+    store = server.runtime.services.store
+    asking = await interrupt(store, thread=THREAD)
+    submits = await admit(server, Principal("default", frozenset({AccessScope.SUBMIT})))
+    answer = {"assistant_id": asking.agent, "command": {"resume": 1}}
+    run = {**RUN, "assistant_id": "chat"}
+
+    async def told(caller: str, path: str, body: Any) -> tuple[int, str]:
+        headers = {"X-API-Key": caller, **JSON}
+        text = json.dumps(body).encode()
+        response = await wire.request(server.url, "POST", f"/langgraph{path}", headers=headers, body=text)
+        return response.status, response.body.decode()
+
+    status, text = await told(submits, f"/threads/{THREAD}/runs", answer)
+    assert (status, "control" in text) == (403, True)
+    assert (await store.get("default", asking.id)).state == "interrupted"
+    for path in (f"/threads/{THREAD}/runs/wait", "/runs/wait"):
+        status, text = await told(submits, path, run)
+        assert (status, "read" in text) == (403, True)
+    status, text = await told(await admit(server, ANN), "/runs", {**run, "webhook": "https://example.com"})
+    assert (status, "webhook_url" in text) == (403, True)
+    listed = await store.list_messages("default", MessageFilter(), Page(ALL))
+    assert [message.id for message in listed] == [asking.id]
+
+
+async def test_a_run_is_found_in_its_own_thread_only(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, agents=AGENTS)
+    first, other = [str(UUID(int=number)) for number in (1, 2)]
+    runs = [(await server.submit(thread_id=thread))["message_id"] for thread in (first, other)]
+    for thread, run, status in ((first, runs[0], 200), (first, runs[1], 404), (runs[0], runs[0], 404)):
+        response = await server.client.get(f"/langgraph/threads/{thread}/runs/{run}")
+        assert response.status_code == status, (thread, run)
