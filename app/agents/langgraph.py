@@ -303,7 +303,7 @@ class LangGraphAgent(Agent):
             config["configurable"][MEMORY_KEEP_KEY].clear()
             state = await self._graph.aget_state(config, subgraphs=subgraphs)
         is_others = (state.metadata or {}).get("run_id") != task.message_id
-        if is_others and not task.given.continues and any(each.result is not None for each in state.tasks):
+        if is_others and any(each.result is not None for each in state.tasks):
             state = await self._graph.aget_state(state.config)
         return state
 

@@ -14,7 +14,9 @@ from langgraph.types import interrupt
 from app.agents.base import FinalResult
 from app.agents.langgraph import LangGraphAgent
 from app.errors import InvalidInput
-from app.models.inputs import ALL_NODES, GraphCommand, NodeInput, RunInput
+from app.models.inputs import ALL_NODES, GraphCommand, NodeInput, RunInput, ShownEvent
+from app.models.memory import AgentMemory
+from tests.servers import until
 from tests.unit.test_langgraph_agent import run
 
 Saver = BaseCheckpointSaver[str]
@@ -275,3 +277,52 @@ async def test_a_graph_goes_on_from_a_state_inside_an_earlier_run(saver: Saver, 
     command = GraphCommand(update={"log": ["told"]}, goto=("aside",))
     await graph.run(3, command=command, checkpoint_id=place)
     assert await graph.log() == ["first", "told", "aside", "second", "third"]
+
+
+async def test_a_command_runs_the_node_before_which_its_run_stops(saver: Saver) -> None:
+    """Only later steps stop a run, so an attempt that died in its first step has not stopped."""
+    graph = Graph(saver)
+    await graph.run(1)
+    given: dict[str, Any] = {"command": GraphCommand(goto=("second",)), "interrupt_before": ("second", "third")}
+    graph.dies_in = "second"
+    assert await graph.run(2, **given) == ["died"]
+    await cast(AgentMemory, saver).forget_unfinished("default/thread/t", (2, 1))  # a killed process saves no error
+    graph.dies_in = None
+    assert isinstance((await graph.run(2, 2, **given))[-1], FinalResult)
+    assert (graph.ran, (await graph.state()).next) == (["second"], ("third",))
+
+
+async def test_a_run_that_goes_on_does_not_repeat_the_finished_branch_of_a_step(saver: Saver) -> None:
+    ran: list[str] = []
+    dies = True
+
+    async def left(_: State) -> dict[str, Any]:
+        ran.append("left")
+        return {"log": ["left"]}
+
+    async def right(_: State) -> dict[str, Any]:
+        ran.append("right")
+        if dies:
+            await until(left_is_saved, "the other branch is saved")
+            raise ProcessDies
+        return {"log": ["right"]}
+
+    async def left_is_saved() -> bool:
+        state = await agent._graph.aget_state(CONFIG)
+        return any(task.result is not None for task in state.tasks)
+
+    builder = StateGraph(State)
+    builder.add_node("left", cast(Any, left))
+    builder.add_node("right", cast(Any, right))
+    builder.add_edge(START, "left")
+    builder.add_edge(START, "right")
+    agent = LangGraphAgent(builder.compile(), saver)
+    with pytest.raises(ProcessDies):
+        await run(agent, 1, 1)
+    dies = False
+    ran.clear()
+    shown = await run(agent, 2, 1, given=RunInput(continues=True, events=(ShownEvent.NODE,)))
+    assert ran == ["right"]
+    nodes = [(part.chunk["node"], part.chunk["state"]) for part in shown if part and part[0] == "node"]
+    assert sorted(nodes) == [(name, state) for name in ("left", "right") for state in ("end", "start")]
+    assert sorted((await agent._graph.aget_state(CONFIG)).values["log"]) == ["left", "right"]
