@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -83,6 +83,13 @@ def test_each_mode_shows_its_own_events() -> None:
         "messages/partial",
         "messages/partial",
     ]
+
+
+@pytest.mark.parametrize("mode", ["tasks", "checkpoints", "debug"])
+def test_modes_of_the_graph_itself_are_shown_as_it_gives_them(mode: Literal["tasks", "checkpoints", "debug"]) -> None:
+    events = log(NewEvent.shown(mode, {"id": "x"}), NewEvent.shown(mode, {"id": "y"}, path=["child"]))
+    assert named(events, view(StreamMode(mode))) == [(mode, {"id": "x"})]
+    assert named(events, view(StreamMode.VALUES)) == []
 
 
 def test_pieces_have_the_text_since_the_piece_before_and_the_run() -> None:

@@ -14,12 +14,18 @@ class StreamMode(StrEnum):
     MESSAGES = "messages"
     MESSAGES_TUPLE = "messages-tuple"
     CUSTOM = "custom"
+    TASKS = "tasks"
+    CHECKPOINTS = "checkpoints"
+    DEBUG = "debug"
 
 
 _SHOWN = {
     StreamMode.VALUES: ShownEvent.VALUES,
     StreamMode.UPDATES: ShownEvent.UPDATES,
     StreamMode.CUSTOM: ShownEvent.CUSTOM,
+    StreamMode.TASKS: ShownEvent.TASKS,
+    StreamMode.CHECKPOINTS: ShownEvent.CHECKPOINTS,
+    StreamMode.DEBUG: ShownEvent.DEBUG,
 }
 
 

@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...models.events import Event, EventType
-from .modes import StreamMode
+from .modes import StreamMode, shown_events
 from .streamed_messages import Streamed, message_so_far, piece_of_message, tool_message
 
 Frame = tuple[str, Any]
 """The name of a server-sent event, and its data."""
+
+_OF_MODES = frozenset(EventType(event) for event in shown_events(list(StreamMode)))
+"""Stored events with the names of their modes, whose content is shown as it is."""
 
 _NO_MESSAGES: Mapping[str, Streamed] = {}
 
@@ -88,7 +91,7 @@ def _project(view: RunView, progress: Progress, event: Event) -> tuple[Sequence[
             frames = [("metadata", {"run_id": view.run_id, "attempt": progress.attempt})]
         case EventType.CHUNK if _is_shown(view, data):
             frames, progress = _project_chunk(view, progress, data)
-        case EventType.CUSTOM | EventType.UPDATES | EventType.VALUES if _is_shown(view, data):
+        case _ if event.type in _OF_MODES and _is_shown(view, data):
             frames, progress = _project_shown(view, progress, event.type, data)
         case EventType.INTERRUPTED:
             frames, progress = list(_questions(view, progress, data["interrupts"])), progress._replace(ended=True)
