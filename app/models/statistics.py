@@ -125,7 +125,7 @@ class Counted(NamedTuple):
 class Times(NamedTuple):
     """How often something happened, and how long it took, in seconds: None where nothing was measured.
 
-    Percentiles are estimates.
+    Percentiles are within a tenth.
     """
 
     number: int

@@ -16,7 +16,7 @@ from ..models.statistics import (
     Metric,
 )
 from ..models.transitions import TransitionType
-from .histograms import bucket_of
+from .histograms import BUCKETS, bucket_of
 
 WORKER_LOST = "worker_lost"
 """The error code of messages that failed because their workers were lost."""
@@ -35,7 +35,7 @@ _METRIC_OF = MappingProxyType(
         TransitionType.CANCELLED.value: Metric.CANCELLED.value,
     }
 )
-_BUCKETS = tuple(str(number) for number in range(64))
+_BUCKETS = tuple(map(str, range(BUCKETS)))
 
 Figures = Counter[tuple[str, str, int, str, str, str]]
 """Values by the fields of a `FigureKey`."""

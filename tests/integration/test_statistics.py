@@ -1,10 +1,15 @@
 """Statistics of a running server: what is counted, which windows are possible, who may see them."""
 
+from collections import Counter
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
+from app import maintenance
 from app.access.principals import ANONYMOUS
 from app.access.scopes import AccessScope
 from app.errors import InvalidRequest
@@ -16,7 +21,7 @@ from tests.contract.builders import chunk, claim
 from tests.integration.conftest import Serve
 from tests.integration.test_key_api import ask
 from tests.integration.test_keys import issue
-from tests.servers import LiveServer
+from tests.servers import LiveServer, until
 
 
 async def run_two(server: LiveServer) -> None:
@@ -128,3 +133,26 @@ async def test_a_tenant_sees_its_own_statistics_and_an_end_user_none(serve: Serv
     for path in ("/stats", "/stats/series?metric=accepted"):
         refused = await ask(server, "GET", path, token)
         assert (refused.status, refused.json()["code"]) == (403, "insufficient_scope")
+
+
+async def test_the_server_adds_changes_to_the_figures(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without this duty, each read would count all changes, and old ones would be lost."""
+    monkeypatch.setattr(maintenance, "FOLD_SECONDS", 0.05)
+    path = tmp_path / "folded.db"
+    server = await serve(worker_concurrency=0, database_url=f"sqlite:///{path}")
+    await run_two(server)
+    query = "SELECT metric, value FROM figures WHERE step = 60 AND metric IN ('accepted', 'completed', 'failed')"
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+
+        def stored() -> dict[Any, int]:
+            sums: Counter[Any] = Counter()
+            for metric, value in connection.execute(query):
+                sums[metric] += int(str(value))
+            return sums
+
+        expected = {"accepted": 2, "completed": 1, "failed": 1}
+        await until(lambda: stored() == expected, "all changes are in the figures")
+    assert (await server.client.get("/stats")).json()["counts"]["accepted"] == 2
+    assert await server.runtime.services.store.fold_figures(records_seconds=900) == 0

@@ -45,7 +45,7 @@ class RedisStatistics(RedisRooms, StatisticsStore):
     @override
     async def read_figures(self, tenant: str | None, query: FigureQuery) -> list[Figure]:
         found, changes = await self._reads.run(
-            "read_figures", tenant or "", query.step, query.since, query.until, *query.metrics
+            "read_figures", tenant or "", query.step, query.since, query.until, int(query.by_start), *query.metrics
         )
         return with_unfolded(_stored(found, query), map(_counted, changes), query)
 
@@ -87,8 +87,10 @@ def _counted(counted: Sequence[Any]) -> Counted:
 
 def _stored(found: Sequence[Any], query: FigureQuery) -> Iterator[Figure]:
     """Yield the figures of a query from the reply of `read_figures.lua`."""
+    parsed: dict[str, list[str]] = {}  # the same few fields are in each period
     for tenant, metric, start, values in found:
         for field, value in zip(values[::2], values[1::2], strict=True):
-            key = FigureKey(tenant, metric, int(start), *json.loads(field))
+            parts = parsed.get(field) or parsed.setdefault(field, json.loads(field))
+            key = FigureKey(tenant, metric, int(start), *parts)
             if (figure := selected(query, key, int(value))) is not None:
                 yield figure
