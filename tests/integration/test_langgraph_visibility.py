@@ -16,6 +16,7 @@ from app.protocols.langgraph.ids import assistant_id_of
 from tests import wire
 from tests.callers import admit
 from tests.contract.builders import ALL, interrupt, new
+from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
 from tests.integration.test_visibility import AGENTS, ANN, JSON, STRANGERS, ann_has, snapshot, without
@@ -154,3 +155,22 @@ async def test_a_run_is_found_in_its_own_thread_only(serve: Serve) -> None:
     for thread, run, status in ((first, runs[0], 200), (first, runs[1], 404), (runs[0], runs[0], 404)):
         response = await server.client.get(f"/langgraph/threads/{thread}/runs/{run}")
         assert response.status_code == status, (thread, run)
+
+
+async def test_a_result_shows_no_state_of_an_agent_that_its_caller_may_not_use(
+    serve: Serve, control: GraphControl
+) -> None:
+    server = await serve(agents=AGENTS)
+    await issue(server)
+    coder = await admit(server, STRANGERS["other agents"])
+    everything = {"X-API-Key": await admit(server, Principal("default", frozenset(AccessScope)))}
+    server.client.headers.update(everything)
+    later = await server.submit("Later", thread_id=THREAD, agent="coder", delay_seconds=3600)
+    await server.client.post(f"/messages/{later['message_id']}/cancel")
+    await server.ended((await server.submit("A secret", thread_id=THREAD, agent="chat"))["message_id"])
+    path = f"/langgraph/threads/{THREAD}/runs/{later['message_id']}/join"
+    assert "A secret" in (await server.client.get(path)).text
+    shown = await server.client.get(path, headers={"X-API-Key": coder})
+    assert shown.json()["__error__"]["error"] == "thread_not_found"
+    found = await server.client.post("/langgraph/threads/search", headers={"X-API-Key": coder}, json={})
+    assert [(each["thread_id"], each["values"]) for each in found.json()] == [(THREAD, None)]

@@ -11,8 +11,8 @@ from typing_extensions import override
 from ...access.principals import Principal
 from ...api.errors import ServerStopping
 from ...api.streaming import EventStreamResponse
-from ...errors import MessageNotFound, NotCancellable
-from ...errors.threads import AgentWithoutState
+from ...errors import AgentUnavailable, MessageNotFound, NotCancellable, NotFound
+from ...errors.threads import AgentCodeFailed, AgentWithoutState
 from ...events.fanout import Idle, StoredEvents
 from ...events.tail import ReaderKind, Reset
 from ...models.audit import Actor
@@ -118,4 +118,6 @@ async def result_of(services: Services, caller: Principal, run: Run, ended: dict
     except AgentWithoutState:
         message = await services.queue.get(caller, run.message.id)
         return message.result if message.output is None else json.loads(message.output)
+    except (AgentUnavailable, AgentCodeFailed, NotFound) as error:  # the status is sent already
+        return {"__error__": {"error": error.code, "message": str(error)}}
     return {**values, "__interrupt__": ended["interrupts"]} if "interrupts" in ended else values
