@@ -18,7 +18,9 @@ from tests.chaos.run import collect, run
 from tests.chaos.unfenced import finish_late, remove_fences
 from tests.servers import until
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
+SECONDS = {"sqlite": 20.0, "postgres": 60.0, "valkey": 60.0}
+"""On SQLite, workers without fences break something in each run of 20 s; on the others, in about half of them."""
+
 RESTART_SECONDS = 8.0
 SEED = os.environ.get("CHAOS_SEED") or str(time.time_ns())
 
@@ -30,7 +32,8 @@ def _keep_one_turn() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_nothing_breaks_while_processes_are_killed_stopped_and_drained(backend: str, tmp_path: Path) -> None:
     """Each turn prunes all but one. Every answer says what the agent remembers, and `RECITE` recites all of it."""
-    report = await run(backend, tmp_path, seconds=SECONDS, seed=SEED, tamper=_keep_one_turn)
+    seconds = float(os.environ.get("CHAOS_SECONDS", SECONDS[backend]))
+    report = await run(backend, tmp_path, seconds=seconds, seed=SEED, tamper=_keep_one_turn)
     assert not report.violations, str(report)
     assert report.faults["kill"] > 0
     assert any(message["state"] == "completed" for message in report.history.stored.messages.values()), str(report)
