@@ -36,7 +36,8 @@ from tests.contract.builders import (
 )
 
 HOUR = 3600.0
-STEPS = (HOUR, -HOUR, 4 * HOUR, -4 * HOUR)
+FAR = (4 * HOUR, -4 * HOUR)
+STEPS = (HOUR, -HOUR, *FAR)
 SECOND = 1.0
 MILLISECOND = 0.001
 HOOK = "https://example.com/hook"
@@ -91,7 +92,7 @@ async def pass_time(host: SteppedHost, seconds: float, *stores: Store) -> None:
             assert await duties(store) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_a_run_that_beats_is_not_rescued(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float
 ) -> None:
@@ -107,7 +108,7 @@ async def test_a_run_that_beats_is_not_rescued(
     assert sum([await store.rescue() for store in others]) == 1
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_a_beat_may_be_the_first_to_come_after_a_step(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float
 ) -> None:
@@ -132,7 +133,7 @@ async def test_steps_follow_each_other(stepped: Store, others: tuple[Store, Stor
         assert await others[1].rescue() == 0
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_pause_before_a_retry_is_as_long_as_it_was_said(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float, when: str
@@ -149,7 +150,7 @@ async def test_a_pause_before_a_retry_is_as_long_as_it_was_said(
     assert await claimed_ids(stepped) == [lease.message_id]
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_a_delay_is_as_long_as_it_was_said(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float
 ) -> None:
@@ -161,7 +162,7 @@ async def test_a_delay_is_as_long_as_it_was_said(
     assert await claimed_ids(stepped) == [message.id]
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_a_date_of_the_caller_is_one_of_the_real_world(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float
 ) -> None:
@@ -175,7 +176,7 @@ async def test_a_date_of_the_caller_is_one_of_the_real_world(
     assert await claimed_ids(stepped) == [message.id]
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_a_question_may_be_answered_for_as_long_as_it_was_said(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float
 ) -> None:
@@ -191,7 +192,7 @@ async def test_a_question_may_be_answered_for_as_long_as_it_was_said(
     assert (await duties(others[0]))[2] == 1
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_a_webhook_is_due_when_it_was_said(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float
 ) -> None:
@@ -209,7 +210,7 @@ async def test_a_webhook_is_due_when_it_was_said(
 
 
 @pytest.mark.parametrize("aging", [0, 60])
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_messages_stay_in_their_order(
     make_store: StoreFactory, tmp_path: Path, host: SteppedHost, seconds: float, aging: int
 ) -> None:
@@ -227,7 +228,7 @@ async def test_messages_stay_in_their_order(
         ]
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_a_requeued_message_goes_behind_what_was_accepted(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float
 ) -> None:
@@ -241,7 +242,7 @@ async def test_a_requeued_message_goes_behind_what_was_accepted(
     assert await claimed_ids(stepped) == [before.id, between.id, lease.message_id, after.id, low.id]
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_what_has_ended_is_kept_for_as_long_as_it_was_said(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float
 ) -> None:
@@ -258,7 +259,7 @@ async def test_what_has_ended_is_kept_for_as_long_as_it_was_said(
     assert (await others[0].prune_messages(older_than_seconds=HOUR, limit=10))[0] == 1
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_workers_that_beat_are_not_forgotten(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float
 ) -> None:
@@ -272,7 +273,7 @@ async def test_workers_that_beat_are_not_forgotten(
     assert await stepped.list_workers() == []
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_a_step_that_all_notice_at_once_is_corrected_once(
     stepped: Store, others: tuple[Store, Store], host: SteppedHost, seconds: float
 ) -> None:
@@ -300,7 +301,7 @@ async def test_dates_come_back_to_those_of_the_real_world(stepped: Store, host: 
     assert abs((created[-1] - real).total_seconds()) < SECOND
 
 
-@pytest.mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", FAR)
 async def test_a_process_that_starts_after_a_step_goes_on(
     make_store: StoreFactory, tmp_path: Path, host: SteppedHost, seconds: float
 ) -> None:
