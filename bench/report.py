@@ -50,7 +50,7 @@ def row(
 
 
 def ratios(ours: Iterable[float], theirs: Iterable[float]) -> list[float]:
-    """Return ours divided by theirs, round by round. Both of a round were measured one after the other."""
+    """Return ours divided by theirs, round by round. Both of a round were measured together or one after the other."""
     return [one / other for one, other in zip(ours, theirs, strict=True)]
 
 

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from bench.measures.metrics import ratio_rows, runs_of, submits_of
-from bench.report import Row, row
+from bench.measures.metrics import runs_of, submits_of
+from bench.report import Row, ratios, row
 
 SAMPLED = "0.01"
 MOST_RATIO = 1.05
 
 
 def traces(backends: Sequence[str]) -> Iterator[Row]:
-    """Measure the processor time of submits and of runs with 1 % of traces recorded, against none, round by round."""
+    """Measure the processor time of submits and of runs with 1 % of traces recorded and with none, at the same time."""
     with _collector() as url:
         values = {
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{url}/v1/traces",
@@ -25,7 +25,7 @@ def traces(backends: Sequence[str]) -> Iterator[Row]:
             for what, with_traces, without in (("a submit", *submits), ("a run of 200 tokens", *runs)):
                 yield row(f"processor time of {what}, {name}", with_traces, "us")
                 yield row("  without traces", without, "us")
-                yield from ratio_rows(with_traces, without, MOST_RATIO)
+                yield row("  ratio", ratios(with_traces, without), most=MOST_RATIO)
 
 
 @contextmanager
