@@ -1,12 +1,10 @@
 """Records the spans of an attempt: its wait, the attempt, and the run of the agent."""
 
 from collections.abc import Callable, Mapping
-from contextvars import Token
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from opentelemetry import context as current
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Tracer, set_span_in_context
 from typing_extensions import override
@@ -14,7 +12,7 @@ from typing_extensions import override
 from ..models.attempts import Cancelled, Claim, Completed, Failed, Interrupted, Outcome, Released, Retry
 from ..models.traces import Trace, TraceContext
 from .run_spans import RunSpans
-from .span_contexts import NO_CONTEXT, attributes_of, fail, inside, links_to, traceparent_of
+from .span_contexts import NO_CONTEXT, CurrentSpan, attributes_of, fail, inside, links_to, traceparent_of
 from .trace_attributes import INVOKE_AGENT, MESSAGING_SYSTEM
 from .tracing import AttemptTrace
 
@@ -30,7 +28,7 @@ LOST = "lease_lost"
 """The outcome of an attempt whose outcome could not be stored."""
 
 
-class AttemptSpans(AttemptTrace):
+class AttemptSpans(CurrentSpan, AttemptTrace):
     """The spans of one attempt. It begins a trace if the message has none."""
 
     def __init__(self, tracer: Tracer, claim: Claim, redact: Callable[[str], str], *, captures_content: bool) -> None:
@@ -43,7 +41,6 @@ class AttemptSpans(AttemptTrace):
         self._agent_span = self._record(tracer, claim, around) if self._recorded else self._span
         self._run = RunSpans(tracer, self._agent_span, redact, captures_content=captures_content)
         self.run = self._run
-        self._token: Token[Context] | None = None
         self._outcome: Outcome | None = None
 
     def _record(self, tracer: Tracer, claim: Claim, around: Context) -> Span:
@@ -74,16 +71,10 @@ class AttemptSpans(AttemptTrace):
         return agent_span
 
     @override
-    def __enter__(self) -> Self:
-        self._token = current.attach(set_span_in_context(self._span))
-        return self
-
-    @override
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            current.detach(self._token)
+        self.leave()
         if not self._recorded:
             return
         self._end_run(LOST if self._outcome is None else None)

@@ -1,8 +1,10 @@
 """Converts between OpenTelemetry's span contexts and the texts that are sent and stored."""
 
 from collections.abc import Mapping
-from typing import Any
+from contextvars import Token
+from typing import Any, Self
 
+from opentelemetry import context as current
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     Link,
@@ -58,3 +60,19 @@ def fail(span: Span, error: str) -> None:
     """Mark a span as failed by an error of this kind. Texts of errors may have secrets and users' texts."""
     span.set_attribute(NAMES["error"], error)
     span.set_status(Status(StatusCode.ERROR))
+
+
+class CurrentSpan:
+    """A base of classes whose span is the current one inside their `with` statement."""
+
+    _span: Span
+    _token: Token[Context] | None = None
+
+    def __enter__(self) -> Self:
+        self._token = current.attach(set_span_in_context(self._span))
+        return self
+
+    def leave(self) -> None:
+        """Make the span before the current one again."""
+        if self._token is not None:
+            current.detach(self._token)

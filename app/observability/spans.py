@@ -4,13 +4,11 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from contextvars import Token
 from types import TracebackType
 from typing import Any, Self
 
 from opentelemetry import context as current
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, TracerProvider, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, TracerProvider
 from typing_extensions import override
 
 from .. import __version__
@@ -20,7 +18,7 @@ from ..models.traces import Trace, TraceContext
 from .attempt_spans import AttemptSpans
 from .logging import add_filter, remove_filter
 from .new_traces import NEXT, NewTraces
-from .span_contexts import attributes_of, fail, inside, links_to, traceparent_of
+from .span_contexts import CurrentSpan, attributes_of, fail, inside, links_to, traceparent_of
 from .trace_attributes import MESSAGING_SYSTEM, SCHEMA_URL
 from .trace_ids import UNRECORDED, TraceIds
 from .tracing import INCOMING, AttemptTrace, Receiving, Tracing
@@ -136,26 +134,19 @@ class UnrecordedRequest(Receiving):
         UNRECORDED.reset(self._token)
 
 
-class ReceivingSpan(Receiving):
+class ReceivingSpan(CurrentSpan, Receiving):
     """The span of a request. It is the current one inside the `with` statement."""
 
     def __init__(self, span: Span) -> None:
         own = span.get_span_context()
         super().__init__(TraceContext(traceparent_of(own), own.trace_state.to_header()))
         self._span = span
-        self._token: Token[Context] | None = None
-
-    @override
-    def __enter__(self) -> Self:
-        self._token = current.attach(set_span_in_context(self._span))
-        return self
 
     @override
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            current.detach(self._token)
+        self.leave()
         if error is not None:
             fail(self._span, getattr(error, "code", None) or type(error).__name__)
         self._span.end()
