@@ -12,7 +12,10 @@ const saw = { errors: [], requests: {} };
 
 async function open(assistant, api = agents_api) {
   const page = await context.newPage();
-  page.on("console", (message) => message.type() === "error" && saw.errors.push(`${assistant}: ${message.text()}`));
+  page.on("console", (message) => {
+    const of_page = message.location().url.startsWith(page_url) && message.text().includes("404"); // its favicon
+    if (message.type() === "error" && !of_page) saw.errors.push(`${assistant}: ${message.text()}`);
+  });
   page.on("response", (response) => {
     if (!response.url().startsWith(api)) return;
     const path = response.url().slice(api.length).replace(/[0-9a-f-]{36}/g, "ID");
@@ -28,6 +31,7 @@ async function say(page, text) {
   await page.keyboard.press("Enter");
 }
 
+const conversation = async (page) => (await page.locator("body").innerText()).split("New thread").at(-1);
 const picture = (page, name) => page.screenshot({ path: `${folder}/${name}.png` });
 const idle = (page) => page.waitForSelector("button:has-text('Send')", { timeout: 60_000 });
 
@@ -38,18 +42,18 @@ await idle(page);
 await say(page, "And of Italy?");
 await page.waitForSelector("text=And of Italy?");
 await idle(page);
-saw.chat = await page.locator("body").innerText();
+saw.chat = await conversation(page);
 await picture(page, "chat");
 await page.reload();
 await page.waitForSelector("text=And of Italy?");
 await page.waitForTimeout(1_000);
-saw.reloaded = (await page.locator("body").innerText()) === saw.chat;
+saw.reloaded = (await conversation(page)) === saw.chat;
 
 // A tool call.
 page = await open("tools");
 await say(page, "Where?");
 await page.waitForSelector("text=It is Paris.");
-saw.tool = (await page.locator("body").innerText()).includes("capital of France");
+saw.tool = (await conversation(page)).includes("capital of France");
 await picture(page, "tool");
 
 // An approval.
@@ -71,15 +75,16 @@ for (let tries = 0; tries < 60 && !(await page.getByText("word59").count()); tri
   await page.reload();
   await page.waitForSelector("text=word3");
 }
-const words = (await page.locator("body").innerText()).match(/word\d+/g);
+const words = (await conversation(page)).match(/word\d+/g);
 saw.words = words.length;
 saw.in_order = words.every((word, at) => word === `word${at}`);
 await picture(page, "written");
 
 // The history of the agent's threads.
 page = await open("tools");
-await page.locator("button").first().click();
+await page.goto(`${page.url()}&chatHistoryOpen=true`);
 await page.waitForSelector("text=Where?");
+await page.waitForTimeout(1_000); // the list slides in
 saw.threads = true;
 await picture(page, "threads");
 console.log(JSON.stringify(saw));

@@ -54,7 +54,7 @@ async def test_runs_begin_ask_and_go_on(serve: Serve, control: GraphControl) -> 
 
         await until_asked(server, run["run_id"])
         assert (await status_is(client, run, "success"))["run_id"] == run["run_id"]
-        goes_on = await client.runs.create(thread, assistant_id, command={"resume": "yes"})
+        goes_on = await client.runs.create(thread, assistant_id, input={}, command={"resume": "yes"})
         assert goes_on["run_id"] != run["run_id"]
         assert goes_on["created_at"] > run["created_at"]
         assert (await client.runs.get(thread, run["run_id"]))["status"] == "success"

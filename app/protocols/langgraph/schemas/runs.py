@@ -130,6 +130,13 @@ class RunCreate(BaseModel):
     interrupt_before: Nodes | None = None
     interrupt_after: Nodes | None = None
 
+    @model_validator(mode="after")
+    def _without_empty_input(self) -> Self:
+        """Leave out the empty input that LangGraph's React hook sends beside a command."""
+        if self.command is not None and self.input == {}:
+            self.input = None
+        return self
+
     @property
     def answers(self) -> bool:
         """Return whether the run answers a question."""
