@@ -12,7 +12,7 @@ from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_POS_ARGS, JsonPl
 from websockets.exceptions import InvalidStatus
 
 from app.config import Settings
-from tests import raw, wire
+from tests import raw, surfaces, wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess, Serve
 from tests.integration.test_api import check_problem
@@ -184,7 +184,9 @@ async def test_no_guarded_route_answers_a_page_elsewhere_that_names_this_host(qu
         elif needed is None:
             assert response.status < 400, (method, declared)
         else:
-            check_refused(response)
+            told = surfaces.check_refused(response, path, 401, "authentication_required")
+            assert "ALLOW_ANONYMOUS=true" in told
+            assert response.headers["www-authenticate"]
             guarded += 1
     assert guarded > 40
     with pytest.raises(InvalidStatus, match="401"):
