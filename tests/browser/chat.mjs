@@ -63,21 +63,22 @@ await page.locator("button:has-text('Accept')").first().click({ timeout: 30_000 
 await page.waitForSelector("text=The human said: accept.");
 await picture(page, "approval");
 
-// A reload while the answer is written.
+// A reload while the answer is written. The page asks for the run to be cancelled when it leaves, and goes on with the next.
 page = await open("writes");
 await say(page, "Write");
 await page.waitForSelector("text=word5");
 await picture(page, "writing");
 await page.reload();
 await page.waitForSelector("text=word3");
-for (let tries = 0; tries < 60 && !(await page.getByText("word59").count()); tries++) {
-  await page.waitForTimeout(500);
-  await page.reload();
-  await page.waitForSelector("text=word3");
-}
-const words = (await conversation(page)).match(/word\d+/g);
-saw.words = words.length;
-saw.in_order = words.every((word, at) => word === `word${at}`);
+saw.before = (await conversation(page)).match(/word\d+/g);
+await page.waitForTimeout(8_000); // the server waits 5 s for readers that come back
+await page.reload();
+await page.waitForSelector("text=word3");
+saw.cancelled = (await conversation(page)).match(/word\d+/g);
+await say(page, "Write again");
+await page.waitForSelector("text=word59", { timeout: 60_000 });
+await idle(page);
+saw.again = (await conversation(page)).split("Write again").at(-1).match(/word\d+/g);
 await picture(page, "written");
 
 // The history of the agent's threads.

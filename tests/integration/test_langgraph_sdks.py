@@ -11,9 +11,12 @@ from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.langgraph_clients import AGENTS
 from tests.node_packages import installed, node
-from tests.servers import ROOT
+from tests.openai_stub import StubServer
+from tests.pages import DOCS, named
+from tests.servers import ROOT, LiveServer
 
 FOLDER = ROOT / "tests" / "langgraph_sdks"
+PAGE = DOCS / "how-to" / "use-langgraph-clients.md"
 DEADLINE_SECONDS = 100
 
 SEEN: dict[str, Any] = {
@@ -52,3 +55,16 @@ async def test_a_javascript_client_sees_what_it_sees_on_its_own_server(
     saw = json.loads(done.stdout)
     assert "this graph cannot" in saw.pop("failure")
     assert saw == SEEN
+
+
+async def test_the_example_of_the_page_prints_the_answer(server: LiveServer, model: StubServer) -> None:
+    await asyncio.to_thread(installed, FOLDER)
+    code = named(PAGE, "tested: langgraph client in javascript").replace("http://localhost:8000", server.url)
+    code = code.replace("@langchain/langgraph-sdk", "langgraph-sdk-2")
+    program = [node(), "--input-type=module", "--eval", code]
+    done = await asyncio.to_thread(
+        subprocess.run, program, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS
+    )
+    (message,) = (await server.client.get("/messages")).json()["messages"]
+    assert (done.returncode, done.stdout) == (0, message["result"]), done.stderr
+    assert model.text_of_users(0) == ["What is the capital of France?"]
