@@ -159,7 +159,9 @@ def _send(
     """Send a request as this caller, each second one with ids that exist. Hold the reply against the description."""
     existing = {name: ids[number // 2 % len(ids)] for name, ids in known.items() if name in drawn and number % 2}
     case.path_parameters = {**drawn, **existing}
-    response = case.call(base_url=url, timeout=SECONDS, headers=caller.headers)
+    endless = case.operation.label == "GET /events"  # the stream of changes; asked for as a page, it has an end
+    headers = {**caller.headers, "Accept": "application/json"} if endless else caller.headers
+    response = case.call(base_url=url, timeout=SECONDS, headers=headers)
     findings.sent += 1
     findings.statuses[response.status_code] = findings.statuses.get(response.status_code, 0) + 1
     try:
