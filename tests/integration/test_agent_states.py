@@ -37,6 +37,11 @@ async def tried(server: LiveServer) -> None:
     await until(told, "the worker tells its agents")
 
 
+async def slots_are_free(server: LiveServer) -> bool:
+    """Whether estimates count no slot as busy. They see an end by its hint, a moment after the end is stored."""
+    return (await server.runtime.services.queue.throughput()).running == 0
+
+
 async def reason(server: LiveServer, agent: str, **fields: Any) -> dict[str, str]:
     """Return the reason that a message for this agent is given at its acceptance. Its status gives the same."""
     accepted = await server.submit(agent=agent, **fields)
@@ -231,3 +236,4 @@ async def test_the_first_estimate_sees_the_claim_just_before_it(
             await server.client.delete(f"/messages/{second['message_id']}")
             await server.client.post(f"/messages/{first['message_id']}/cancel")
             await server.ended(first["message_id"])
+            await until(lambda: slots_are_free(server), "the estimates see the end")

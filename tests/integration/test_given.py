@@ -198,10 +198,11 @@ async def test_messages_are_found_by_their_metadata(quiet: LiveServer) -> None:
     ],
 )
 async def test_a_wrong_filter_is_named(quiet: LiveServer, query: str, field: str) -> None:
-    answer = await quiet.client.get(f"/messages?{query}")
-    assert answer.status_code == 422, answer.text
-    assert [each["field"] for each in answer.json()["errors"]] == [field]
-    assert (await quiet.client.get("/threads?metadata.a=1")).status_code == 422
+    for path in ("/messages", "/threads"):
+        answer = await quiet.client.get(f"{path}?{query}")
+        assert answer.status_code == 422, answer.text
+        assert [each["field"] for each in answer.json()["errors"]] == [field]
+    assert (await quiet.client.get("/queue?metadata.a=1")).status_code == 422
 
 
 async def test_a_filter_nested_deeper_than_any_json_finds_its_text_only(quiet: LiveServer) -> None:

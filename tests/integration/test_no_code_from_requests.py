@@ -23,7 +23,10 @@ from tests.talk import talk
 Request = tuple[str, str, dict[str, str], bytes]
 """Method, target, headers and body."""
 
-JSON = {"Content-Type": "application/json"}
+ACCEPT = {"Accept": "application/json"}
+"""Asks for the changes of the server as a page. Their stream has no end."""
+
+JSON = {"Content-Type": "application/json", **ACCEPT}
 OF_LIBRARIES = frozenset(("import", "exec", "compile", "marshal.loads"))
 """Audit events that LangGraph's own modules raise while a graph runs."""
 
@@ -84,7 +87,7 @@ def requests(module: str) -> Iterator[Request]:
                     asked = f"{plain}?{name}={named}"
                     headers = {name: text.encode().decode("latin-1")} if place == "header" else {}
                     yield method.upper(), target if place == "path" else asked, {**JSON, **headers}, body
-                yield method.upper(), plain, {"Content-Type": text.encode().decode("latin-1")}, body
+                yield method.upper(), plain, {**ACCEPT, "Content-Type": text.encode().decode("latin-1")}, body
             for name in fields or ():
                 for value in (*texts(module), *objects(module)):
                     yield method.upper(), plain, JSON, json.dumps({**(fields or {}), name: value}).encode()

@@ -280,5 +280,5 @@ def test_every_end_of_a_message_is_a_terminal_event_and_nothing_else_is() -> Non
     assert {event.type for event in ends} == TERMINAL_EVENTS
     others = {EventType.PROCESSING, EventType.CHUNK, EventType.RETRY, EventType.INTERRUPTED, EventType.RESUMED}
     others |= {EventType.CUSTOM, EventType.NODE, EventType.VALUES, EventType.UPDATES, EventType.USAGE}
-    others.add(EventType.VERSION)
+    others |= {EventType.MESSAGES, EventType.TASKS, EventType.CHECKPOINTS, EventType.DEBUG, EventType.VERSION}
     assert set(EventType) - TERMINAL_EVENTS == others
