@@ -33,7 +33,7 @@ WORKERS = "worker."
 
 
 class ChangeFilter(NamedTuple):
-    """What a reader sees: the changes of a tenant and of the server. None and empty sets leave nothing out.
+    """Selects what a reader sees: the changes of a tenant and of the server. None and empty sets leave nothing out.
 
     `with_workers` shows the changes of workers. `types` has the types as `type_of` returns them, `states` the states
     after the change.

@@ -79,7 +79,7 @@ class LogPage(NamedTuple):
 
 
 class LogSnapshot(NamedTuple, Generic[F]):
-    """What a read found in a log, shared by its readers. `hints` is the number of hints before the read began."""
+    """The result of one read of a log, shared by its readers. `hints` is the number of hints before the read began."""
 
     found: F
     hints: int

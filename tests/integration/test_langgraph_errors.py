@@ -1,4 +1,4 @@
-"""What LangGraph's clients send wrong is refused with their own errors, which name it. Replies have their headers."""
+"""Wrong requests of LangGraph's clients are refused in their form of errors, by name. Replies have their headers."""
 
 import json
 from typing import Any

@@ -64,7 +64,7 @@ class Graph:
         return await self.agent._graph.aget_state(CONFIG)
 
     async def run(self, number: int, fence: int = 1, resume: dict[str, Any] | None = None, **given: Any) -> list[Any]:
-        """What an attempt shows; only "died" if its process died."""
+        """Return what an attempt shows; only "died" if its process died."""
         self.ran.clear()
         try:
             return await run(self.agent, number, fence, resume=resume, given=RunInput(**given))

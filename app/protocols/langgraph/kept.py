@@ -9,7 +9,7 @@ from .modes import StreamMode, recorded_modes
 
 
 class Kept(BaseModel):
-    """What a client gave for a run and no agent reads. It is stored as `MessageOptions.surface`."""
+    """The options of a run that no agent reads. They are stored as `MessageOptions.surface`."""
 
     model_config = ConfigDict(frozen=True)
 

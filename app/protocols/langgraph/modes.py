@@ -7,7 +7,7 @@ from ...models.inputs import ShownEvent
 
 
 class StreamMode(StrEnum):
-    """What a client can see of a run. `messages` repeats a message with each of its pieces, `messages-tuple` not."""
+    """A view of a run. With each piece, `messages` shows the message so far, and `messages-tuple` only the piece."""
 
     VALUES = "values"
     UPDATES = "updates"

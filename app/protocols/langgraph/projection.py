@@ -42,7 +42,7 @@ class RunView(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What later frames depend on. It is never changed, so that readers can share it.
+    """The state on which later frames depend. It is never changed, so that readers can share it.
 
     `values` is the graph's newest state. `messages` has the messages of the attempt by their ids. `earlier` has the ids
     of messages that earlier attempts showed: a later attempt shows the text of finished steps again, and clients would

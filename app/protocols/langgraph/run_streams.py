@@ -27,7 +27,7 @@ _BEGINNING = FrameId(0, -1)
 
 
 class RunStream:
-    """What one reader needs to follow a run: the caller, the run, and what is shown of it."""
+    """Follows a run for one reader, with what the reader wants to see of it."""
 
     def __init__(self, services: Services, caller: Principal, run: Run, view: RunView) -> None:
         self._services = services
