@@ -141,7 +141,7 @@ async def test_replies_name_where_the_run_is(serve: Serve, control: GraphControl
 async def test_a_held_reply_stays_alive_and_a_client_that_leaves_cancels(
     serve: Serve, control: GraphControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.protocols.langgraph.run_results.GRACE_SECONDS", 0.0)
+    monkeypatch.setattr("app.protocols.departures.GRACE_SECONDS", 0.0)
     server = await serve(agents=AGENTS, keepalive_interval=1)
     control.hold("second")
     body = {**RUN, "on_disconnect": "cancel"}

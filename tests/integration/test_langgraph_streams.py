@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from langgraph_sdk._async import http as sdk_http
 
-from app.protocols.langgraph import run_streams
+from app.protocols import departures
 from tests.graph_control import GraphControl
 from tests.graphs import FLOOD_CHUNK, FLOOD_CHUNKS
 from tests.integration.conftest import Serve
@@ -150,7 +150,7 @@ async def test_a_waiting_run_tells_its_position(serve: Serve) -> None:
 async def test_a_run_is_cancelled_when_its_last_reader_leaves(
     serve: Serve, control: GraphControl, monkeypatch: pytest.MonkeyPatch, another: bool
 ) -> None:
-    monkeypatch.setattr(run_streams, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(departures, "GRACE_SECONDS", 0.0)
     server = await serve(agents=AGENTS)
     control.hold("first")
     body = {"assistant_id": "steps", "input": said("Hi"), "on_disconnect": "cancel"}
@@ -162,6 +162,9 @@ async def test_a_run_is_cancelled_when_its_last_reader_leaves(
             await until(lambda: server.runtime.streams.readers_of("default", message_id) == 2, "two readers")
     if reading is None:
         await until(lambda: _state_is(server, message_id, "cancelled"), "the run is cancelled")
+        [record] = (await server.client.get("/audit?action=message.cancel")).json()["records"]
+        assert record["targets"] == [message_id]
+        assert record["actor"]
     else:
         await until(lambda: server.runtime.streams.readers_of("default", message_id) == 1, "the first reader has left")
         control.release("first")

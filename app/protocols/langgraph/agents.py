@@ -3,7 +3,8 @@
 from ...access.principals import Principal
 from ...errors import InvalidRequest, NotFound
 from ...services import Services
-from .ids import assistant_id_of, is_uuid
+from ..ids import is_uuid
+from .ids import assistant_id_of
 
 
 class AssistantNotFound(NotFound):

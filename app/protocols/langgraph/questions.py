@@ -1,28 +1,24 @@
-"""Finds the question that a thread waits for, and answers it as a run of its own."""
+"""Answers the question of a thread by a command."""
 
 import json
 import re
 from typing import Any
 
 from ...access.principals import Principal
-from ...access.scopes import AccessScope
-from ...errors import Conflict, Forbidden, InvalidRequest, NotInterrupted
+from ...errors import Conflict, InvalidRequest, NotInterrupted
 from ...models.audit import Actor
 from ...models.inputs import RunConfig
-from ...models.messages import Message, MessageFilter, MessageState, Page
+from ...models.messages import Message
 from ...models.requests import ResumeAnswer
 from ...services import Services
+from ..questions import answer_question, question_of, require_control
+from ..runs import Run
 from .agents import agent_of
-from .ids import new_id
 from .modes import StreamMode, recorded_modes
-from .runs import Run, find_run
 from .schemas.runs import Command, RunCreate
 from .states import newest_state
 
-ASKING = frozenset({MessageState.INTERRUPTED})
-NEWEST = Page(1)
-
-NO_CONTROL = "command.resume: answers need the scope `control`, which the caller does not have."
+FIELD = "command.resume"
 
 _INTERRUPT_ID = re.compile(r"[0-9a-f]{32}")
 """LangGraph reads an object whose keys all have this form as answers by the ids of their questions."""
@@ -37,23 +33,15 @@ class NothingAsked(Conflict):
         super().__init__(f"command.resume: thread {thread_id!r} asks no question, so there is nothing to answer.")
 
 
-async def question_of(services: Services, caller: Principal, thread_id: str) -> Message | None:
-    """Return the message of a thread that waits for an answer, without its options; None if there is none."""
-    chosen = MessageFilter(thread_id=thread_id, states=ASKING)
-    found = await services.queue.list_messages(caller, chosen, NEWEST)
-    return found[0] if found else None
-
-
 async def answer(services: Services, caller: Principal, thread_id: str | None, body: RunCreate, *, by: Actor) -> Run:
     """Answer the question of a thread, and return the run that goes on with it.
 
-    Raises Forbidden, NothingAsked, InvalidRequest, and what `QueueManager.resume` raises.
+    Raises Forbidden, NothingAsked, InvalidRequest and what `answer_question` raises.
     """
     command = body.command
     if command is None or thread_id is None:
         raise InvalidRequest("command.resume: only a run of a thread can be answered", field="command.resume")
-    if AccessScope.CONTROL not in caller.scopes:
-        raise Forbidden(NO_CONTROL)
+    require_control(caller, FIELD)
     agent = agent_of(services, caller, body.assistant_id)
     found = await question_of(services, caller, thread_id)
     if found is None:
@@ -61,19 +49,7 @@ async def answer(services: Services, caller: Principal, thread_id: str | None, b
     message = await services.queue.get(caller, found.id)
     _check_unchanged(message, agent, body)
     await _check_place(services, caller, thread_id, body)
-    run_id = new_id()
-    await _resume(services, caller, message, _answer_in(command, message)._replace(alias=run_id), by)
-    return await find_run(services, caller, thread_id, run_id)
-
-
-async def _resume(services: Services, caller: Principal, message: Message, given: ResumeAnswer, by: Actor) -> None:
-    try:
-        await services.queue.resume(caller, message.id, given, by=by)
-    except InvalidRequest as error:
-        if error.field not in ("value", "values"):
-            raise
-        told = str(error).removeprefix(f"{error.field}: ").removesuffix(", in `values`.")
-        raise InvalidRequest(f"command.resume: {told}", field="command.resume") from None
+    return await answer_question(services, caller, message, _answer_in(command, message), field=FIELD, by=by)
 
 
 def _answer_in(command: Command, message: Message) -> ResumeAnswer:

@@ -7,7 +7,7 @@ from ...access.principals import Principal
 from ...errors import MessageNotFound, NotCancellable, NotFound
 from ...models.audit import Actor
 from ...services import Services
-from .runs import Run
+from ..runs import Run
 
 CancelAction = Literal["interrupt", "rollback"]
 

@@ -1,20 +1,20 @@
 """Makes runs: new messages, and the answers to questions of messages."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from ...access.principals import Principal
-from ...access.visible import check_webhooks
-from ...errors import InvalidRequest, MessageNotFound, NotCancellable, ThreadBusy, ThreadNotFound
+from ...errors import InvalidRequest, ThreadNotFound
 from ...models.audit import Actor
 from ...models.messages import IfBusy, MessageOptions, NewMessage
 from ...policy.input_preview import run_preview
 from ...services import Services
+from ..ids import new_id
+from ..runs import Run
+from ..turns import submit_turns
 from .agents import agent_of
-from .ids import assistant_id_of, new_id
+from .ids import assistant_id_of
 from .kept import Kept
-from .questions import answer, question_of
-from .runs import Run
+from .questions import answer
 from .schemas.runs import RunCreate
 from .thread_lookup import find_thread
 
@@ -38,27 +38,9 @@ async def create_run(
 async def create_runs(
     services: Services, caller: Principal, wanted: Sequence[tuple[str | None, RunCreate]], *, by: Actor
 ) -> list[Run]:
-    """Store runs with new input, in this order: all of them or none. Raises what `create_run` raises.
-
-    A new input cancels an open question of its thread. What was done before the question stays in the state.
-    """
+    """Store runs with new input, as `submit_turns` does. Raises what `create_run` raises."""
     new = [_new_message(services, caller, thread_id, body) for thread_id, body in wanted]
-    check_webhooks(caller, new)
-    questions = [await _open_question(services, caller, each) for each in new]
-    first = [
-        each if question is None else each._replace(if_busy=IfBusy.REJECT)  # cancels a question with nothing behind it
-        for each, question in zip(new, questions, strict=True)
-    ]
-    try:
-        accepted = await services.queue.submit(caller, first, webhook=caller.webhook, by=by)
-    except ThreadBusy:
-        if first == new:
-            raise
-        for question in filter(None, questions):
-            with suppress(MessageNotFound, NotCancellable):
-                await services.queue.cancel(caller, question, running=True, by=by)
-        accepted = await services.queue.submit(caller, new, webhook=caller.webhook, by=by)
-    return [Run(message.id, message) for message in accepted.messages]
+    return [Run(message.id, message) for message in await submit_turns(services, caller, new, by=by)]
 
 
 async def require_thread(services: Services, caller: Principal, thread_id: str, body: RunCreate) -> None:
@@ -71,14 +53,6 @@ async def require_thread(services: Services, caller: Principal, thread_id: str, 
     except ThreadNotFound:
         if body.if_not_exists != "create":
             raise
-
-
-async def _open_question(services: Services, caller: Principal, new: NewMessage) -> str | None:
-    """Return the id of the message that asks a question in the thread of a new message that is to be enqueued."""
-    if new.thread_id is None or new.if_busy is not IfBusy.ENQUEUE:
-        return None
-    question = await question_of(services, caller, new.thread_id)
-    return None if question is None else question.id
 
 
 def _new_message(services: Services, caller: Principal, thread_id: str | None, body: RunCreate) -> NewMessage:

@@ -8,7 +8,8 @@ from ...access.principals import Principal
 from ...errors import MessageNotFound, ThreadNotFound
 from ...models.messages import Message, MessageFilter, MessageState, Page
 from ...services import Services
-from .runs import STATUSES, Run, runs_of
+from ..runs import Run, runs_of
+from .run_lookup import STATUSES, status_of
 from .thread_lookup import find_thread
 
 RunStatus = Literal["pending", "running", "error", "success", "timeout", "interrupted"]
@@ -23,7 +24,7 @@ async def list_runs(
     found: list[Run] = []
     async for message in _messages(services, caller, thread_id, _states(status)):
         runs = [run async for run in runs_of(services, caller, message)]
-        found += [run for run in reversed(runs) if status in (None, run.status)]
+        found += [run for run in reversed(runs) if status in (None, status_of(run))]
         if len(found) >= offset + limit:
             break
     return [each async for each in _whole(services, caller, found[offset : offset + limit])]

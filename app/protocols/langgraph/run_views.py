@@ -4,8 +4,10 @@ from typing import Any
 
 from ...models.messages import Message
 from ...text import rfc3339
+from ..runs import Run
+from .ids import assistant_id_of
 from .kept import Kept
-from .runs import Run
+from .run_lookup import status_of
 
 
 def run_view(run: Run) -> dict[str, Any]:
@@ -16,10 +18,10 @@ def run_view(run: Run) -> dict[str, Any]:
     return {
         "run_id": run.id,
         "thread_id": run.thread_id,
-        "assistant_id": run.assistant_id,
+        "assistant_id": assistant_id_of(message.agent),
         "created_at": rfc3339(run.created_at),
         "updated_at": rfc3339(max(changes)),
-        "status": run.status,
+        "status": status_of(run),
         "metadata": message.metadata,
         "kwargs": _kwargs(message, kept),
         "multitask_strategy": kept.multitask_strategy,

@@ -16,12 +16,13 @@ from ...models.messages import MessageFilter, MessageState
 from ...models.requests import Selection
 from ...models.types import ThreadId
 from ...services import Services
+from ..runs import Run
 from .errors import not_served
 from .routing import make_router
 from .run_cancels import CancelAction, NothingToCancel, cancel_runs
 from .run_creation import create_runs, require_thread
+from .run_lookup import RunNotFound, find_run
 from .run_views import run_view
-from .runs import Run, RunNotFound, find_run
 from .schemas.fields import Name
 from .schemas.runs import RunCreate
 from .thread_runs import create_and_show, create_and_wait

@@ -13,13 +13,15 @@ from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of
 from ...models.audit import Actor
 from ...services import Services
+from ..runs import Run
+from .ids import assistant_id_of
 from .kept import Kept
 from .modes import StreamMode
 from .projection import RunView
 from .routing import RunIdDep, make_router
 from .run_creation import create_run
+from .run_lookup import find_run
 from .run_streams import RunStream
-from .runs import Run, find_run
 from .schemas.runs import RunCreate
 
 router = make_router()
@@ -73,26 +75,31 @@ JoinedDep = Annotated[Joined, Depends()]
 @router.get("/threads/{thread_id}/runs/{run_id}/stream")
 @needs(AccessScope.READ)
 async def join_stream(
-    services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep, run_id: RunIdDep, joined: JoinedDep
+    services: ServicesDep,
+    principal: PrincipalDep,
+    by: ActorDep,
+    thread_id: ThreadIdDep,
+    run_id: RunIdDep,
+    joined: JoinedDep,
 ) -> Response:
     """Stream a run from its beginning, or behind `Last-Event-ID`."""
-    return await _joined(services, principal, await find_run(services, principal, thread_id, run_id), joined)
+    return await _joined(services, principal, by, await find_run(services, principal, thread_id, run_id), joined)
 
 
 @router.get("/runs/{run_id}/stream")
 @needs(AccessScope.READ)
 async def join_private_stream(
-    services: ServicesDep, principal: PrincipalDep, run_id: RunIdDep, joined: JoinedDep
+    services: ServicesDep, principal: PrincipalDep, by: ActorDep, run_id: RunIdDep, joined: JoinedDep
 ) -> Response:
     """Stream a run without a thread."""
-    return await _joined(services, principal, await find_run(services, principal, run_id, run_id), joined)
+    return await _joined(services, principal, by, await find_run(services, principal, run_id, run_id), joined)
 
 
-async def _joined(services: Services, caller: Principal, run: Run, joined: Joined) -> Response:
+async def _joined(services: Services, caller: Principal, by: Actor, run: Run, joined: Joined) -> Response:
     kept = Kept.of(run.message)
     subgraphs = kept.stream_subgraphs if joined.stream_subgraphs is None else joined.stream_subgraphs
     stream = _stream_of(services, caller, run, joined.stream_mode or kept.stream_mode, subgraphs=subgraphs)
-    return await stream.response(joined.last_event_id, cancel_on_leave=joined.cancel_on_disconnect)
+    return await stream.response(joined.last_event_id, cancels_as=by if joined.cancel_on_disconnect else None)
 
 
 async def _created(
@@ -101,11 +108,12 @@ async def _created(
     body = await body_of(request, RunCreate)
     run = await create_run(services, caller, thread_id, body, by=by)
     stream = _stream_of(services, caller, run, body.modes, subgraphs=bool(body.stream_subgraphs))
-    return await stream.response(None, cancel_on_leave=body.on_disconnect == "cancel")
+    return await stream.response(None, cancels_as=by if body.on_disconnect == "cancel" else None)
 
 
 def _stream_of(
     services: Services, caller: Principal, run: Run, modes: Collection[StreamMode], *, subgraphs: bool
 ) -> RunStream:
-    view = RunView(run.id, run.thread_id, run.message.agent, run.assistant_id, frozenset(modes), subgraphs)
+    agent = run.message.agent
+    view = RunView(run.id, run.thread_id, agent, assistant_id_of(agent), frozenset(modes), subgraphs)
     return RunStream(services, caller, run, view)

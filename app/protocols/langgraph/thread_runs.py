@@ -19,9 +19,9 @@ from .routing import RunIdDep, make_router
 from .run_cancels import CancelAction, cancel_runs
 from .run_creation import create_run
 from .run_listing import RunStatus, list_runs
-from .run_results import HeldReply
+from .run_lookup import find_run, path_of
+from .run_results import held_reply
 from .run_views import run_view
-from .runs import find_run
 from .schemas.runs import RunCreate
 
 router = make_router()
@@ -47,7 +47,7 @@ async def create_and_show(
 ) -> Response:
     """Store a run and return the reply for it."""
     run = await create_run(services, caller, thread_id, body, by=by)
-    return JsonReply(json.dumps(run_view(run)), headers={"Content-Location": run.path})
+    return JsonReply(json.dumps(run_view(run)), headers={"Content-Location": path_of(run)})
 
 
 @router.post("/threads/{thread_id}/runs/wait")
@@ -65,8 +65,8 @@ async def create_and_wait(
     """Store a run and return the reply that has the values after it. Raises Forbidden for callers who may not read."""
     if AccessScope.READ not in caller.scopes:
         raise Forbidden(NO_READ)
-    reply = HeldReply(services, caller, await create_run(services, caller, thread_id, body, by=by))
-    return reply.cancelling(by) if body.on_disconnect == "cancel" else reply
+    run = await create_run(services, caller, thread_id, body, by=by)
+    return held_reply(services, caller, run, cancels_as=by if body.on_disconnect == "cancel" else None)
 
 
 @router.get("/threads/{thread_id}/runs")
@@ -99,7 +99,7 @@ async def get(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadI
 @needs(AccessScope.READ)
 async def join(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep, run_id: RunIdDep) -> Response:
     """Return the values after a run when it has ended."""
-    return HeldReply(services, principal, await find_run(services, principal, thread_id, run_id))
+    return held_reply(services, principal, await find_run(services, principal, thread_id, run_id))
 
 
 @router.post("/threads/{thread_id}/runs/{run_id}/cancel")
@@ -116,7 +116,7 @@ async def cancel(
     """Cancel a run. With `wait`, hold the reply until it has stopped."""
     run = await find_run(services, principal, thread_id, run_id)
     await cancel_runs(services, principal, [run], action, by=by)
-    return HeldReply(services, principal, run, with_result=False) if wait else JsonReply("{}")
+    return held_reply(services, principal, run, with_result=False) if wait else JsonReply("{}")
 
 
 @router.delete("/threads/{thread_id}/runs/{run_id}")

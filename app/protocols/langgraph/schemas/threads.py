@@ -9,7 +9,7 @@ from ....models.messages import MetadataValue
 from ....models.threads import ThreadFilter, ThreadOrder, ThreadSort, ThreadStatus
 from ....models.types import Text, ThreadId
 from ....text import storable_value
-from ..ids import is_uuid
+from ...ids import is_uuid
 from .fields import CheckpointId, Name, NotTaken
 
 MAX_IDS = 100

@@ -1,0 +1,67 @@
+"""Runs, which are what the requests of clients made, and how to find them."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import NamedTuple
+
+from ..access.principals import Principal
+from ..models.events import TERMINAL_EVENTS, EventType
+from ..models.messages import Alias, Message
+from ..services import Services
+from .ids import time_of
+
+ENDS = TERMINAL_EVENTS | {EventType.INTERRUPTED}
+"""The events that end a run."""
+
+
+class Run(NamedTuple):
+    """A part of a message's log: from its submit, or from an answer, to the next question or the end.
+
+    The first event of the part is `first_event`. It is 0 for the run that the submit made, whose id is the message's.
+    `is_answered` tells that the question of the run was answered. The answer began another run.
+    """
+
+    id: str
+    message: Message
+    first_event: int = 0
+    is_answered: bool = False
+
+    @property
+    def alias(self) -> Alias:
+        """Return the run as the queue knows it."""
+        return Alias(self.message.id, self.first_event)
+
+    @property
+    def thread_id(self) -> str:
+        """Return the id of the run's thread. A message without a thread has a private one with the message's id."""
+        return self.message.thread_id or self.message.id
+
+    @property
+    def created_at(self) -> datetime:
+        """Return the time of the submit, or of the answer if the id of the run tells it."""
+        return (time_of(self.id) if self.first_event else None) or self.message.created_at
+
+    @property
+    def seen_before(self) -> int:
+        """Return the id of the last event before the run; 0 if there is none."""
+        return max(0, self.first_event - 1)
+
+
+async def find_run(services: Services, caller: Principal, name: str) -> Run:
+    """Return the run with this id or alias. Raises MessageNotFound."""
+    found = await services.queue.find(caller, name)
+    message = await services.queue.get(caller, found.message_id)
+    return [each async for each in runs_of(services, caller, message) if each.first_event == found.first_event][-1]
+
+
+async def runs_of(services: Services, caller: Principal, message: Message) -> AsyncIterator[Run]:
+    """Yield the runs of a message, oldest first. Aliases that its submit gave name the first run."""
+    begun = [Alias(message.id, 0)]
+    names = [message.id]
+    for name in await services.queue.list_aliases(message):
+        found = await services.queue.find(caller, name)
+        if found.first_event:
+            begun.append(found)
+            names.append(name)
+    for at, (name, found) in enumerate(zip(names, begun, strict=True)):
+        yield Run(name, message, found.first_event, is_answered=at + 1 < len(begun))

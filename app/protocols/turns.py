@@ -1,0 +1,43 @@
+"""Submits new input of clients."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from ..access.principals import Principal
+from ..access.visible import check_webhooks
+from ..errors import MessageNotFound, NotCancellable, ThreadBusy
+from ..models.audit import Actor
+from ..models.messages import IfBusy, Message, NewMessage
+from ..services import Services
+from .questions import question_of
+
+
+async def submit_turns(services: Services, caller: Principal, new: Sequence[NewMessage], *, by: Actor) -> list[Message]:
+    """Store messages in this order: all of them or none. Raises Forbidden and what `QueueManager.submit` raises.
+
+    A message that is to wait in its thread cancels an open question there. What was done before the question stays in
+    the state.
+    """
+    check_webhooks(caller, new)
+    questions = [await _open_question(services, caller, each) for each in new]
+    first = [
+        each if question is None else each._replace(if_busy=IfBusy.REJECT)  # cancels a question with nothing behind it
+        for each, question in zip(new, questions, strict=True)
+    ]
+    try:
+        return (await services.queue.submit(caller, first, webhook=caller.webhook, by=by)).messages
+    except ThreadBusy:
+        if first == list(new):
+            raise
+    for question in filter(None, questions):
+        with suppress(MessageNotFound, NotCancellable):
+            await services.queue.cancel(caller, question, running=True, by=by)
+    return (await services.queue.submit(caller, new, webhook=caller.webhook, by=by)).messages
+
+
+async def _open_question(services: Services, caller: Principal, new: NewMessage) -> str | None:
+    """Return the id of the message that asks a question in the thread of a new message that is to be enqueued."""
+    if new.thread_id is None or new.if_busy is not IfBusy.ENQUEUE:
+        return None
+    question = await question_of(services, caller, new.thread_id)
+    return None if question is None else question.id
