@@ -154,11 +154,15 @@ class NewEvent(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A stored event. `id` counts from 1 within its message, without gaps."""
+    """A stored event. `id` counts from 1 within its message, without gaps.
+
+    `at` is the store's time of the append, in milliseconds since the epoch. All events of one append have the same.
+    """
 
     id: int
     type: EventType
     data: str
+    at: int
 
 
 class EventPage(NamedTuple):

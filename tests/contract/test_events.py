@@ -10,6 +10,7 @@ from app.errors import MessageNotFound
 from app.models.attempts import Completed, Failed, Lease, Released
 from app.models.events import TERMINAL_EVENTS, Event, EventPage, EventType, NewEvent
 from app.models.messages import IfBusy, MessageState, new_message_id
+from app.models.usage import ModelUsage, Tokens
 from app.store.limits import PAGE_LOG_LENGTH
 from app.store.ports import Store
 from app.text import rfc3339
@@ -208,6 +209,34 @@ async def test_a_log_ends_with_its_only_terminal_event(store: Store, clock: Manu
     assert [event.id for event in events if event.type in TERMINAL_EVENTS] == [len(events)]
     for event in events:
         assert_one_line_of_ascii_json(event)
+
+
+async def test_events_have_the_time_when_they_were_stored(store: Store, clock: ManualClock) -> None:
+    lease, expected = await start(store), [clock.now()]
+    for events, used in ([chunk(0), chunk(1)], []), (
+        [chunk(2), NewEvent.usage([])],
+        [ModelUsage("m", Tokens(calls=1))],
+    ):
+        clock.advance(1.234)
+        await store.append(lease, events, used)
+        expected += [clock.now()] * len(events)
+    clock.advance(1.234)
+    await store.finish(lease, DONE)
+    expected.append(clock.now())
+    clock.advance(1.234)
+    for _ in range(2):
+        assert [event.at for event in await log(store, lease.message_id)] == expected
+
+
+@for_each_ending
+async def test_the_end_has_its_time(store: Store, clock: ManualClock, end: Ending) -> None:
+    lease = await start(store, thread="t")
+    clock.advance(1.234)
+    await end(store, clock, lease)
+    ended = clock.now()
+    clock.advance(1)
+    times = [event.at for event in await log(store, lease.message_id)]
+    assert (times[-1], times) == (ended, sorted(times))
 
 
 @for_each_ending

@@ -27,7 +27,7 @@ def page_of(*events: Event) -> LogPage:
 
 
 NOTHING = page_of()
-TOKEN = page_of(Event(1, EventType.CHUNK, "{}"))
+TOKEN = page_of(Event(1, EventType.CHUNK, "{}", 0))
 
 
 class Reads:

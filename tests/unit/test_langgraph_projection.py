@@ -23,7 +23,7 @@ def view(*modes: StreamMode, subgraphs: bool = False) -> RunView:
 
 
 def log(*events: NewEvent) -> list[Event]:
-    return [Event(number, event.type, event.data) for number, event in enumerate(events, 1)]
+    return [Event(number, event.type, event.data, 1_000 * number) for number, event in enumerate(events, 1)]
 
 
 def text(piece: str, index: int, message: str = "m1", **more: Any) -> NewEvent:
@@ -197,7 +197,11 @@ def test_text_of_an_unknown_message_is_not_glued_to_that_of_another_attempt() ->
 
 def test_a_resumed_run_does_not_show_messages_of_the_run_before() -> None:
     before = log(NewEvent.processing(1), text("asked", 0, "m1"))
-    after = [Event(5, *NewEvent.processing(2)), Event(6, *text("asked", 0, "m1")), Event(7, *text("done", 1, "m2"))]
+    after = [
+        Event(5, *NewEvent.processing(2), 0),
+        Event(6, *text("asked", 0, "m1"), 0),
+        Event(7, *text("done", 1, "m2"), 0),
+    ]
     progress = Progress(earlier=frozenset(messages_in(before)))
     shown = frames(frames_of(view(StreamMode.MESSAGES_TUPLE), progress, after, BEGINNING)[0])
     assert [data[0]["id"] for name, data, _ in shown if name == "messages"] == ["m2"]

@@ -10,7 +10,9 @@ import apsw
 import pytest
 from redis import Redis
 
+from app.models.events import NewEvent
 from app.store.redis.scripts import load_scripts
+from app.store.redis.templates import stored
 from app.store.schema_version import SCHEMA_VERSION
 from app.store.sql.named_sql import load_migrations
 from app.store.sqlite.connection import APPLICATION_ID
@@ -41,6 +43,7 @@ FINGERPRINTS = {
     29: "fbceaf0ed21a9c79",
     30: "ba4115904974528d",
     31: "f76cd7ddbe082121",
+    32: "2f240cb3b86abce8",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 
@@ -56,11 +59,13 @@ _COMMENT = re.compile(r"--.*")
 
 
 def fingerprint() -> str:
-    """Return what tells one layout from another: the migrations without comments, and the names in Redis's scripts."""
+    """Return what tells one layout from another: migrations without comments, and the names and events of Redis."""
     scripts = [script for dialect in ("sqlite", "postgres") for _, script in load_migrations(dialect)]
     statements = [" ".join(_COMMENT.sub("", script).split()) for script in scripts]
     names = {name for script in load_scripts().values() for name in _NAME.findall(_COMMENT.sub("", script.text))}
-    return hashlib.sha256("\n".join([*statements, *sorted(names)]).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        "\n".join([*statements, *sorted(names), stored(NewEvent.processing(1), 2)]).encode()
+    ).hexdigest()[:16]
 
 
 def test_what_the_stores_keep_does_not_change_without_the_schema_version() -> None:

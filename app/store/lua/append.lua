@@ -1,6 +1,6 @@
 -- Append events to the log of an attempt.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
--- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4...] events: type, a space, data
+-- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4...] events: type, time, data, with spaces between
 -- Returns the id of the last event, false if the lease is lost.
 -- include: keys
 -- include: logs

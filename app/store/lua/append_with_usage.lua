@@ -1,7 +1,7 @@
 -- Append events to the log of an attempt, and add what its model calls used to the usage of the message and of the hour.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] JSON of the usage: name and counts of each model, ARGV[5...] events: type,
--- a space, data
+-- time, data, with spaces between
 -- Returns the id of the last event, false if the lease is lost.
 -- include: keys
 -- include: time

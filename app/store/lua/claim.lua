@@ -39,7 +39,7 @@ local function take(message, version, own, worker, lease, template, now, microse
     redis.call('HDEL', key, 'readiness')
     local is_first, wait = redis.call('HSETNX', key, 'started_at', began) == 1, nil
     if is_first then wait = began - math.max(tonumber(redis.call('HGET', key, 'created_at')), message.run_at) end
-    local begun = message.dropped + redis.call('RPUSH', log_key(message.id), fill(template, {A = attempt}))
+    local begun = message.dropped + redis.call('RPUSH', log_key(message.id), fill(template, {N = began, A = attempt}))
     redis.call('HSET', key, 'state', 'processing', 'fence', fence, 'worker', worker, 'begun', begun)
     if own ~= version then redis.call('HSET', key, 'agent_version', own) end
     redis.call('ZADD', LEASES, now + lease, message.member)

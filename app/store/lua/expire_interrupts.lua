@@ -17,7 +17,7 @@ local function run(ARGV)
         ids[i] = id_of(member)
         local message = load(ids[i])
         redis.call('HSET', message_key(message.id), 'fence', above(message.fence, microseconds))
-        fail(message, now, fill(ARGV[3], {T = rfc3339(now)}), ARGV[4], ARGV[5], ARGV[6])
+        fail(message, now, fill(ARGV[3], {N = now, T = rfc3339(now)}), ARGV[4], ARGV[5], ARGV[6])
         promote_next(message, now)
     end
     if #ids > 0 then remember(ids) end

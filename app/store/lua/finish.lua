@@ -22,13 +22,13 @@ local function run(ARGV)
     if ARGV[5] == 'completed' then
         redis.call('SET', result_key(message.id), ARGV[7])
         if ARGV[9] ~= '' then redis.call('HSET', message_key(message.id), 'output', ARGV[9]) end
-        finish(message, 'completed', now, fill(ARGV[6], {T = rfc3339(now)}))
+        finish(message, 'completed', now, fill(ARGV[6], {N = now, T = rfc3339(now)}))
         if redis.call('RPUSH', THROUGHPUT, now - message.started_at) >= 2 * ARGV[8] then
             redis.call('LTRIM', THROUGHPUT, -tonumber(ARGV[8]), -1)
         end
     else
         note_attempt(message, now, ARGV[7], ARGV[8], ARGV[10])
-        fail(message, now, fill(ARGV[6], {T = rfc3339(now)}), ARGV[7], ARGV[8], ARGV[9])
+        fail(message, now, fill(ARGV[6], {N = now, T = rfc3339(now)}), ARGV[7], ARGV[8], ARGV[9])
     end
     promote_next(message, now)
     return remember(1)

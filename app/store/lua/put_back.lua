@@ -24,7 +24,7 @@ local function run(ARGV)
         redis.call('HINCRBY', message_key(message.id), 'attempt', -1)
     end
     put_back(ARGV[7] and 'retry' or 'released', message, above(message.fence, microseconds), now, run_at,
-        fill(ARGV[6], {A = message.attempt, T = rfc3339(run_at), D = message.begun}))
+        fill(ARGV[6], {N = now, A = message.attempt, T = rfc3339(run_at), D = message.begun}))
     return remember(1)
 end
 

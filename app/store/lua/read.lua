@@ -1,8 +1,8 @@
 -- Read a part of a message's log, and its state.
 -- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] id, ARGV[3] event id above which to begin, ARGV[4] limit, ARGV[5] bytes of data after which to end
--- Returns state, ids of the first and the last stored event, id of the first returned event, and the events (type, a space,
--- data). Returns false if the tenant has no such message.
+-- Returns state, ids of the first and the last stored event, id of the first returned event, and the events (type, time,
+-- data, with spaces between). Returns false if the tenant has no such message.
 -- include: keys
 
 local f = redis.call('HMGET', message_key(ARGV[2]), 'state', 'dropped', 'tenant')
@@ -16,7 +16,7 @@ while start + #events < stop and length < tonumber(ARGV[5]) do
     local from = start + #events
     for _, event in ipairs(redis.call('LRANGE', log, from, math.min(from + 64, stop) - 1)) do
         events[#events + 1] = event
-        length = length + #event - event:find(' ', 1, true)
+        length = length + #event - event:find('{', 1, true)
         if length >= tonumber(ARGV[5]) then break end
     end
 end

@@ -81,7 +81,7 @@ local function revive(tenant, messages, now, template)
     by_thousands(logs, 'UNLINK')
     redis.call('HINCRBY', of_tenant('tallies', tenant), 'failed', -#messages)
     for i, message in ipairs(messages) do
-        redis.call('RPUSH', logs[i], fill(template, {A = message.attempt, T = time, D = '1'}))
+        redis.call('RPUSH', logs[i], fill(template, {N = now, A = message.attempt, T = time, D = '1'}))
     end
 end
 

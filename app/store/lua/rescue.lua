@@ -21,18 +21,19 @@ local function run(ARGV)
         local crashes = redis.call('HINCRBY', key, 'crashes', 1)
         if message.cancelled then
             redis.call('HSET', key, 'fence', fence)
-            finish(message, 'cancelled', now, fill(ARGV[4], {T = rfc3339(now)}))
+            finish(message, 'cancelled', now, fill(ARGV[4], {N = now, T = rfc3339(now)}))
             promote_next(message, now)
             return
         end
         note_attempt(message, now, ARGV[6], ARGV[7])
         if crashes >= tonumber(ARGV[2]) then
             redis.call('HSET', key, 'fence', fence)
-            local event, error = fill(ARGV[8], {C = crashes, T = rfc3339(now)}), fill(ARGV[9], {C = crashes})
+            local event, error = fill(ARGV[8], {N = now, C = crashes, T = rfc3339(now)}), fill(ARGV[9], {C = crashes})
             fail(message, now, event, error, ARGV[7], ARGV[10])
             promote_next(message, now)
         else
-            put_back('lost', message, fence, now, now, fill(ARGV[5], {A = message.attempt, T = rfc3339(now), D = message.begun}))
+            local values = {N = now, A = message.attempt, T = rfc3339(now), D = message.begun}
+            put_back('lost', message, fence, now, now, fill(ARGV[5], values))
         end
     end
 

@@ -36,7 +36,7 @@ local function run(ARGV)
     leave_interrupted(message)
     redis.call('HSET', message_key(id), 'state', 'queued', 'resume_value', ARGV[5], 'attempt', math.max(0, message.attempt - 1))
     redis.call('HDEL', message_key(id), 'interrupt_expires_at', 'run_at')
-    rejoin(message, now, 0, fill(ARGV[6], {D = message.begun}))
+    rejoin(message, now, 0, fill(ARGV[6], {N = now, D = message.begun}))
     record('resumed', message, now)
     if alias then keep_aliases(ARGV[2], id, {alias}, message.dropped + redis.call('LLEN', log_key(id))) end
     if request then keep_request(request, ARGV[9], now, {}) end

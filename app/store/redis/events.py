@@ -24,14 +24,13 @@ class RedisEvents(RedisRooms, EventLog):
         def topics(reply: Any) -> Iterable[str]:
             return (message_topic(lease.message_id),) if reply else ()
 
-        held, stored = (lease.message_id, lease.fence), map(templates.stored, events)
+        now, held = self._now(), (lease.message_id, lease.fence)
+        stored = (templates.stored(event, now) for event in events)
         last: int | None
         if usage:
-            last = await self._writes.run(
-                "append_with_usage", self._now(), *held, json.dumps(usage), *stored, topics=topics
-            )
+            last = await self._writes.run("append_with_usage", now, *held, json.dumps(usage), *stored, topics=topics)
         else:
-            last = await self._writes.run("append", self._now(), *held, *stored, topics=topics)
+            last = await self._writes.run("append", now, *held, *stored, topics=topics)
         if last is None:
             raise LeaseLost(lease.message_id, lease.fence)
         return last

@@ -121,8 +121,8 @@ def event_page(reply: Sequence[Any]) -> EventPage:
     state, first, last, begin, stored = reply
     events = []
     for number, text in enumerate(stored, begin):
-        kind, _, data = text.partition(" ")
-        events.append(Event(number, EventType(kind), data))
+        kind, at, data = text.split(" ", 2)
+        events.append(Event(number, EventType(kind), data, int(at)))
     return EventPage(events, first, last, MessageState(state))
 
 

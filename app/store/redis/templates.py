@@ -15,7 +15,7 @@ from ..terminal_states import WORKER_LOST_CODE
 _MOMENT = datetime.fromtimestamp(0, UTC)
 _NUMBER = -1
 
-ATTEMPT, TIME, DISCARD_FROM, CRASHES = "\1A", "\1T", "\1D", "\1C"
+ATTEMPT, TIME, DISCARD_FROM, CRASHES, NOW = "\1A", "\1T", "\1D", "\1C", "\1N"
 
 _MARKS = {
     f'"attempt": {_NUMBER}': f'"attempt": {ATTEMPT}',
@@ -26,13 +26,13 @@ _MARKS = {
 }
 
 
-def stored(event: NewEvent) -> str:
-    """Return an event as the log keeps it."""
-    return f"{event.type.value} {event.data}"
+def stored(event: NewEvent, at: object) -> str:
+    """Return an event as the log keeps it. `at` is the time in milliseconds, or its mark."""
+    return f"{event.type.value} {at} {event.data}"
 
 
 def _template(event: NewEvent) -> str:
-    text = stored(event)
+    text = stored(event, NOW)
     for known, mark in _MARKS.items():
         text = text.replace(known, mark)
     return text

@@ -329,8 +329,8 @@ class Reads(WorkerReads, ThreadReads):
         state, first, last, rows = found
         events: list[Event] = []
         length = 0
-        for number, kind, data in rows:
-            events.append(Event(int(number), EventType(kind), str(data)))
+        for number, kind, data, at in rows:
+            events.append(Event(int(number), EventType(kind), str(data), int(at)))
             length += len(str(data))
             if length >= PAGE_LOG_LENGTH:
                 break

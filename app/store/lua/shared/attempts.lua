@@ -10,7 +10,7 @@ end
 -- End a message as cancelled if it was cancelled. Return whether it was.
 local function ended_as_cancelled(message, now, template)
     if not message.cancelled then return false end
-    finish(message, 'cancelled', now, fill(template, {T = rfc3339(now)}))
+    finish(message, 'cancelled', now, fill(template, {N = now, T = rfc3339(now)}))
     promote_next(message, now)
     return true
 end

@@ -27,5 +27,5 @@ local function cancel(message, now, microseconds, template)
         return
     end
     redis.call('HSET', key, 'fence', above(message.fence, microseconds))
-    finish(message, 'cancelled', now, fill(template, {T = rfc3339(now)}))
+    finish(message, 'cancelled', now, fill(template, {N = now, T = rfc3339(now)}))
 end

@@ -7,7 +7,7 @@ end
 
 local function deliver(message, state, now, event, id)
     redis.call('HSET', delivery_key(id), 'tenant', message.tenant, 'message_id', message.id, 'url', message.webhook_url,
-        'event', state, 'data', string.sub(event, string.find(event, ' ', 1, true) + 1), 'state', 'pending',
+        'event', state, 'data', string.sub(event, (string.find(event, '{', 1, true))), 'state', 'pending',
         'created_at', now, 'next_at', now)
     if message.thread then redis.call('HSET', delivery_key(id), 'thread_id', message.thread) end
     redis.call('RPUSH', deliveries_key(message.id), id)

@@ -8,8 +8,8 @@ local function note_first_chunk(ARGV, id, first)
     end
 end
 
--- Append events to the log of an attempt at the time ARGV[1]: type, a space, data, from ARGV[first] on. Return the id of the last event, nil if
--- the lease is lost.
+-- Append events to the log of an attempt at the time ARGV[1]: type, time, data, from ARGV[first] on. Return the id of the
+-- last event, nil if the lease is lost.
 local function append_events(ARGV, id, fence, first)
     local held = redis.call('HMGET', message_key(id), 'state', 'fence', 'dropped', 'first_chunk_at')
     if held[1] ~= 'processing' or held[2] ~= fence then return nil end

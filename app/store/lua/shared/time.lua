@@ -27,7 +27,7 @@ local function rfc3339(milliseconds)
         math.floor(rest / 3600000), math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
 end
 
--- Make an event from its template: replace \1 and a letter by a value. For megabytes, a plain search takes a tenth of the
+-- Make an event from its template: replace \1 and a letter by a value; \1N is the time of the event. For megabytes, a plain search takes a tenth of the
 -- time of `gsub`; for short templates it takes longer.
 local function fill(template, values)
     if #template < 4096 then return (string.gsub(template, '\1(%a)', values)) end

@@ -1314,8 +1314,8 @@ SELECT
 
 -- name: read_events
 -- 262144 is PAGE_LOG_LENGTH; the data is ASCII.
-SELECT id, type, data FROM (
-    SELECT id, type, data,
+SELECT id, type, data, created_at FROM (
+    SELECT id, type, data, created_at,
         sum(octet_length(data)) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - octet_length(data) AS before
     FROM events WHERE message = ({number_of}) AND id > %(after)s ORDER BY id LIMIT %(limit)s
 ) AS page WHERE before < 262144 ORDER BY id

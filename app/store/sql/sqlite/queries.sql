@@ -863,7 +863,7 @@ SELECT
     coalesce((SELECT max(id) FROM events WHERE message = :message), 0)
 
 -- name: read_events
-SELECT id, type, data FROM events WHERE message = :message AND id > :after ORDER BY id LIMIT :limit
+SELECT id, type, data, created_at FROM events WHERE message = :message AND id > :after ORDER BY id LIMIT :limit
 
 -- name: find_prunable_logs
 SELECT number, id, tenant, thread_id FROM messages
