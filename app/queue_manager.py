@@ -126,20 +126,21 @@ class QueueManager:
         ThreadBusy, ThreadMoved, ThreadNotReady, ThreadNotFound, QueueFull, Forbidden, StoreUnavailable.
         """
         request = request_key(caller, key)
-        new = [self._named(caller, each, batch, at) for at, each in enumerate(wanted)]
-        try:
-            await self._checks.check(new, batch)
-            if webhook is not None:
-                new = self._checks.with_webhook(new, webhook)
-        except InvalidRequest:
-            # A repeated request may have become invalid, such as its time. It still gets its first answer.
-            if replayed := await self.replay(caller, wanted, key):
-                return replayed
-            raise
-        with self._tracing.receive("submit", new) as request_span:
+        with self._tracing.receive("submit") as request_span:
+            new = [self._named(caller, each, at, batch, request_span.trace) for at, each in enumerate(wanted)]
+            request_span.describe(new)
+            try:
+                await self._checks.check(new, batch)
+                if webhook is not None:
+                    new = self._checks.with_webhook(new, webhook)
+            except InvalidRequest:
+                # A repeated request may have become invalid, such as its time. It still gets its first answer.
+                if replayed := await self.replay(caller, wanted, key):
+                    return replayed
+                raise
             try:
                 accepted = await self._store.add(
-                    request_span.traced(new), max_queued=self._max_queue_size, key=request, agents=caller.agents,
+                    new, max_queued=self._max_queue_size, key=request, agents=caller.agents,
                     max_queued_of_tenant=self._max_queue_size_per_tenant, audit=interruption_record(caller, new, by),
                 )  # fmt: skip
             except AliasTaken as error:
@@ -149,19 +150,18 @@ class QueueManager:
                     logger.info("Message enqueued: id=%s, priority=%s", message.id, message.priority)
         return accepted._replace(traceparent=request_span.traceparent)
 
-    def _named(self, caller: Principal, wanted: NewMessage, batch: bool, at: int) -> NewMessage:
+    def _named(self, caller: Principal, new: NewMessage, at: int, batch: bool, trace: str | None = None) -> NewMessage:
         try:
-            wanted = owned(caller, wanted)
-            agent = self._registry.resolve(wanted.agent or None, caller.agents)
+            agent = self._registry.resolve(new.agent or None, caller.agents)
+            return owned(caller, new, id=new_message_id(), agent=agent, trace=trace)
         except InvalidRequest as error:
             raise placed(error, batch, at) from None
-        return wanted._replace(id=new_message_id(), agent=agent)
 
     async def replay(self, caller: Principal, wanted: Sequence[NewMessage], key: Key | None) -> Accepted | None:
         """Return the answer to an earlier request with this key; None if there was none. Raises KeyReused."""
         if (request := request_key(caller, key)) is None:
             return None
-        new = [self._named(caller, each, batch=False, at=0)._replace(if_busy=IfBusy.ENQUEUE) for each in wanted]
+        new = [self._named(caller, each._replace(if_busy=IfBusy.ENQUEUE), at=0, batch=False) for each in wanted]
         try:
             return await self._store.add(new, max_queued=0, key=request)
         except QueueFull:  # with a limit of 0, only a replay succeeds

@@ -46,7 +46,7 @@ TraceParent = Annotated[
 ]
 TraceState = Annotated[str, Field(strict=True, description="Further fields of the trace, as the header of this name.")]
 ReplyTraceParent = Annotated[
-    str | None, Field(description="The place of this request in its trace; null if it is in no trace.")
+    str | None, Field(description="The span of this request or of its caller; null if there is neither.")
 ]
 MessageId = Annotated[str, Field(strict=True, description="The message's id, from `accepted`, or one of its aliases.")]
 

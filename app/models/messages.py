@@ -266,7 +266,7 @@ class Accepted(NamedTuple):
     """The messages that a request stored, in the order of the request.
 
     `replayed` is True if an earlier request with the same request key stored them. `traceparent` names the span of the
-    request; None if the request is in no trace.
+    request or of its caller; None if there is neither.
     """
 
     messages: list[Message]

@@ -70,7 +70,9 @@ class Trace(NamedTuple):
         return cls(TraceContext(parent, state), attempt, answer)
 
     def __str__(self) -> str:
-        return "\n".join((*self.context, self.attempt, self.answer)).rstrip("\n")
+        if self.answer or self.attempt or self.context.state:
+            return "\n".join((*self.context, self.attempt, self.answer)).rstrip("\n")
+        return self.context.parent
 
 
 def trace_id_of(text: str | None) -> str | None:

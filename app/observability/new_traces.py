@@ -18,13 +18,19 @@ NEXT: ContextVar[int | None] = ContextVar("next_trace_id", default=None)
 RANDOM = 2
 """The bit of a `traceparent` that says that the trace id is random."""
 
+UNRECORDED_PARENT = f"00-%032x-%016x-{RANDOM:02x}"
+
 
 class ChosenTraceIds(RandomIdGenerator):
-    """Gives the trace id that was chosen, else a random one."""
+    """Gives the trace id that was chosen, once, else a random one."""
 
     @override
     def generate_trace_id(self) -> int:
-        return NEXT.get() or super().generate_trace_id()
+        chosen = NEXT.get()
+        if chosen is None:
+            return super().generate_trace_id()
+        NEXT.set(None)
+        return chosen
 
 
 class NewTraces:
@@ -40,4 +46,4 @@ class NewTraces:
         if trace_id & self._limit < self._bound:
             NEXT.set(trace_id)
             return None
-        return TraceContext(f"00-{trace_id:032x}-{getrandbits(64):016x}-{RANDOM:02x}")
+        return TraceContext(UNRECORDED_PARENT % (trace_id, getrandbits(64)))

@@ -17,7 +17,7 @@ from ..models.messages import NewMessage
 from ..models.traces import Trace, TraceContext
 from .attempt_spans import AttemptSpans
 from .logging import add_filter, remove_filter
-from .new_traces import NEXT, NewTraces
+from .new_traces import NewTraces
 from .span_contexts import CurrentSpan, attributes_of, fail, inside, links_to, traceparent_of
 from .trace_attributes import MESSAGING_SYSTEM, SCHEMA_URL
 from .trace_ids import UNRECORDED, TraceIds
@@ -75,26 +75,21 @@ class SpanTracing(Tracing):
                 await exported.wait()
 
     @override
-    def receive(self, operation: str, new: Sequence[NewMessage] = (), trace: str | None = None) -> Receiving:
+    def receive(self, operation: str, trace: str | None = None) -> Receiving:
         incoming = INCOMING.get()
-        if self._new_traces is not None and (unrecorded := self._unrecorded(self._new_traces, incoming)) is not None:
-            return UnrecordedRequest(unrecorded)
+        if self._new_traces is not None:
+            if incoming is not None:
+                if not incoming.sampled:
+                    return UnrecordedRequest(incoming, incoming.parent)
+            elif not current.get_current() and (unrecorded := self._new_traces.unrecorded()) is not None:
+                return UnrecordedRequest(unrecorded, None)
         around = None if incoming is None else inside(incoming)  # None: inside the span of another instrumentation
         span = self._tracer.start_span(
             "receive", around, SpanKind.SERVER, links=() if trace is None else _question(trace)
         )
-        if span.is_recording():
-            described = {"system": MESSAGING_SYSTEM, "messaging_operation": operation, "messaging_type": "send"}
-            span.set_attributes(attributes_of(described | _described(new)))
+        described = {"system": MESSAGING_SYSTEM, "messaging_operation": operation, "messaging_type": "send"}
+        span.set_attributes(attributes_of(described))
         return ReceivingSpan(span)
-
-    @staticmethod
-    def _unrecorded(new_traces: NewTraces, incoming: TraceContext | None) -> TraceContext | None:
-        """Return the context of a request that is not recorded; None if a span is to decide."""
-        if incoming is not None:
-            return None if incoming.sampled else incoming
-        NEXT.set(None)
-        return None if current.get_current() else new_traces.unrecorded()
 
     @override
     def attempt(self, claim: Claim) -> AttemptTrace:
@@ -139,8 +134,14 @@ class ReceivingSpan(CurrentSpan, Receiving):
 
     def __init__(self, span: Span) -> None:
         own = span.get_span_context()
-        super().__init__(TraceContext(traceparent_of(own), own.trace_state.to_header()))
+        parent = traceparent_of(own)
+        super().__init__(TraceContext(parent, own.trace_state.to_header()), parent)
         self._span = span
+
+    @override
+    def describe(self, new: Sequence[NewMessage]) -> None:
+        if self._span.is_recording():
+            self._span.set_attributes(attributes_of(_described(new)))
 
     @override
     def __exit__(

@@ -17,7 +17,7 @@ class TraceIds(logging.Filter):
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        if hasattr(record, "trace_id"):
+        if "trace_id" in record.__dict__:
             return True
         unrecorded = UNRECORDED.get()
         if unrecorded is not None:

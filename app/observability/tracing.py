@@ -7,7 +7,7 @@ on with the trace. `app.observability.spans` records spans.
 from collections.abc import Sequence
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from ..models.attempts import Claim, Outcome
@@ -16,8 +16,6 @@ from ..models.traces import Trace, TraceContext
 
 INCOMING: ContextVar[TraceContext | None] = ContextVar("incoming_trace", default=None)
 """The trace context that the current request names; None if it names none."""
-
-M = TypeVar("M", bound=NewMessage)
 
 
 class RunTrace(Protocol):
@@ -56,11 +54,13 @@ class RunTrace(Protocol):
 class Receiving:
     """A request that stores messages, or an answer to one. Use it as a context manager around the store's call.
 
-    `context` is the request's place in a trace, None if it is in none.
+    `context` is the request's place in a trace, None if it is in none. `traceparent` names the span of the request or
+    of its caller; None if there is neither.
     """
 
-    def __init__(self, context: TraceContext | None) -> None:
+    def __init__(self, context: TraceContext | None, traceparent: str | None) -> None:
         self.context = context
+        self.traceparent = traceparent
 
     def __enter__(self) -> Self:
         return self
@@ -71,16 +71,12 @@ class Receiving:
         return
 
     @property
-    def traceparent(self) -> str | None:
-        """Return the header that names the request's span; None if it is in no trace."""
-        return None if self.context is None else self.context.parent
+    def trace(self) -> str | None:
+        """Return the trace of the messages that this request submits; None if it is in no trace."""
+        return None if self.context is None else str(Trace(self.context))
 
-    def traced(self, new: Sequence[M]) -> Sequence[M]:
-        """Return new messages with the trace of this request."""
-        if self.context is None:
-            return new
-        trace = str(Trace(self.context))
-        return [each._replace(trace=trace) for each in new]
+    def describe(self, new: Sequence[NewMessage]) -> None:
+        """Note which messages the request submits."""
 
     def answered(self, trace: str | None) -> str | None:
         """Return the new trace of a message that this request answers; None if its trace stays as it is."""
@@ -128,11 +124,11 @@ class Tracing:
     def receive(
         self,
         operation: str,  # noqa: ARG002  nothing is recorded here
-        new: Sequence[NewMessage] = (),  # noqa: ARG002  as above
         trace: str | None = None,  # noqa: ARG002  as above
     ) -> Receiving:
-        """Return the span of a request: `submit` with its messages, or `resume` with the trace of its message."""
-        return Receiving(INCOMING.get())
+        """Return the span of a request: `submit`, or `resume` with the trace of its message."""
+        incoming = INCOMING.get()
+        return Receiving(incoming, None if incoming is None else incoming.parent)
 
     def attempt(self, claim: Claim) -> AttemptTrace:  # noqa: ARG002  as above
         """Return the spans of an attempt."""

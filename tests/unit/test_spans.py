@@ -53,12 +53,13 @@ def tracing(spans: Spans, ratio: float) -> SpanTracing:
 
 def test_a_new_trace_that_is_not_recorded_makes_no_span() -> None:
     spans = Spans(ALWAYS_ON)
-    with tracing(spans, 0).receive("submit", [NewMessage("?")]) as request:
-        (message,) = request.traced([NewMessage("?")])
+    with tracing(spans, 0).receive("submit") as request:
+        request.describe([NewMessage("?")])
+        assert request.traceparent is None
     assert spans.all == []
     assert request.context is not None
     assert not request.context.sampled
-    assert message.trace == request.traceparent
+    assert request.trace == request.context.parent
 
 
 @pytest.mark.parametrize(("flags", "recorded"), [("00", 0), ("01", 1)])
@@ -79,7 +80,7 @@ def test_an_answer_that_is_not_recorded_changes_no_trace_and_begins_one_for_a_me
     stored = str(Trace(TraceContext(PARENT + "01")))
     with tracing(Spans(), 0).receive("resume", trace=stored) as request:
         assert request.answered(stored) is None
-        assert request.answered(None) == request.traceparent
+        assert request.answered(None) == request.trace
 
 
 def test_a_span_leaves_the_context_with_its_end() -> None:
