@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import openai
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
@@ -68,15 +69,22 @@ async def test_a_stream_that_the_server_ends_early_fails_the_call(tokens: int, s
 
 
 async def streamed(step: Step, *, stream_usage: bool) -> Exception | None:
-    """Return the error that LangChain's client raises while it streams this step."""
-    async with openai_stub() as stub:
+    """Return the error that LangChain's client raises while it streams this step.
+
+    The HTTP client is the call's own. LangChain keeps one for each address, and a later stub may get the same port.
+    """
+    async with openai_stub() as stub, openai.DefaultAsyncHttpxClient() as http:
         stub.replies.append(step)
-        model = ChatOpenAI(base_url=stub.base_url, api_key="none", model="gpt-4", stream_usage=stream_usage)
+        model = ChatOpenAI(
+            base_url=stub.base_url,
+            api_key="none",
+            model="gpt-4",
+            stream_usage=stream_usage,
+            http_async_client=http,
+        )
         try:
             async for _ in model.astream("Hello", config={"callbacks": [FinishCheck()]}):
                 pass
         except AnswerCutOff as error:
             return error
-        finally:
-            await model.root_async_client.close()
     return None
