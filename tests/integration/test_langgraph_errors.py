@@ -100,7 +100,7 @@ async def test_what_is_wrong_is_named(serve: Serve, control: GraphControl) -> No
 async def test_an_answer_changes_nothing_but_the_question(serve: Serve, control: GraphControl) -> None:
     server = await serve(agents=AGENTS)
     thread = (await ask(server, "POST", "/threads", {})).json()["thread_id"]
-    run = {**RUN, "assistant_id": "approving"}
+    run = {**RUN, "assistant_id": "approving", "metadata": {"page": 7}}
     assert "__interrupt__" in (await ask(server, "POST", f"/threads/{thread}/runs/wait", run)).json()
     resume = {"assistant_id": "approving", "command": {"resume": "yes"}}
     for change, told in (
@@ -108,6 +108,8 @@ async def test_an_answer_changes_nothing_but_the_question(serve: Serve, control:
         ({"input": said("More")}, "input"),
         ({"context": {"a": 1}}, "context"),
         ({"config": {"recursion_limit": 5}}, "config"),
+        ({"config": {"configurable": {"priority": "high"}}}, "config.configurable.priority"),
+        ({"metadata": {"page": 8}}, "metadata"),
         ({"webhook": "https://example.com"}, "webhook"),
         ({"after_seconds": 5}, "after_seconds"),
         ({"stream_mode": "updates"}, "stream_mode"),
@@ -119,7 +121,7 @@ async def test_an_answer_changes_nothing_but_the_question(serve: Serve, control:
         response = await ask(server, "POST", f"/threads/{thread}/runs", {**resume, **change})
         assert told in check_refused(response, "/langgraph/", 422, ""), change
     state = (await ask(server, "GET", f"/threads/{thread}/state")).json()
-    resume["checkpoint"] = state["checkpoint"]
+    resume |= {"checkpoint": state["checkpoint"], "metadata": run["metadata"]}
     same = {**resume, "config": {"tags": [], "run_name": "x"}, "context": None, "stream_mode": ["values", "messages"]}
     assert (await ask(server, "POST", f"/threads/{thread}/runs", same)).status == 200
 

@@ -131,6 +131,7 @@ async def test_assistants_are_agents_and_items_are_those_of_graphs(serve: Serve,
         graph: Any = await client.assistants.get_graph(assistant["assistant_id"])
         assert [node["id"] for node in graph["nodes"]] == ["__start__", "first", "second", "__end__"]
         assert {"source": "first", "target": "second"} in graph["edges"]
+        assert await client.assistants.get_graph("steps") == graph
         schemas: Any = await client.assistants.get_schemas(assistant["assistant_id"])
         assert schemas["graph_id"] == "steps"
         for name in ("input_schema", "output_schema", "state_schema"):

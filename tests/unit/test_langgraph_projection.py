@@ -92,6 +92,24 @@ def test_modes_of_the_graph_itself_are_shown_as_it_gives_them(mode: Literal["tas
     assert named(events, view(StreamMode.VALUES)) == []
 
 
+def test_debug_names_checkpoints_as_states_do() -> None:
+    places = [{"configurable": {"checkpoint_ns": "", "checkpoint_id": name}} for name in ("c0", "c1")]
+    inner = {"configurable": {"checkpoint_ns": "child:1"}}
+    tasks = [{"id": "a", "state": None}, {"id": "b", "state": inner}]
+    payload = {"config": places[1], "parent_config": places[0], "tasks": tasks}
+    first: dict[str, Any] = {"config": places[0], "parent_config": None, "tasks": []}
+    events = log(*(NewEvent.shown("debug", {"type": "checkpoint", "payload": each}) for each in (first, payload)))
+    [(_, beginning), (_, shown)] = named(events, view(StreamMode.DEBUG))
+    assert beginning["payload"]["parent_checkpoint"] is None
+    assert shown["payload"]["config"] == places[1]
+    assert shown["payload"]["checkpoint"] == {"thread_id": "thread", "checkpoint_ns": "", "checkpoint_id": "c1"}
+    assert shown["payload"]["parent_checkpoint"]["checkpoint_id"] == "c0"
+    assert shown["payload"]["tasks"] == [
+        {"id": "a", "state": None},
+        {"id": "b", "checkpoint": {"thread_id": "thread", "checkpoint_ns": "child:1"}},
+    ]
+
+
 def test_pieces_have_the_text_since_the_piece_before_and_the_run() -> None:
     [(_, [first, about], _), (_, [second, _], _)] = seen(CHAT, view(StreamMode.MESSAGES_TUPLE))[1:]
     assert (first["content"], second["content"]) == ("The ", "end")

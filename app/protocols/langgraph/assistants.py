@@ -82,10 +82,10 @@ async def get_schemas(services: ServicesDep, principal: PrincipalDep, assistant_
 @router.get("/assistants/{assistant_id}/graph")
 @needs(AccessScope.READ)
 async def get_graph(services: ServicesDep, principal: PrincipalDep, assistant_id: str, xray: str = "false") -> Response:
-    """Return the nodes and edges of a graph, without those of its subgraphs."""
+    """Return the nodes and edges of a graph, by its id or its name, without those of its subgraphs."""
     if xray.lower() not in ("false", "0", ""):
         raise InvalidRequest("xray: the nodes of subgraphs are not served. Leave it out.", field="xray")
-    known = await _description(services, _agent_of(services, principal, assistant_id))
+    known = await _description(services, agent_of(services, principal, assistant_id))
     drawing = None if known is None else known.graph
     return JsonReply(json.dumps(drawing or {"nodes": [], "edges": []}))
 

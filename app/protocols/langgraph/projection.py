@@ -116,7 +116,28 @@ def _project_shown(
     content = data["data"] if mode is StreamMode.CUSTOM else data[mode]
     if mode is StreamMode.VALUES and not data.get("path"):
         progress = progress._replace(values=content)
+    if mode is StreamMode.DEBUG and content.get("type") == "checkpoint":
+        content = {**content, "payload": _with_checkpoints(view, content["payload"])}
     return [(_name(mode, data), content)] if mode in view.modes else [], progress
+
+
+def _with_checkpoints(view: RunView, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `debug` tells of a checkpoint. It names checkpoints as states do, beside the configs."""
+    tasks = []
+    for task in payload["tasks"]:
+        state = _checkpoint(view, task.get("state"))
+        shown = {key: value for key, value in task.items() if key != "state"}
+        tasks.append(task if state is None else {**shown, "checkpoint": state})
+    return {
+        **payload,
+        "tasks": tasks,
+        "checkpoint": _checkpoint(view, payload["config"]),
+        "parent_checkpoint": _checkpoint(view, payload["parent_config"]),
+    }
+
+
+def _checkpoint(view: RunView, config: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if config is None else {"thread_id": view.thread_id, **config["configurable"]}
 
 
 def _project_chunk(view: RunView, progress: Progress, data: Mapping[str, Any]) -> tuple[list[Frame], Progress]:

@@ -15,7 +15,7 @@ from ..questions import answer_question, question_of, require_control
 from ..runs import Run
 from .agents import agent_of
 from .modes import StreamMode, recorded_modes
-from .schemas.runs import Command, RunCreate
+from .schemas.runs import PRIORITY, Command, RunCreate
 from .states import newest_state
 
 FIELD = "command.resume"
@@ -76,12 +76,15 @@ def _check_unchanged(message: Message, agent: str, body: RunCreate) -> None:
     """Raise InvalidRequest for a field that an answer cannot change. The run goes on as it was begun."""
     begun = message.options.run
     config = RunConfig() if body.config is None else body.config.run_config()
+    priority = ((body.config and body.config.configurable) or {}).get(PRIORITY)
     recorded = {*recorded_modes(begun.events), StreamMode.MESSAGES, StreamMode.VALUES}
     changed: dict[str, Any] = {
         "assistant_id": agent != message.agent,
         "input": body.input is not None,
         "context": body.context not in (None, begun.context),
         "config": config not in (RunConfig(), begun.config),
+        "config.configurable.priority": priority not in (None, message.priority),
+        "metadata": any(message.metadata.get(key) != value for key, value in body.given_metadata.items()),
         "webhook": body.webhook not in (None, message.webhook_url),
         "after_seconds": bool(body.after_seconds),
         "stream_mode": not recorded.issuperset(body.modes),
