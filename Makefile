@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 OLDEST := .venv/oldest_servers
 
-.PHONY: help run worker test test-oldest browsers coverage chaos fuzz check format lock docs bench clean
+.PHONY: help run worker test test-oldest browsers differential coverage chaos fuzz check format lock docs bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test-oldest: .venv/oldest ## Run the tests of the stores on PostgreSQL 14 and Re
 
 browsers: .venv/dev ## Use chat pages of others in Chromium; installs 400 MB for them (5 minutes)
 	$(BIN)/python -m pytest -q tests/browser/agent_chat_ui.py
+
+differential: .venv/dev ## Compare the API for LangGraph's clients with LangGraph's own server; installs 150 MB for it (3 minutes)
+	@$(BIN)/python -m tests.differential
 
 coverage: .venv/dev ## Measure what the tests cover, over all processes, and compare with the floor (25 minutes)
 	rm -rf .coverage

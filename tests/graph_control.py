@@ -32,6 +32,11 @@ class GraphControl:
         (self._folder / f"{node}.hold").unlink()
         (self._folder / f"{node}.waiting").unlink(missing_ok=True)
 
+    def release_all(self) -> None:
+        """Let all nodes go on."""
+        for file in (*self._folder.glob("*.hold"), *self._folder.glob("*.waiting")):
+            file.unlink(missing_ok=True)
+
     def held(self, node: str) -> bool:
         """Whether the node is to wait."""
         return (self._folder / f"{node}.hold").exists()
