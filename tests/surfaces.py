@@ -1,26 +1,47 @@
-"""The surfaces' errors: the paths that have them, and where their text is."""
+"""The surfaces' errors: the paths that have them, where their text is, and their statuses."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from tests import wire
 from tests.integration.test_api import check_problem
 
-FORMS: dict[str, Callable[[Any], str]] = {"/langgraph": lambda body: str(body["detail"])}
-"""By the path of a surface, the text of one of its errors."""
+
+class Form(NamedTuple):
+    """How a surface writes an error.
+
+    `text` returns the text of a body: of the JSON in it, or of the whole if it is none. `get` is a path below the
+    surface that takes only GET. `statuses` has the statuses by the native ones where they differ.
+    """
+
+    text: Callable[[Any], str]
+    get: str
+    statuses: Mapping[int, int] = MappingProxyType({})
+    media_type: str = "application/json"
+
+
+FORMS: dict[str, Form] = {
+    "/langgraph": Form(lambda body: str(body["detail"]), "/ok"),
+    "/api/chat": Form(str, "/x/stream", media_type="text/plain; charset=utf-8"),
+}
+"""By the path of a surface, the form of its errors."""
 
 
 def check_refused(response: wire.RawResponse, path: str, status: int, code: str, field: str | None = None) -> str:
     """A refusal in the form that its path has: a problem with this code, or a surface's error. Returns its text."""
-    form = next((form for prefix, form in FORMS.items() if path.startswith(f"{prefix}/")), None)
+    form = next((form for prefix, form in FORMS.items() if f"{path}/".startswith(f"{prefix}/")), None)
     if form is None:
         return str(check_problem(response, status, code, field)["detail"])
-    assert response.status == status, response
-    assert response.headers["content-type"] == "application/json"
+    assert response.status == form.statuses.get(status, status), response
+    assert response.headers["content-type"] == form.media_type
     assert int(response.headers["content-length"]) == len(response.body)
-    body = response.json()
-    assert not {"code", "title"} & body.keys()
-    told = form(body)
+    if form.media_type == "application/json":
+        body = response.json()
+        assert not {"code", "title"} & body.keys()
+        told = form.text(body)
+    else:
+        told = form.text(response.body.decode())
     assert told
     assert field is None or field in told
     return told

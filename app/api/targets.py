@@ -54,13 +54,13 @@ def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
             raise LookupError(f"{route!r} is a route of an unknown kind")
 
 
-_WITH_THREAD_ID = re.compile(r"(/[a-z_]+)?/threads/")
+_WITH_THREAD_ID = re.compile(r"((/[a-z_]+)?/threads|/api/chat)/")
 
 
 def is_routed_as_sent(scope: Scope) -> bool:
     """Return whether a request is routed by its path as it was sent, not decoded.
 
-    It is below `/threads/`, also below the `/threads/` of a surface.
+    It is below `/threads/`, also below the `/threads/` of a surface, or below `/api/chat/`, whose chats are threads.
     """
     return _WITH_THREAD_ID.match(scope["path"].removeprefix(scope.get("root_path", ""))) is not None
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .messages import IfBusy, Message, MessageFilter, MetadataValue, NewMessage, Priority
+from .messages import IfBusy, Message, MessageFilter, MessageOptions, MetadataValue, NewMessage, Priority
 
 Key = tuple[str, str]
 """An Idempotency-Key and the fingerprint of its request."""
@@ -69,15 +69,17 @@ class Regeneration(NamedTuple):
     priority: Priority | None = None
     if_busy: IfBusy = IfBusy.REJECT
     metadata: Mapping[str, MetadataValue] | None = None
+    content: str | None = None
+    options: MessageOptions | None = None
 
     def again(self, message: Message) -> NewMessage:
         """Return the message that replaces this one."""
         return NewMessage(
-            content=message.content,
+            content=message.content if self.content is None else self.content,
             priority=self.priority or message.priority,
             thread_id=message.thread_id,
             agent=message.agent,
-            options=message.options,
+            options=self.options or message.options,
             webhook_url=message.webhook_url,
             webhook_events=message.webhook_events,
             webhook_key=message.webhook_key,

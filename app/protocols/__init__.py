@@ -1,5 +1,5 @@
 """The APIs that clients of other products use, as views of the same messages, events and threads."""
 
-from . import langgraph
+from . import ai_sdk, langgraph
 
-SURFACES = (langgraph.SURFACE,)
+SURFACES = (langgraph.SURFACE, ai_sdk.SURFACE)

@@ -1,4 +1,4 @@
-"""Agents for chat pages: one that calls a tool, one that asks before it acts, one that writes for a while."""
+"""Agents for chat pages: they call a tool, ask before they act, think, or write for a while."""
 
 import asyncio
 from typing import Any
@@ -43,6 +43,11 @@ def ask(_: MessagesState) -> Update:
     return {"messages": [AIMessage(f"The human said: {answer['type']}.")]}
 
 
+def think(_: MessagesState) -> Update:
+    """Answer with a text, and with the thoughts before it."""
+    return {"messages": [AIMessage([{"type": "reasoning", "reasoning": "Easy."}, {"type": "text", "text": "Paris."}])]}
+
+
 async def write(state: MessagesState) -> Update:
     """Write an answer slowly, by one step after the other."""
     said = sum(isinstance(message, AIMessage) for message in _turn(state))
@@ -75,6 +80,7 @@ def _chain(*nodes: Any) -> Any:
 
 tools = _chain(call, search, tell)
 asks = _chain(ask)
+thinks = _chain(think)
 
 _writer = StateGraph(MessagesState)
 _writer.add_node("write", write)

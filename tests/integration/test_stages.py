@@ -48,6 +48,7 @@ OF_A_FRAME = ["Authorization", "KnownQuery", "endpoint"]
 SUBMITS = {"POST /messages", "POST /messages/batch", "POST /messages/{message_id}/regenerate"}
 SUBMITS |= {"POST /threads", "POST /tokens", "POST /tokens/revoke"}
 SUBMITS |= {f"POST /langgraph{path}" for path in LANGGRAPH_SUBMITS}
+SUBMITS |= {"POST /api/chat"}
 READS_BY_POST = {"POST /tickets", "POST /store/items/search", "POST /store/namespaces"}
 READS_BY_POST |= {f"POST /langgraph{path}" for path in LANGGRAPH_READS_BY_POST}
 ADMINISTERS = {"POST /queue/pause", "POST /queue/resume", "GET /workers"}

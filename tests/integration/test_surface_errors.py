@@ -21,7 +21,7 @@ def check(response: wire.RawResponse, prefix: str, status: int, told: str) -> No
 @surfaces
 async def test_unknown_paths_and_methods(quiet: LiveServer, prefix: str) -> None:
     check(await wire.request(quiet.url, "GET", f"{prefix}/nowhere"), prefix, 404, "nothing at this path")
-    refused = await wire.request(quiet.url, "DELETE", f"{prefix}/ok")
+    refused = await wire.request(quiet.url, "DELETE", f"{prefix}{FORMS[prefix].get}")
     check(refused, prefix, 405, "supports")
     assert "GET" in refused.headers["allow"]
 
@@ -38,21 +38,26 @@ async def test_refusals_by_stages(serve: Serve, prefix: str) -> None:
     server = await serve(cors_origins=[PAGE], worker_concurrency=0)
     origin = {"Origin": PAGE}
     large = await wire.request(
-        server.url, "POST", f"{prefix}/ok", headers={**origin, "Content-Length": "99999999"}, body=b"{"
+        server.url, "POST", f"{prefix}{FORMS[prefix].get}", headers={**origin, "Content-Length": "99999999"}, body=b"{"
     )
     check(large, prefix, 413, "larger than")
     assert large.headers["access-control-allow-origin"] == PAGE
-    unknown = await wire.request(server.url, "GET", f"{prefix}/ok?colour=red", headers=origin)
+    unknown = await wire.request(server.url, "GET", f"{prefix}{FORMS[prefix].get}?colour=red", headers=origin)
     check(unknown, prefix, 422, "colour")
     assert unknown.headers["access-control-allow-origin"] == PAGE
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    check(await wire.request(server.url, "OPTIONS", f"{prefix}/ok", headers=asked), prefix, 403, "CORS_ORIGINS")
+    check(
+        await wire.request(server.url, "OPTIONS", f"{prefix}{FORMS[prefix].get}", headers=asked),
+        prefix,
+        403,
+        "CORS_ORIGINS",
+    )
 
 
 @surfaces
 async def test_refusals_before_the_application(quiet: LiveServer, prefix: str) -> None:
     async with raw.connected(quiet.url) as client:
-        await client.send(raw.get(f"{prefix}/ok")[:-2] + b"X-A: a\r\n" * 200 + b"\r\n")
+        await client.send(raw.get(f"{prefix}{FORMS[prefix].get}")[:-2] + b"X-A: a\r\n" * 200 + b"\r\n")
         check(await client.response(), prefix, 431, "headers")
     async with raw.connected(quiet.url) as client:
         await client.send(b"GET " + prefix.encode() + b"/" + b"a" * 40_000)
@@ -66,6 +71,6 @@ async def test_a_full_server(serve: Serve, prefix: str) -> None:
     async with contextlib.AsyncExitStack() as opened:
         for _ in range(8):
             await opened.enter_async_context(wire.stream(full.url, message_id))
-        refused = await wire.request(full.url, "GET", f"{prefix}/ok")
+        refused = await wire.request(full.url, "GET", f"{prefix}{FORMS[prefix].get}")
     check(refused, prefix, 503, "connections")
     assert refused.headers["retry-after"]

@@ -1,0 +1,76 @@
+"""Endpoints of chats, which are threads."""
+
+from contextlib import suppress
+
+from fastapi import Request, Response
+
+from ...access.principals import Principal
+from ...access.scopes import AccessScope, needs
+from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of
+from ...errors import MessageNotFound, NotCancellable
+from ...models.messages import Message, MessageFilter, MessageState, Page
+from ...services import Services
+from ..runs import find_run, runs_of
+from .requests import begun_run
+from .routing import make_router
+from .schemas import ChatRequest
+from .streams import stream_of_message, stream_of_request
+
+router = make_router()
+
+RUNNING = frozenset({MessageState.PROCESSING, MessageState.INTERRUPTED})
+QUEUED = frozenset({MessageState.QUEUED})
+
+MAX_QUEUED = 100
+"""How many of the newest queued messages of a chat are searched for the first one."""
+
+
+@router.post("")
+@needs(AccessScope.SUBMIT)
+async def send(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
+    """Store what a page sends and stream the answer."""
+    run = await begun_run(services, principal, await body_of(request, ChatRequest), by=by)
+    return await stream_of_request(services, principal, run)
+
+
+@router.get("/{thread_id}/stream")
+@needs(AccessScope.READ)
+async def resume(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep) -> Response:
+    """Stream the unfinished answer of a chat from its start. 204 if there is none, also for an unknown chat.
+
+    A page asks for each chat that it opens, a new one too.
+    """
+    message = await _unfinished(services, principal, thread_id)
+    if message is None:
+        return Response(status_code=204)
+    run = [each async for each in runs_of(services, principal, message)][-1]
+    return await stream_of_message(services, principal, run)
+
+
+@router.post("/{thread_id}/stop")
+@needs(AccessScope.CONTROL)
+async def stop(services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep) -> Response:
+    """Cancel the unfinished answer of a chat, if there is one."""
+    message = await _unfinished(services, principal, thread_id)
+    if message is not None:
+        with suppress(MessageNotFound, NotCancellable):  # it has ended meanwhile
+            await services.queue.cancel(principal, message.id, running=True, by=by)
+    return Response(status_code=204)
+
+
+async def _unfinished(services: Services, caller: Principal, chat_id: str) -> Message | None:
+    """Return the message of a chat that runs or asks, or else its first queued message; None if all have ended."""
+    for states, page in ((RUNNING, Page(1)), (QUEUED, Page(MAX_QUEUED))):
+        found = await services.queue.list_messages(caller, MessageFilter(thread_id=chat_id, states=states), page)
+        if found:
+            return await services.queue.get(caller, found[-1].id)
+    return await _private(services, caller, chat_id)
+
+
+async def _private(services: Services, caller: Principal, chat_id: str) -> Message | None:
+    """Return the unfinished message without a thread that has the chat's id; None if there is none."""
+    try:
+        message = (await find_run(services, caller, chat_id)).message
+    except MessageNotFound:
+        return None
+    return message if message.thread_id is None and message.completed_at is None else None

@@ -1,0 +1,82 @@
+"""Streams the answers of chats to any number of readers."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+
+from starlette.responses import Response
+
+from ...access.principals import Principal
+from ...api.streaming import EventStreamResponse, waiting_data
+from ...events.fanout import StoredEvents
+from ...events.tail import TailItem, WaitingUpdate
+from ...services import Services
+from ..run_streams import followed, stored_events
+from ..runs import Run
+from .projection import DONE, ChatView, Progress, frame_of, frames_of, start_of
+
+HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
+
+STOPPED = "The server has stopped and the answer goes on. Reload the page to see it."
+
+
+class ChatReader:
+    """A reader of a chat's stream. `progress` is the one before the first event that the reader is given."""
+
+    def __init__(self, view: ChatView, progress: Progress) -> None:
+        self._view = view
+        self._progress = progress
+
+    def has_ended(self) -> bool:
+        """Return whether the events so far have the end of the request."""
+        return self._progress.ended
+
+    def frames_of(self, stored: StoredEvents) -> bytes:
+        """Return the frames that the next events give. Readers of the same view share them."""
+        body, self._progress = stored.view(self._view, partial(frames_of, self._view, self._progress))
+        return body
+
+    def waiting(self, update: WaitingUpdate) -> bytes:
+        """Return the position in the queue, which a page gets by `onData` and does not keep."""
+        return frame_of({"type": "data-queue", "id": "queue", "data": waiting_data(update), "transient": True})
+
+
+async def stream_of_request(services: Services, caller: Principal, run: Run) -> Response:
+    """Return the response to a page that began a run. After an answer, the page has what came before."""
+    view = ChatView(run.message.id, run.first_event, whole=False)
+    progress = Progress()
+    try:
+        async for events in stored_events(services, caller, run, 0, run.seen_before):
+            _, progress = frames_of(view, progress, events)
+    except LookupError:  # the log was deleted meanwhile; the tail tells
+        progress = Progress()
+    return _response(services, caller, run, view, progress, after=run.seen_before)
+
+
+async def stream_of_message(services: Services, caller: Principal, run: Run) -> Response:
+    """Return the response to a page that comes back: the whole message up to now, and what follows.
+
+    `run` is the last one of its message.
+    """
+    view = ChatView(run.message.id, run.first_event, whole=True, answers=run.message.resume_value)
+    return _response(services, caller, run, view, Progress(), after=0)
+
+
+def _response(
+    services: Services, caller: Principal, run: Run, view: ChatView, progress: Progress, *, after: int
+) -> Response:
+    reader = ChatReader(view, progress)
+    frames = followed(services, caller, run, reader, after=after)
+    return EventStreamResponse(_whole(view, reader, frames), services, HEADERS)
+
+
+async def _whole(
+    view: ChatView, reader: ChatReader, frames: AsyncGenerator[TailItem | bytes]
+) -> AsyncGenerator[TailItem | bytes]:
+    """Yield the frames between a start and an end. Without an end, a page would take half an answer for a whole."""
+    async with aclosing(frames):
+        yield start_of(view)
+        async for frame in frames:
+            yield frame
+    if not reader.has_ended():
+        yield frame_of({"type": "error", "errorText": STOPPED}) + DONE

@@ -1,0 +1,73 @@
+"""The AI SDK, unmodified, uses the surface for all that a chat page does."""
+
+import asyncio
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.graph_control import GraphControl
+from tests.integration.conftest import Serve
+from tests.node_packages import installed, node
+from tests.servers import ROOT
+
+FOLDER = ROOT / "tests" / "ai_sdk"
+DEADLINE_SECONDS = 100
+PAGES = ",".join(f"{name}=tests.browser.agents:{name}" for name in ("tools", "thinks", "writes"))
+GRAPHS = ",".join(f"{name}=tests.graphs:{name}" for name in ("steps", "approving", "failing", "flaky"))
+
+SEEN: dict[str, Any] = {
+    "text": [
+        ["user", "Hello"],
+        ["assistant", "Step one. ", "Heard: Hello"],
+        ["user", "Again"],
+        ["assistant", "Step one. ", "Heard: Hello | Again"],
+    ],
+    "regenerated": [["assistant", "Step one. ", "Heard: Hello | Again"], True, 4],
+    "edited": [["user", "Edited"], ["assistant", "Step one. ", "Heard: Edited"]],
+    "status": "ready",
+    "tools": [
+        ["user", "Where?"],
+        ["assistant", "Let me look.", 'search output-available "{\\"capital\\": \\"Paris\\"}"', "It is **Paris**."],
+    ],
+    "reasoning": ["assistant", "(Easy.)", "Paris."],
+    "question": ["tool-ask_human", {"question": "May I?"}],
+    "open": [[["assistant", "Step one. ", "tool-ask_human input-available undefined"]], True],
+    "answered": [
+        ["user", "Do"],
+        ["assistant", "Step one. ", 'tool-ask_human output-available "yes"', "yes", "Heard: Do"],
+    ],
+    "posts": 2,
+    "same": True,
+    "stop": 204,
+    "stopped": [["assistant", "word0", "word1", "word2"], "ready", [{"written": 0}, {"written": 1}]],
+    "nothing": "ready",
+    "failed": ["error", True],
+    "refused": ["error", True],
+    "retried": ["assistant", "Step one. ", "data-retry 1", "It works."],
+    "places": [["data-queue", 0]],
+    "file": ["assistant", "Step one. ", "Heard: Look"],
+}
+
+
+@pytest.mark.parametrize("package", ["ai-6", "ai-7"])
+async def test_a_page_of_the_ai_sdk_has_its_whole_day(serve: Serve, control: GraphControl, package: str) -> None:
+    await asyncio.to_thread(installed, FOLDER)
+    control.crash("flaky")
+    server = await serve(agents=f"{PAGES},{GRAPHS}", max_attempts=2, retry_base_seconds=0.01)
+    command = [node(), "scenario.mjs", package, server.url]
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+    saw = json.loads(done.stdout)
+    chat_id, client_id = saw.pop("chat")
+    assert saw == SEEN
+    messages = (await server.client.get(f"/threads/{chat_id}/messages")).json()["messages"]
+    assert [message["priority"] for message in messages] == ["high"]
+    state = (await server.client.get(f"/threads/{chat_id}/state")).json()
+    human, *_ = state["values"]["messages"]
+    assert human["id"] == client_id
+    assert [block["type"] for block in human["content"]] == ["image", "text"]
+    assert human["content"][0]["extras"] == {"filename": "a.png"}
