@@ -1,5 +1,8 @@
 """Endpoints for probes: whether this process is alive and can take work. They are public and show no users' data."""
 
+import asyncio
+from collections.abc import Awaitable
+
 from fastapi import APIRouter, Response
 
 from .. import __version__
@@ -11,20 +14,22 @@ from .deps import ServicesDep
 from .replies import JsonReply
 from .schemas.health import Alive, Check, Health
 
+LIMIT_SECONDS = 2.0
+"""Longest time that a probe waits for the database, and beside it for the agents' memory."""
+
 router = APIRouter(prefix="/health", tags=["health"])
 
 
 async def _health(services: Services) -> Health:
-    try:
-        await services.store.ping()
-        checks = {"store": Check(ok=True, detail="")}
-    except StoreError as error:
-        services.outage.log("The database does not answer: %s", error)
-        checks = {"store": Check(ok=False, detail=error.state)}
     registry = services.registry
     starting = not registry.loaded.is_set()
-    if services.worker.slots and not starting and (problem := await _memory_problem(services)):
-        checks["memory"] = Check(ok=False, detail=problem)
+    proven = services.worker.slots and not starting
+    store_problem, memory_problem = await asyncio.gather(
+        _within_limit(_store_problem(services)), _within_limit(_memory_problem(services)) if proven else _no_problem()
+    )
+    checks = {"store": Check(ok=not store_problem, detail=store_problem)}
+    if memory_problem:
+        checks["memory"] = Check(ok=False, detail=memory_problem)
     problems_found = [f"{name}: {reason}" for name, reason in registry.failures.items()]
     checks["agents"] = Check(ok=not starting and not problems_found, detail="; ".join(problems_found))
     if starting:
@@ -45,15 +50,38 @@ def _is_ready(health: Health) -> bool:
     return others and (not health.agents or any(agent.state is AgentState.AVAILABLE for agent in health.agents))
 
 
-async def _memory_problem(services: Services) -> str | None:
-    """Return why the agents' memory cannot be used, None if it can."""
+async def _within_limit(problem: Awaitable[str]) -> str:
+    """Return the problem, or that there was no answer in time. Whoever probes does not wait for long."""
+    try:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            return await problem
+    except TimeoutError:
+        return f"No answer within {LIMIT_SECONDS:g} seconds."
+
+
+async def _no_problem() -> str:
+    return ""
+
+
+async def _store_problem(services: Services) -> str:
+    """Return why the store cannot be used; empty if it can."""
+    try:
+        await services.store.ping()
+    except StoreError as error:
+        services.outage.log("The database does not answer: %s", error)
+        return error.state
+    return ""
+
+
+async def _memory_problem(services: Services) -> str:
+    """Return why the agents' memory cannot be used; empty if it can."""
     try:
         await services.prove_memory()
     except StoreError as error:
         services.memory_outage.fails("health", "%s", error)
         return error.state
     services.memory_outage.works("health")
-    return None
+    return ""
 
 
 @router.get("", operation_id="getHealth", summary="See how the server is", response_model=Health)

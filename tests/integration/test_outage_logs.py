@@ -32,6 +32,9 @@ async def test_an_outage_is_told_once_and_so_is_its_end(tmp_path: Path, engine: 
     with server_process(tmp_path, DATABASE_URL=engine.url, AGENTS="plain=tests.graphs:plain_state") as server:
         await server.ready()
         async with httpx2.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=30) as client:
+            if isinstance(engine, PostgresServer):
+                await probe_a_frozen_database(client, engine)
+                await server.ready()
             before = len(server.output)
             engine.stop()
             told: list[dict[str, Any]] = []
@@ -54,3 +57,14 @@ async def test_an_outage_is_told_once_and_so_is_its_end(tmp_path: Path, engine: 
             await server.ready()
             assert server.output.count(BACK) == 1
     assert not re.search(r"(\bThe [^:]*\.): \1", server.output), "an error that repeats itself"
+
+
+async def probe_a_frozen_database(client: httpx2.AsyncClient, engine: PostgresServer) -> None:
+    """Check that a probe does not wait for a database that takes connections and answers nothing."""
+    engine.freeze()
+    try:
+        checks = (await client.get("/health")).json()["checks"]
+    finally:
+        engine.thaw()
+    for name in ("store", "memory"):
+        assert checks[name] == {"ok": False, "detail": "No answer within 2 seconds."}
