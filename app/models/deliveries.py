@@ -1,5 +1,6 @@
 """Deliveries of webhooks, and every try to make them."""
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -20,6 +21,13 @@ class WebhookEvent(StrEnum):
 
 ENDS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED, WebhookEvent.CANCELLED)
 """The default of `webhook_events`."""
+
+
+class WebhookForm(StrEnum):
+    """The form of a webhook's body: this server's own, or that of OpenAI's API, which tells of a response."""
+
+    MESSAGE = "message"
+    RESPONSE = "response"
 
 
 class DeliveryState(StrEnum):
@@ -71,11 +79,19 @@ class Delivery(DeliveryRecord):
 class SenderDetails(NamedTuple):
     """The fields of a message that only the sender of its webhooks reads.
 
-    `secret` signs the deliveries; None means the server's secret. `trace` is the text of a `Trace`, or None.
+    `secret` signs the deliveries; None means the server's secret. `trace` is the text of a `Trace`, or None. `options`
+    is the text of `MessageOptions`, or None. `alias` is the alias of the newest answer that has one, or None.
     """
 
     secret: str | None = None
     trace: str | None = None
+    options: str | None = None
+    alias: str | None = None
+
+    @property
+    def form(self) -> WebhookForm:
+        """Return the form of the bodies that are sent."""
+        return WebhookForm(json.loads(self.options or "{}").get("webhook_form", WebhookForm.MESSAGE))
 
 
 @dataclass(frozen=True, slots=True)

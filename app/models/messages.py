@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 from uuid_utils import uuid7
 
-from .deliveries import WebhookEvent
+from .deliveries import WebhookEvent, WebhookForm
 from .inputs import NO_RUN_INPUT, RunInput
 from .threads import ForkSource, ThreadSort, ThreadStatus
 from .types import Moment
@@ -82,7 +82,8 @@ class IfBusy(StrEnum):
 class MessageOptions(BaseModel):
     """Options that no query selects by. None means the server's default. Stores keep them as one JSON text.
 
-    Only workers read them, but for `surface`: the notes of the surface that took the message, which only it reads.
+    Only workers read them, but for `surface`: the notes of the surface that took the message, under its name. Only
+    that surface reads them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,6 +92,7 @@ class MessageOptions(BaseModel):
     timeout_seconds: float | None = None
     run: RunInput = NO_RUN_INPUT
     surface: dict[str, Any] | None = None
+    webhook_form: WebhookForm = WebhookForm.MESSAGE
 
 
 class NewMessage(NamedTuple):

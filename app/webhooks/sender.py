@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from ..config import Settings, signing_keys
 from ..errors import AgentQueueError, InvalidRequest
-from ..models.deliveries import Delivery, DeliveryAttempt
+from ..models.deliveries import Delivery, DeliveryAttempt, SenderDetails, WebhookEvent, WebhookForm
 from ..models.traces import Trace
 from ..observability.outages import Outage
 from ..store.ports import WebhookStore
@@ -119,10 +119,10 @@ class WebhookSender:
     async def _send(self, delivery: Delivery, checks: ssl.SSLContext) -> None:
         """Try to send one delivery and record the try."""
         try:
-            secret, trace = await self._store.sender_details(delivery.message_id)
-            headers = {} if trace is None else trace_headers(Trace.of(trace))
-            keys = self._keys if secret is None else signing_keys(secret)
-            attempt = await self._attempt(delivery, keys, headers, checks)
+            details = await self._store.sender_details(delivery.message_id)
+            headers = {} if details.trace is None else trace_headers(Trace.of(details.trace))
+            keys = self._keys if details.secret is None else signing_keys(details.secret)
+            attempt = await self._attempt(delivery, content_of(delivery, details), keys, headers, checks)
             next_in = self._seconds_to_next_try(delivery, attempt)
             if not await self._store.settle_delivery(delivery, attempt, next_in=next_in):
                 logger.warning("Webhook try not recorded, another process has claimed the delivery: id=%s", delivery.id)
@@ -149,14 +149,14 @@ class WebhookSender:
             )
 
     async def _attempt(
-        self, delivery: Delivery, keys: Sequence[bytes], headers: Mapping[str, str], checks: ssl.SSLContext
+        self, delivery: Delivery, body: bytes, keys: Sequence[bytes], headers: Mapping[str, str], checks: ssl.SSLContext
     ) -> DeliveryAttempt:
         """Try to send one delivery. Return the result, with an error text for the tenant."""
         at = datetime.now(UTC)
         status = None
         try:
             async with asyncio.timeout(TRY_SECONDS):
-                status = await self._call(delivery, at, keys, headers, checks)
+                status = await self._call(delivery, body, at, keys, headers, checks)
             error = None if 200 <= status < 300 else f"The receiver answered {status}."
         except TimeoutError:
             error = f"No answer within {TRY_SECONDS:g} s."
@@ -171,13 +171,13 @@ class WebhookSender:
     async def _call(
         self,
         delivery: Delivery,
+        body: bytes,
         at: datetime,
         keys: Sequence[bytes],
         trace: Mapping[str, str],
         checks: ssl.SSLContext,
     ) -> int:
         """POST the delivery and return the status of the answer. Raises InvalidRequest, CallFailed."""
-        body = body_of(delivery)
         headers = {
             **trace,
             "Content-Type": CONTENT_TYPE,
@@ -199,6 +199,28 @@ def trace_headers(trace: Trace) -> dict[str, str]:
     """Return the headers that name the trace of a message."""
     parent, state = trace.context
     return {"traceparent": parent, **({"tracestate": state} if state else {})}
+
+
+def content_of(delivery: Delivery, details: SenderDetails) -> bytes:
+    """Return the body of a delivery in the form that its message asks for."""
+    return body_of(delivery) if details.form is WebhookForm.MESSAGE else response_body_of(delivery, details.alias)
+
+
+def response_body_of(delivery: Delivery, alias: str | None) -> bytes:
+    """Return the body that OpenAI's clients unwrap: it names the response, which is that of the newest answer.
+
+    An agent's question completes a response.
+    """
+    name = (alias or delivery.message_id).rpartition("\n")[2]  # without the subject, which stored aliases begin with
+    event = WebhookEvent.COMPLETED if delivery.event is WebhookEvent.INTERRUPTED else delivery.event
+    content = {
+        "id": f"evt_{delivery.id}",
+        "object": "event",
+        "type": f"response.{event}",
+        "created_at": int(delivery.created_at.timestamp()),
+        "data": {"id": f"resp_{name}"},
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def body_of(delivery: Delivery) -> bytes:

@@ -9,12 +9,13 @@ import pytest
 from app.clock import to_datetime
 from app.errors import DeliveryNotFound
 from app.models.attempts import Completed, Interrupted, Lease
-from app.models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryState, WebhookEvent
-from app.models.messages import IfBusy
+from app.models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryState, WebhookEvent, WebhookForm
+from app.models.messages import IfBusy, MessageOptions
 from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     ALL,
+    ANSWER,
     CANCELLED,
     DONE,
     FAILED,
@@ -29,6 +30,7 @@ from tests.contract.builders import (
     claim,
     claim_one,
     dead_letter,
+    interrupt,
     log,
     requeue,
     resume,
@@ -498,3 +500,17 @@ async def test_pruning_a_log_keeps_the_deliveries(store: Store, clock: ManualClo
     clock.advance(60)
     await store.prune_logs(older_than_seconds=30, limit=10)
     assert await of(store, delivery.message_id) == [delivery]
+
+
+async def test_the_sender_gets_the_options_and_the_alias_of_the_newest_answer(store: Store) -> None:
+    form = MessageOptions(webhook_form=WebhookForm.RESPONSE)
+    asking = await interrupt(store, options=form, aliases=("given",))
+    assert (await store.sender_details(asking.id)).form is WebhookForm.RESPONSE
+    assert (await store.sender_details(asking.id)).alias is None
+    for alias in ("zebra", "ant"):
+        await store.resume(TENANT, asking.id, asking.fence, ANSWER, alias=alias)
+        assert (await store.sender_details(asking.id)).alias == alias
+        await store.finish(await claim_one(store), INTERRUPTED)
+        asking = await store.get(TENANT, asking.id)
+    other = await add(store)
+    assert (await store.sender_details(other.id)).form is WebhookForm.MESSAGE

@@ -3,6 +3,7 @@
 from ...access.principals import Principal
 from ...errors import InvalidRequest, NotFound
 from ...services import Services
+from ..agents import visible_agents
 from ..ids import is_uuid
 from .ids import assistant_id_of
 
@@ -12,11 +13,6 @@ class AssistantNotFound(NotFound):
 
     def __init__(self, assistant_id: str) -> None:
         super().__init__(f"There is no assistant with the id {assistant_id!r}.")
-
-
-def visible_agents(services: Services, caller: Principal) -> tuple[str, ...]:
-    """Return the agents that the caller may use."""
-    return tuple(filter(caller.visibility.shows_agent, services.registry.names))
 
 
 def agent_of(services: Services, caller: Principal, named: str) -> str:

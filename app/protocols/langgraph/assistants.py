@@ -12,7 +12,8 @@ from ...api.replies import JsonReply
 from ...errors import InvalidRequest
 from ...models.agents import AgentDescription
 from ...services import Services
-from .agents import agent_of, visible_agents
+from ..agents import visible_agents
+from .agents import agent_of
 from .errors import not_served
 from .ids import assistant_id_of, require_uuid
 from .paging import page_headers

@@ -22,7 +22,7 @@ class WebhookStore(Protocol):
         """
 
     async def sender_details(self, message_id: str) -> SenderDetails:
-        """Return the secret that signs the deliveries of a message, of its `webhook_key`, and the message's trace."""
+        """Return what only the sender of a message's webhooks reads. The secret is that of its `webhook_key`."""
 
     async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
         """Record a try of a claimed delivery. Return False, and write nothing, if `claimed` is not the newest claim.

@@ -1413,7 +1413,11 @@ FROM due WHERE deliveries.id = due.id
 RETURNING {delivery_columns}, due.next_at
 
 -- name: sender_details
-SELECT api_keys.webhook_secret, messages.trace
+-- The alias is that of the newest answer. Aliases of the submit begin at 0.
+SELECT api_keys.webhook_secret, messages.trace, messages.options, (
+    SELECT alias FROM aliases
+    WHERE message_id = messages.id AND tenant = messages.tenant AND first_event > 0 ORDER BY first_event DESC LIMIT 1
+)
 FROM messages LEFT JOIN api_keys ON api_keys.id = messages.webhook_key
 WHERE messages.id = %(message_id)s
 
