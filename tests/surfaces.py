@@ -21,9 +21,19 @@ class Form(NamedTuple):
     media_type: str = "application/json"
 
 
+def _of_openai(body: Any) -> str:
+    """The text of an error that has all four fields."""
+    error = body["error"]
+    assert error.keys() == {"message", "type", "code", "param"}
+    assert error["type"]
+    assert error["code"]
+    return str(error["message"])
+
+
 FORMS: dict[str, Form] = {
     "/langgraph": Form(lambda body: str(body["detail"]), "/ok"),
     "/api/chat": Form(str, "/x/stream", media_type="text/plain; charset=utf-8"),
+    "/v1": Form(_of_openai, "/models", MappingProxyType({422: 400})),
 }
 """By the path of a surface, the form of its errors."""
 

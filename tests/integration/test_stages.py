@@ -28,6 +28,7 @@ from app.main import create_app
 from tests import wire
 from tests.integration.conftest import Serve
 from tests.langgraph_clients import LANGGRAPH_READS_BY_POST, LANGGRAPH_SUBMITS
+from tests.openai_clients import OPENAI_SUBMITS
 from tests.servers import LiveServer
 from tests.surfaces import check_refused
 from tests.talk import talk
@@ -49,6 +50,7 @@ SUBMITS = {"POST /messages", "POST /messages/batch", "POST /messages/{message_id
 SUBMITS |= {"POST /threads", "POST /tokens", "POST /tokens/revoke"}
 SUBMITS |= {f"POST /langgraph{path}" for path in LANGGRAPH_SUBMITS}
 SUBMITS |= {"POST /api/chat"}
+SUBMITS |= {f"POST /v1{path}" for path in OPENAI_SUBMITS}
 READS_BY_POST = {"POST /tickets", "POST /store/items/search", "POST /store/namespaces"}
 READS_BY_POST |= {f"POST /langgraph{path}" for path in LANGGRAPH_READS_BY_POST}
 ADMINISTERS = {"POST /queue/pause", "POST /queue/resume", "GET /workers"}
@@ -148,7 +150,7 @@ async def test_each_request_passes_each_stage_once_and_in_order(passed: Passed, 
         response = await asked(server, method, path)
         assert passed.taken() == OF_A_REQUEST, (method, declared)
         assert passed.needed is needed, (method, declared)
-        assert response.status in {200, 202, 204, 404, 409, 422, 501, 503}, (method, declared, response)
+        assert response.status in {200, 202, 204, 400, 404, 409, 422, 501, 503}, (method, declared, response)
         if response.status == 404:
             assert NOTHING_HERE not in response.body.decode(), (method, declared)
         walked += 1

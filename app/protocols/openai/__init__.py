@@ -1,0 +1,10 @@
+"""OpenAI's API, below `/v1`, for its SDKs and for the tools that speak it."""
+
+from ...api.surfaces import Surface
+from . import chat, conversations, models, responses
+from .errors import error_of
+from .routing import PREFIX
+
+_MODULES = (models, chat, responses, conversations)
+
+SURFACE = Surface(PREFIX, [route for module in _MODULES for route in module.router.routes], error_of)

@@ -1,0 +1,78 @@
+"""Endpoints of chat completions. The given messages are the whole conversation, and nothing of it is remembered."""
+
+from collections.abc import AsyncGenerator
+
+from fastapi import Request, Response
+
+from ...access.scopes import AccessScope, needs
+from ...api.deps import ActorDep, PrincipalDep, ServicesDep, body_of
+from ...api.streaming import EventStreamResponse
+from ...events.fanout import StoredEvents
+from ...events.tail import TailItem, WaitingUpdate
+from ..departures import cancelled_when_left
+from ..priorities import PriorityDep
+from ..run_streams import followed, position_comment
+from ..runs import Run
+from ..turns import submit_turns
+from .chat_projection import ChatView, Progress, frames_of, opening
+from .chat_replies import CompletionReply
+from .ids import completion_id_of
+from .new_messages import agent_of, new_message
+from .routing import make_router
+from .schemas.chat import ChatCreate
+from .schemas.fields import priority_of
+
+router = make_router()
+
+
+@router.post("/chat/completions")
+@needs(AccessScope.SUBMIT)
+async def create(
+    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, priority: PriorityDep = None
+) -> Response:
+    """Answer a conversation, in one reply or as a stream. The run is cancelled when the client has left."""
+    body = await body_of(request, ChatCreate)
+    new = new_message(
+        agent_of(services, principal, body.model),
+        body.given,
+        priority=priority_of(priority, body.service_tier),
+        metadata=body.metadata,
+        notes={},
+    )
+    [message] = await submit_turns(services, principal, [new], by=by)
+    run = Run(message.id, message)
+    created = int(run.created_at.timestamp())
+    view = ChatView(completion_id_of(run), message.agent, created, body.includes_usage)
+    if not body.stream:
+        return CompletionReply(services, principal, run, view, cancels_as=by)
+    reader = ChatReader(view)
+    frames = followed(services, principal, run, reader, after=0)
+    left = cancelled_when_left(_opened(view, frames), services, principal, run, by=by)
+    return EventStreamResponse(left, services)
+
+
+async def _opened(view: ChatView, frames: AsyncGenerator[TailItem | bytes]) -> AsyncGenerator[TailItem | bytes]:
+    yield opening(view)
+    async for frame in frames:
+        yield frame
+
+
+class ChatReader:
+    """The reader of a completion's chunks."""
+
+    def __init__(self, view: ChatView) -> None:
+        self._view = view
+        self._progress = Progress()
+
+    def has_ended(self) -> bool:
+        """Return whether the run has ended."""
+        return self._progress.ended
+
+    def frames_of(self, stored: StoredEvents) -> bytes:
+        """Return the chunks that the next events give. A completion has one reader, so nobody shares them."""
+        body, self._progress = frames_of(self._view, self._progress, stored.events)
+        return body
+
+    def waiting(self, update: WaitingUpdate) -> bytes:
+        """Return a comment that tells the position in the queue."""
+        return position_comment(update)

@@ -1,0 +1,154 @@
+"""Makes responses: new turns, and answers to questions of agents."""
+
+from ...access.principals import Principal
+from ...errors import InvalidRequest, MessageNotFound, ThreadBusy
+from ...errors.threads import AgentWithoutState, StateGone, ThreadMoved
+from ...models.audit import Actor
+from ...models.deliveries import WebhookForm
+from ...models.messages import IfBusy, Message, MessageState, NewMessage, Priority
+from ...models.requests import Fork, ResumeAnswer
+from ...services import Services
+from ..ids import new_id
+from ..questions import answer_question, question_of
+from ..runs import Run, find_run
+from ..turns import submit_turns
+from .errors import PreviousResponseNotFound, UnsupportedParameter
+from .ids import RESPONSE, name_in
+from .new_messages import agent_of, new_message
+from .notes import Notes
+from .response_lookup import find_conversation
+from .schemas.responses import ANSWER, ResponseCreate
+
+UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING)
+
+
+async def create_response(
+    services: Services, caller: Principal, body: ResponseCreate, priority: Priority, *, by: Actor
+) -> Run:
+    """Store a response and return its run.
+
+    Raises AgentNotFound, ConversationNotFound, PreviousResponseNotFound, InvalidRequest, Forbidden, and what
+    `submit_turns`, `answer_question` and `ThreadManager.fork` raise.
+    """
+    agent = agent_of(services, caller, body.model)
+    if body.answers:
+        return await _answer(services, caller, agent, body, by)
+    if not body.given:
+        raise InvalidRequest("input: expected a message", field="input")
+    new = _new_message(agent, body, priority)
+    if body.conversation_id is not None:
+        thread = await find_conversation(services, caller, body.conversation_id)
+        new = new._replace(thread_id=thread.thread_id)
+    elif body.previous_response_id is not None:
+        previous = await _find_previous(services, caller, body.previous_response_id)
+        return await _follow(services, caller, new, previous, by)
+    elif body.store is not False:
+        new = new._replace(thread_id=_new_thread_id(caller))
+    [message] = await submit_turns(services, caller, [new], by=by)
+    return Run(message.id, message)
+
+
+def _new_message(agent: str, body: ResponseCreate, priority: Priority) -> NewMessage:
+    notes = Notes(
+        previous_response_id=body.previous_response_id,
+        instructions=body.instructions,
+        background=bool(body.background),
+        service_tier=body.service_tier,
+        owns_thread=body.conversation_id is None,
+    )
+    new = new_message(agent, body.given, priority=priority, metadata=body.metadata, notes=notes.as_stored())
+    assert new.options is not None, "it has the notes"
+    options = new.options.model_copy(update={"webhook_form": WebhookForm.RESPONSE})
+    return new._replace(options=options, webhook_url=body.webhook_url)
+
+
+async def _find_previous(services: Services, caller: Principal, response_id: str) -> Run:
+    """Return the run of a response that another one can follow. Raises PreviousResponseNotFound."""
+    name = name_in(response_id, RESPONSE)
+    try:
+        if name is None:
+            raise MessageNotFound(response_id)
+        run = await find_run(services, caller, name)
+    except MessageNotFound:
+        raise PreviousResponseNotFound(f"there is no response with the id {response_id!r}") from None
+    if run.message.thread_id is None:
+        raise PreviousResponseNotFound("the response was not stored, so nothing can follow it")
+    if run.is_answered:
+        raise PreviousResponseNotFound("its question was answered. Name the response that goes on with the answer")
+    if run.message.state in UNFINISHED:
+        raise PreviousResponseNotFound("the response has not ended. Wait for its end, or cancel it")
+    return run
+
+
+async def _follow(services: Services, caller: Principal, new: NewMessage, previous: Run, by: Actor) -> Run:
+    """Store a message that goes on where a response ended.
+
+    The first response that follows goes on in the same thread. Others begin with the state where the response ended, in
+    a thread of their own. A conversation always stays as it is.
+    """
+    message = previous.message
+    if Notes.of(message).owns_thread:
+        first = new._replace(thread_id=message.thread_id, if_busy=IfBusy.REJECT, last_number=message.thread_number)
+        try:
+            [stored] = await submit_turns(services, caller, [first], by=by)
+            return Run(stored.id, stored)
+        except (ThreadMoved, ThreadBusy):
+            pass  # another response follows already
+    [stored] = await submit_turns(services, caller, [await _forked(services, caller, new, message, by)], by=by)
+    return Run(stored.id, stored)
+
+
+async def _forked(services: Services, caller: Principal, new: NewMessage, message: Message, by: Actor) -> NewMessage:
+    """Return a new message in a copy of the thread as it was after an earlier message."""
+    thread_id = _new_thread_id(caller)
+    try:
+        await services.threads.fork(
+            caller, message.thread_id or "", Fork(message_id=message.id, thread_id=thread_id), by
+        )
+    except AgentWithoutState:
+        pass  # the agent remembers nothing, so an empty thread is the same
+    except StateGone:
+        raise PreviousResponseNotFound("the state after the response is no longer kept") from None
+    return new._replace(thread_id=thread_id)
+
+
+def _new_thread_id(caller: Principal) -> str | None:
+    """Return the id of a new thread that the caller may use. None if the caller may only use some threads."""
+    if caller.threads is None:
+        return new_id()
+    return None if caller.threads.prefix is None else caller.threads.prefix + new_id()
+
+
+async def _answer(services: Services, caller: Principal, agent: str, body: ResponseCreate, by: Actor) -> Run:
+    """Answer the questions of a response or of a conversation, and return the run that goes on with them."""
+    if any(item.type != ANSWER for item in body.items):
+        raise UnsupportedParameter("input: give the answers to ask_human alone, without other items", field="input")
+    message = await _asking(services, caller, body)
+    changed = {
+        "model": agent != message.agent,
+        "instructions": body.instructions is not None,
+        "metadata": body.metadata not in (None, {}, message.metadata),
+        "webhook_url": body.webhook_url not in (None, message.webhook_url),
+    }
+    for name, is_changed in changed.items():
+        if is_changed:
+            told = "an answer goes on with the response that asked, so it cannot change this. Leave the field out."
+            raise UnsupportedParameter(f"{name}: {told}", field=name)
+    return await answer_question(services, caller, message, ResumeAnswer(values=body.answers), field="input", by=by)
+
+
+async def _asking(services: Services, caller: Principal, body: ResponseCreate) -> Message:
+    """Return the message that asks what a body answers. Raises InvalidRequest if nothing is asked."""
+    found: Message | None = None
+    if body.conversation_id is not None:
+        thread = await find_conversation(services, caller, body.conversation_id)
+        asking = await question_of(services, caller, thread.thread_id)
+        found = None if asking is None else await services.queue.get(caller, asking.id)
+    elif body.previous_response_id is not None:
+        found = (await _find_previous(services, caller, body.previous_response_id)).message
+    else:
+        told = "an answer needs the previous_response_id of the response that asked"
+        raise InvalidRequest(f"input: {told}", field="input")
+    if found is None or found.state is not MessageState.INTERRUPTED:
+        raise InvalidRequest("input: nothing is asked there, so there is nothing to answer", field="input")
+    return found

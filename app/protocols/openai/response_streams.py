@@ -1,0 +1,78 @@
+"""Streams the events of a response, from any event on, to any number of readers."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from functools import partial
+
+from starlette.responses import Response
+
+from ...access.principals import Principal
+from ...api.streaming import EventStreamResponse
+from ...events.fanout import StoredEvents
+from ...events.tail import TailItem, WaitingUpdate
+from ...models.events import Event
+from ...services import Services
+from ..run_streams import followed, position_comment
+from .response_lookup import FoundResponse, ending_of, progress_before
+from .response_projection import BEFORE_ALL, Progress, ResponseView, frames_of, opening
+
+
+class ResponseReader:
+    """A reader who sees the events behind the number `after`."""
+
+    def __init__(self, view: ResponseView, progress: Progress, after: int) -> None:
+        self._view = view
+        self._progress = progress
+        self._after = after
+
+    def opening(self) -> bytes:
+        """Return the events before all stored ones."""
+        body, self._progress = opening(self._view, self._progress, self._after)
+        return body
+
+    def has_ended(self) -> bool:
+        """Return whether the response has ended."""
+        return self._progress.final is not None
+
+    def frames_of(self, stored: StoredEvents) -> bytes:
+        """Return the events that the next stored ones give. Readers who have no earlier end to skip share them."""
+        if self._progress.sequence > self._after:
+            body, self._progress = stored.view(self._view.response_id, partial(self._made, self._progress))
+        else:
+            body, self._progress = frames_of(self._view, self._progress, stored.events, self._after)
+        return body
+
+    def ending(self, event: Event) -> bytes:
+        """Return the events for the end of a response whose log is no longer kept."""
+        body, self._progress = frames_of(self._view, self._progress, [event], self._after)
+        return body
+
+    def waiting(self, update: WaitingUpdate) -> bytes:
+        """Return a comment that tells the position in the queue."""
+        return position_comment(update)
+
+    def _made(self, progress: Progress, events: Sequence[Event]) -> tuple[bytes, Progress]:
+        return frames_of(self._view, progress, events)
+
+
+async def response_stream(
+    services: Services, caller: Principal, found: FoundResponse, after: int = BEFORE_ALL
+) -> Response:
+    """Return the response that streams the events behind the number `after`."""
+    reader = ResponseReader(found.view, await progress_before(services, caller, found.run), after)
+    return EventStreamResponse(_frames(services, caller, found, reader), services)
+
+
+async def _frames(
+    services: Services, caller: Principal, found: FoundResponse, reader: ResponseReader
+) -> AsyncGenerator[TailItem | bytes]:
+    if first := reader.opening():
+        yield first
+    run = found.run
+    async with aclosing(followed(services, caller, run, reader, after=run.seen_before)) as frames:
+        async for frame in frames:
+            yield frame
+    if not reader.has_ended():
+        message = await services.queue.get(caller, run.message.id)
+        if message.completed_at is not None and (last := reader.ending(ending_of(message))):
+            yield last

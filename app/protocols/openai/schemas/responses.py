@@ -1,0 +1,183 @@
+"""Bodies of requests about responses and conversations."""
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ....api.schemas.metadata import Metadata
+from ....models.types import Text
+from ....text import storable_value
+from .fields import MAX_MESSAGES, Content, Name, NotTaken, ServiceTier, Url
+
+ANSWER, CALL, MESSAGE, REASONING = "function_call_output", "mcp_call", "message", "reasoning"
+
+
+class InputItem(BaseModel):
+    """An item of the input: a message, the answer to a question, or an item of an earlier output."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["message", "function_call_output", "mcp_call", "reasoning"] = "message"
+    id: Name | None = None
+    role: Literal["user", "assistant", "system", "developer"] | None = None
+    content: Content | None = None
+    call_id: Name | None = None
+    output: Any = None
+    name: Name | None = None
+    arguments: Text | None = None
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        if value not in (ANSWER, CALL, MESSAGE, REASONING):
+            raise ValueError(f"this server does not take items of the type {value!r}")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_reasoning(cls, value: Any) -> Any:
+        """Leave out the content of reasoning, which agents do not take back."""
+        if isinstance(value, dict) and value.get("type") == REASONING:
+            return {"type": REASONING}
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.type == MESSAGE and (self.role is None or self.content is None):
+            raise ValueError("a message needs a role and a content")
+        if self.type == ANSWER and (self.call_id is None or self.output is None):
+            raise ValueError("an answer needs the call_id and the output")
+        if self.type == CALL and (self.id is None or self.name is None or self.arguments is None):
+            raise ValueError("a call needs the id, the name and the arguments")
+        return self
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Return the messages that the item stands for, as agents take them. Reasoning stands for none."""
+        if self.type == CALL:
+            call = {"name": self.name, "arguments": self.arguments}
+            called = {"id": self.id, "type": "function", "function": call}
+            output = self.output if isinstance(self.output, str) else json.dumps(self.output)
+            return [
+                {"role": "assistant", "content": "", "tool_calls": [called]},
+                {"role": "tool", "tool_call_id": self.id, "name": self.name, "content": output},
+            ]
+        if self.type != MESSAGE:
+            return []
+        role = "system" if self.role == "developer" else self.role
+        return [{"role": role, "content": self.content, **({"id": self.id} if self.id else {})}]
+
+    def answer(self) -> Any:
+        """Return the answer to a question. A text that is a JSON object or a JSON array stands for that value."""
+        output = self.output
+        if isinstance(output, list):
+            output = "".join(str(part.get("text", "")) for part in output if isinstance(part, dict))
+        try:
+            value = json.loads(output)
+        except (ValueError, TypeError, RecursionError):
+            return output
+        return storable_value(value) if isinstance(value, dict | list) else output
+
+
+Items = Annotated[list[InputItem], Field(min_length=1, max_length=MAX_MESSAGES)]
+
+
+class NamedConversation(BaseModel):
+    """A conversation by its id."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: Name
+
+
+class TextConfig(BaseModel):
+    """The form of the answer: a text."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    class Format(BaseModel):
+        """The format of a text."""
+
+        model_config = ConfigDict(extra="ignore")
+
+        type: Literal["text"]
+
+    format: Format | None = None
+
+
+class ResponseCreate(BaseModel):
+    """A new response. Sampling parameters and further hints are ignored: agents choose their own.
+
+    `webhook_url` is this server's own field. It gets the events that OpenAI's clients unwrap.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: Name
+    input: (
+        Annotated[Text, Field(min_length=1)] | Annotated[list[InputItem], Field(min_length=1, max_length=MAX_MESSAGES)]
+    )
+    instructions: Text | None = None
+    stream: bool | None = None
+    background: bool | None = None
+    store: bool | None = None
+    previous_response_id: Name | None = None
+    conversation: NamedConversation | Name | None = None
+    metadata: Metadata | None = None
+    service_tier: ServiceTier = None
+    webhook_url: Url | None = None
+    text: TextConfig | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    tools: NotTaken = None
+    prompt: NotTaken = None
+    max_tool_calls: NotTaken = None
+    context_management: NotTaken = None
+    moderation: NotTaken = None
+
+    @model_validator(mode="after")
+    def _one_past(self) -> Self:
+        if self.conversation is not None and self.previous_response_id is not None:
+            raise ValueError("give either conversation or previous_response_id")
+        if self.store is False and (self.conversation or self.previous_response_id):
+            raise ValueError("a response that goes on with another one is stored")
+        return self
+
+    @property
+    def conversation_id(self) -> str | None:
+        """Return the id of the conversation."""
+        return self.conversation.id if isinstance(self.conversation, NamedConversation) else self.conversation
+
+    @property
+    def items(self) -> list[InputItem]:
+        """Return the input as items."""
+        if isinstance(self.input, str):
+            return [InputItem(role="user", content=self.input)]
+        return self.input
+
+    @property
+    def answers(self) -> dict[str, object]:
+        """Return the answers to questions by their ids."""
+        return {str(item.call_id): item.answer() for item in self.items if item.type == ANSWER}
+
+    @property
+    def given(self) -> list[dict[str, Any]]:
+        """Return the messages of the turn as agents take them."""
+        said = [message for item in self.items for message in item.messages()]
+        return said if self.instructions is None else [{"role": "system", "content": self.instructions}, *said]
+
+
+class ConversationCreate(BaseModel):
+    """A new conversation."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: Metadata | None = None
+    items: NotTaken = None
+
+
+class ConversationChange(BaseModel):
+    """A change of a conversation."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: Metadata
