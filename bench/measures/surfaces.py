@@ -50,6 +50,13 @@ SURFACES = (
         {"assistant_id": "clock", "input": {"messages": [["user", "Hi"]]}, "stream_mode": "messages-tuple"},
         b"event: messages",
     ),
+    Surface(
+        "OpenAI",
+        "/v1/responses/resp_{}?stream=true",
+        "/v1/responses",
+        {"model": "clock", "input": "Hi", "stream": True, "store": False},
+        b"event: response.output_text.delta",
+    ),
 )
 
 
