@@ -19,7 +19,7 @@ from .ids import conversation_id_of
 from .input_items import input_items_of
 from .lists import ListPageDep
 from .response_lookup import find_conversation, found_response, read_response
-from .routing import make_router
+from .routing import ConversationIdDep, make_router
 from .schemas.responses import ConversationChange, ConversationCreate
 
 router = make_router()
@@ -40,7 +40,7 @@ async def create(request: Request, services: ServicesDep, principal: PrincipalDe
 
 @router.get("/conversations/{conversation_id}")
 @needs(AccessScope.READ)
-async def get(services: ServicesDep, principal: PrincipalDep, conversation_id: str) -> Response:
+async def get(services: ServicesDep, principal: PrincipalDep, conversation_id: ConversationIdDep) -> Response:
     """Return a conversation."""
     return JsonReply(json.dumps(_view(await find_conversation(services, principal, conversation_id))))
 
@@ -48,7 +48,7 @@ async def get(services: ServicesDep, principal: PrincipalDep, conversation_id: s
 @router.post("/conversations/{conversation_id}")
 @needs(AccessScope.CONTROL)
 async def change(
-    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, conversation_id: str
+    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, conversation_id: ConversationIdDep
 ) -> Response:
     """Merge values into the metadata of a conversation."""
     body = await body_of(request, ConversationChange)
@@ -59,7 +59,9 @@ async def change(
 
 @router.delete("/conversations/{conversation_id}")
 @needs(AccessScope.CONTROL)
-async def delete(services: ServicesDep, principal: PrincipalDep, by: ActorDep, conversation_id: str) -> Response:
+async def delete(
+    services: ServicesDep, principal: PrincipalDep, by: ActorDep, conversation_id: ConversationIdDep
+) -> Response:
     """Delete a conversation and its responses."""
     thread = await find_conversation(services, principal, conversation_id)
     await services.threads.delete(principal, thread.thread_id, by)
@@ -69,7 +71,7 @@ async def delete(services: ServicesDep, principal: PrincipalDep, by: ActorDep, c
 @router.get("/conversations/{conversation_id}/items")
 @needs(AccessScope.READ)
 async def list_items(
-    services: ServicesDep, principal: PrincipalDep, conversation_id: str, page: ListPageDep
+    services: ServicesDep, principal: PrincipalDep, conversation_id: ConversationIdDep, page: ListPageDep
 ) -> Response:
     """List the items of a conversation: the inputs and the outputs of its responses."""
     thread = await find_conversation(services, principal, conversation_id)
@@ -86,7 +88,7 @@ async def list_items(
 
 @router.post("/conversations/{conversation_id}/items")
 @needs(AccessScope.SUBMIT)
-async def create_items(conversation_id: str) -> Response:  # noqa: ARG001  the path has it
+async def create_items(conversation_id: ConversationIdDep) -> Response:  # noqa: ARG001  the path has it
     """Refuse items that no response adds."""
     raise UnsupportedParameter(NO_ITEMS, field="items")
 

@@ -121,7 +121,7 @@ def _new_thread_id(caller: Principal) -> str | None:
 
 async def _answer(services: Services, caller: Principal, agent: str, body: ResponseCreate, by: Actor) -> Run:
     """Answer the questions of a response or of a conversation, and return the run that goes on with them."""
-    if any(item.type != ANSWER for item in body.items):
+    if any(item.type != ANSWER for item in body.input):
         raise UnsupportedParameter("input: give the answers to ask_human alone, without other items", field="input")
     message = await _asking(services, caller, body)
     changed = {

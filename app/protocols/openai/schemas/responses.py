@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ....api.schemas.metadata import Metadata
 from ....models.types import Text
@@ -79,7 +79,16 @@ class InputItem(BaseModel):
         return storable_value(value) if isinstance(value, dict | list) else output
 
 
-Items = Annotated[list[InputItem], Field(min_length=1, max_length=MAX_MESSAGES)]
+def _as_items(value: Any) -> Any:
+    """Return a text as the message of a user. Raises ValueError for a blank one."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        raise ValueError("expected a text that is not blank")
+    return [{"role": "user", "content": value}]
+
+
+Items = Annotated[list[InputItem], BeforeValidator(_as_items), Field(min_length=1, max_length=MAX_MESSAGES)]
 
 
 class NamedConversation(BaseModel):
@@ -114,9 +123,7 @@ class ResponseCreate(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     model: Name
-    input: (
-        Annotated[Text, Field(min_length=1)] | Annotated[list[InputItem], Field(min_length=1, max_length=MAX_MESSAGES)]
-    )
+    input: Items
     instructions: Text | None = None
     stream: bool | None = None
     background: bool | None = None
@@ -148,21 +155,14 @@ class ResponseCreate(BaseModel):
         return self.conversation.id if isinstance(self.conversation, NamedConversation) else self.conversation
 
     @property
-    def items(self) -> list[InputItem]:
-        """Return the input as items."""
-        if isinstance(self.input, str):
-            return [InputItem(role="user", content=self.input)]
-        return self.input
-
-    @property
     def answers(self) -> dict[str, object]:
         """Return the answers to questions by their ids."""
-        return {str(item.call_id): item.answer() for item in self.items if item.type == ANSWER}
+        return {str(item.call_id): item.answer() for item in self.input if item.type == ANSWER}
 
     @property
     def given(self) -> list[dict[str, Any]]:
         """Return the messages of the turn as agents take them."""
-        said = [message for item in self.items for message in item.messages()]
+        said = [message for item in self.input for message in item.messages()]
         return said if self.instructions is None else [{"role": "system", "content": self.instructions}, *said]
 
 
