@@ -10,9 +10,12 @@ import pytest
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.node_packages import installed, node
-from tests.servers import ROOT
+from tests.openai_stub import StubServer
+from tests.pages import DOCS, named
+from tests.servers import ROOT, LiveServer
 
 FOLDER = ROOT / "tests" / "ai_sdk"
+PAGE = DOCS / "how-to" / "use-the-ai-sdk.md"
 DEADLINE_SECONDS = 100
 PAGES = ",".join(f"{name}=tests.browser.agents:{name}" for name in ("tools", "thinks", "writes"))
 GRAPHS = ",".join(f"{name}=tests.graphs:{name}" for name in ("steps", "approving", "failing", "flaky"))
@@ -71,3 +74,27 @@ async def test_a_page_of_the_ai_sdk_has_its_whole_day(serve: Serve, control: Gra
     assert human["id"] == client_id
     assert [block["type"] for block in human["content"]] == ["image", "text"]
     assert human["content"][0]["extras"] == {"filename": "a.png"}
+
+
+async def test_the_example_of_the_page_prints_the_answer(server: LiveServer, model: StubServer) -> None:
+    await asyncio.to_thread(installed, FOLDER)
+    code = named(PAGE, "tested: ai sdk in node").replace("http://localhost:8000", server.url)
+    program = [node(), "--input-type=module", "--eval", code.replace('"ai"', '"ai-7"')]
+    done = await asyncio.to_thread(
+        subprocess.run, program, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS
+    )
+    (message,) = (await server.client.get("/messages")).json()["messages"]
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, message["result"]), done.stderr
+    assert (message["thread_id"], message["priority"]) == ("c1", "high")
+    assert model.text_of_users(0) == ["What is the capital of France?"]
+
+
+@pytest.mark.parametrize(
+    ("block", "file"),
+    [
+        ("sample: a chat page in react", "use_chat_example.jsx"),
+        ("sample: the last message alone", "use_chat_page.jsx"),
+    ],
+)
+def test_the_pages_of_the_documentation_are_those_that_are_used_in_a_browser(block: str, file: str) -> None:
+    assert named(PAGE, block) in (ROOT / "tests" / "browser" / file).read_text()
