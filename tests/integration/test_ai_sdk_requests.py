@@ -103,6 +103,15 @@ async def test_only_the_last_message_counts(serve: Serve, control: GraphControl)
     assert "Heard: Hi" in (await sent(server, chat(messages=[*earlier, said()]))).shown()
 
 
+async def test_a_header_has_the_priority_that_the_body_leaves_out(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    headers = {"X-AgentQ-Priority": "low"}
+    for body in (chat(said(id="u1")), chat(said(id="u2"), priority="high")):
+        assert (await server.client.post("/api/chat", json=body, headers=headers)).status_code == 200
+    messages = (await server.client.get("/threads/c/messages")).json()["messages"]
+    assert [message["priority"] for message in messages] == ["low", "high"]
+
+
 async def test_each_kind_of_file_is_a_content_block(serve: Serve) -> None:
     server = await serve(agents=GRAPHS, worker_concurrency=0)
     files = [

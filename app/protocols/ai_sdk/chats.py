@@ -10,6 +10,7 @@ from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_o
 from ...errors import MessageNotFound, NotCancellable
 from ...models.messages import Message, MessageFilter, MessageState, Page
 from ...services import Services
+from ..priorities import PriorityDep
 from ..runs import find_run, runs_of
 from .requests import begun_run
 from .routing import make_router
@@ -27,9 +28,18 @@ MAX_QUEUED = 100
 
 @router.post("")
 @needs(AccessScope.SUBMIT)
-async def send(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
+async def send(
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    by: ActorDep,
+    priority: PriorityDep = None,
+) -> Response:
     """Store what a page sends and stream the answer."""
-    run = await begun_run(services, principal, await body_of(request, ChatRequest), by=by)
+    body = await body_of(request, ChatRequest)
+    if body.priority is None:
+        body = body.model_copy(update={"priority": priority})
+    run = await begun_run(services, principal, body, by=by)
     return await stream_of_request(services, principal, run)
 
 
