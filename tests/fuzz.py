@@ -13,7 +13,10 @@ import httpx2
 from app.access.scopes import AccessScope
 from app.config import Settings
 from app.main import create_app
-from tests.fuzzing import Caller, Findings, fuzz, scopes_of
+from tests.fuzzing import Caller, Findings, NativeApi, Scopes, Target, fuzz, scopes_of
+from tests.fuzzing_langgraph import LangGraphApi
+from tests.graph_control import GraphControl
+from tests.langgraph_clients import AGENTS
 from tests.openai_stub import openai_stub_in_thread
 from tests.servers import ServerProcess, cold_server_process
 
@@ -28,10 +31,11 @@ def show(line: str) -> None:
 
 
 @contextmanager
-def served() -> Iterator[ServerProcess]:
+def served(**settings: str) -> Iterator[ServerProcess]:
     """A server whose model is a stub."""
     with tempfile.TemporaryDirectory() as folder, openai_stub_in_thread() as stub:
         environment = {"OPENAI_BASE_URL": stub.base_url, "OPENAI_API_KEY": "sk-stub", "MAX_QUEUE_SIZE": "1000000"}
+        environment |= {**GraphControl(Path(folder)).environment, **settings}
         with cold_server_process(Path(folder), WORKER_CONCURRENCY="4", **environment) as server:
             end = time.monotonic() + START_SECONDS
             with httpx2.Client(timeout=5, trust_env=False) as client:
@@ -78,15 +82,23 @@ def main() -> int:
     cases = int(os.environ.get("FUZZ_CASES", "10000"))
     seeded = int(os.environ.get("FUZZ_SEED") or time.time_ns() % 2**32)
     show(f"FUZZ_SEED={seeded} FUZZ_CASES={cases}")
-    needs = scopes_of(create_app(Settings(_env_file=None, database_url="memory://")))
+    app = create_app(Settings(_env_file=None, database_url="memory://"))
+    surface = {"AGENTS": AGENTS, "MAX_ATTEMPTS": "1", "KEEPALIVE_INTERVAL": "60"}
+    native = fuzz_target(NativeApi(), {}, scopes_of(app), cases // 2, seeded)
+    return native | fuzz_target(LangGraphApi(app), surface, scopes_of(app), cases // 2, seeded)
+
+
+def fuzz_target(target: Target, settings: dict[str, str], needs: Scopes, cases: int, seeded: int) -> int:
+    """Send requests to a server with these settings. Return the exit code."""
+    show(f"\n{type(target).__name__}")
     began = time.monotonic()
-    with served() as server, httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as admin:
+    with served(**settings) as server, httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as admin:
         admin.headers["X-API-Key"] = made_key(admin, EVERYTHING)
         callers = callers_of(admin)
         findings = Findings()
-        examples = max(1, cases // (len(callers) * len(needs) * 2))
+        examples = max(1, cases // (len(callers) * len(needs)))
         while findings.sent < cases:
-            found = fuzz(admin, callers, needs, examples=examples, seeded=seeded + findings.sent)
+            found = fuzz(admin, callers, needs, examples=examples, seeded=seeded + findings.sent, target=target)
             findings.sent += found.sent
             findings.failures |= found.failures
             for status, number in found.statuses.items():

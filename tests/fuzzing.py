@@ -6,7 +6,7 @@ Every reply is held against the description. A caller without the scope, or of a
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 import schemathesis
@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from schemathesis import Case, GenerationMode
 from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
+from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from app.access.scopes import AccessScope, scope_of
@@ -25,6 +26,9 @@ SECONDS = 20.0
 MAX_SHOWN_BODY = 2_000
 END_SECONDS = 30.0
 THREADS = ("a/b", "a/b", "%2F", None)
+
+Scopes = Mapping[str, AccessScope | None]
+"""The scopes that operations need, by method and path. None for those that need none."""
 
 Known = Mapping[str, Sequence[str]]
 """Ids that exist, by the names of the parameters that take them."""
@@ -68,6 +72,44 @@ def scopes_of(app: FastAPI) -> dict[str, AccessScope | None]:
     }
 
 
+class Target(Protocol):
+    """An API to send requests to."""
+
+    def schema(self, url: str) -> BaseSchema:
+        """The description of the API."""
+        ...
+
+    def fill(self, client: httpx2.Client) -> Known:
+        """Store what readers can find, and return its ids."""
+        ...
+
+    def ask(self, url: str, case: Case[Any], caller: Caller, known: Known) -> int:
+        """Send a request as this caller, check the reply, and return its status. Raises for a wrong reply."""
+        ...
+
+
+class NativeApi:
+    """The native API, whose replies are held against its description."""
+
+    def schema(self, url: str) -> BaseSchema:
+        return schemathesis.openapi.from_url(f"{url}/openapi.json")
+
+    def fill(self, client: httpx2.Client) -> Known:
+        return fill(client)
+
+    def ask(self, url: str, case: Case[Any], caller: Caller, known: Known) -> int:
+        endless = case.operation.label == "GET /events"  # the stream of changes; asked for as a page, it has an end
+        headers = {**caller.headers, "Accept": "application/json"} if endless else caller.headers
+        response = case.call(base_url=url, timeout=SECONDS, headers=headers)
+        try:
+            case.validate_response(response, excluded_checks=[positive_data_acceptance])
+        except FailureGroup as found:
+            sent_body = str(response.request.body)[:MAX_SHOWN_BODY]
+            found.add_note(f"{response.status_code} to {response.request.url} {sent_body}")
+            raise
+        return response.status_code
+
+
 def fill(client: httpx2.Client) -> Known:
     """Submit messages and wait until they have ended. Return their ids."""
     client.post("/queue/resume")
@@ -94,10 +136,11 @@ def modes_of(operation: Any) -> Iterator[GenerationMode]:
 def fuzz(
     admin: httpx2.Client,
     callers: Sequence[Caller],
-    needs: Mapping[str, AccessScope | None],
+    needs: Scopes,
     *,
     examples: int,
     seeded: int | None = None,
+    target: Target | None = None,
 ) -> Findings:
     """Send each operation `examples` requests of each kind as each caller. `seeded` None: always the same requests.
 
@@ -105,20 +148,21 @@ def fuzz(
     of the ids are of messages that have ended, the others are made up.
     """
     findings = Findings()
+    target = target or NativeApi()
     url = str(admin.base_url).rstrip("/")
-    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     requests = []
-    for result in schema.get_all_operations():
+    for result in target.schema(url).get_all_operations():
         assert isinstance(result, Ok), result
         operation = result.ok()
         requests += [(operation, mode, draw(operation, mode, examples, seeded)) for mode in modes_of(operation)]
+    requests.sort(key=lambda request: request[0].method.upper() == "DELETE")  # last, so that others find what exists
     for caller in callers:
-        known = fill(admin)
+        known = target.fill(admin)
         for operation, mode, cases in requests:
             admin.post("/queue/resume")  # a request that waits for its message would wait for ever
             try:
                 for number, (case, drawn) in enumerate(cases, 1):
-                    _send(url, case, drawn, number, caller, needs[operation.label], known, findings)
+                    _send(target, url, case, drawn, number, caller, needs[operation.label], known, findings)
             except (BaseExceptionGroup, AssertionError) as found:  # the faults of one reply
                 texts = map(str, found.exceptions if isinstance(found, BaseExceptionGroup) else [found])
                 failure = "\n".join((*texts, *getattr(found, "__notes__", ())))
@@ -147,6 +191,7 @@ def draw(operation: Any, mode: GenerationMode, examples: int, seeded: int | None
 
 
 def _send(
+    target: Target,
     url: str,
     case: Case[Any],
     drawn: Mapping[str, Any],
@@ -156,21 +201,13 @@ def _send(
     known: Known,
     findings: Findings,
 ) -> None:
-    """Send a request as this caller, each second one with ids that exist. Hold the reply against the description."""
+    """Send a request as this caller, each second one with ids that exist."""
     existing = {name: ids[number // 2 % len(ids)] for name, ids in known.items() if name in drawn and number % 2}
     case.path_parameters = {**drawn, **existing}
-    endless = case.operation.label == "GET /events"  # the stream of changes; asked for as a page, it has an end
-    headers = {**caller.headers, "Accept": "application/json"} if endless else caller.headers
-    response = case.call(base_url=url, timeout=SECONDS, headers=headers)
     findings.sent += 1
-    findings.statuses[response.status_code] = findings.statuses.get(response.status_code, 0) + 1
-    try:
-        case.validate_response(response, excluded_checks=[positive_data_acceptance])
-    except FailureGroup as found:
-        sent_body = str(response.request.body)[:MAX_SHOWN_BODY]
-        found.add_note(f"{response.status_code} to {response.request.url} {sent_body}")
-        raise
+    status = target.ask(url, case, caller, known)
+    findings.statuses[status] = findings.statuses.get(status, 0) + 1
     if needed is not None and needed not in caller.scopes:
-        assert response.status_code >= 400, f"without the scope {needed}: {response.status_code}"
+        assert status >= 400, f"without the scope {needed}: {status}"
     if caller.is_foreign and existing:
-        assert response.status_code >= 400, f"for another tenant: {response.status_code}"
+        assert status >= 400, f"for another tenant: {status}"

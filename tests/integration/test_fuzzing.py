@@ -8,7 +8,10 @@ import pytest
 
 from tests.fuzz import EVERYTHING, callers_of, made_key
 from tests.fuzzing import Caller, Findings, fuzz, scopes_of
+from tests.fuzzing_langgraph import LangGraphApi
+from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
+from tests.langgraph_clients import AGENTS
 from tests.openai_stub import Status, StubServer
 from tests.servers import LiveServer
 
@@ -20,7 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module i
 async def server(serve: Serve, model: StubServer) -> LiveServer:
     """A server with a message that has failed among those that have ended."""
     model.replies.append(Status(400))
-    return await serve(worker_concurrency=4, max_queue_size=100_000)
+    server = await serve(worker_concurrency=4, max_queue_size=100_000)
+    await server.runtime.services.registry.loaded.wait()  # its imports and the making of cases both change warnings
+    return server
 
 
 def ask(server: LiveServer, examples: int, callers_of_key: Callable[[httpx2.Client, str], list[Caller]]) -> Findings:
@@ -54,3 +59,27 @@ async def test_no_request_gets_more_than_its_scope_and_tenant_allow(server: Live
     assert "wrong scope, positive: GET /queue" in found
     assert "wrong tenant, positive: GET /messages/{message_id}/status" in found
     assert not any(": GET /health" in where for where in found)
+
+
+async def test_no_request_of_langgraphs_clients_breaks_the_server(serve: Serve, control: GraphControl) -> None:
+    """The control: a caller who is taken for a stranger, or for one without scopes, is found out here too."""
+    server = await serve(
+        agents=AGENTS, worker_concurrency=4, max_attempts=1, max_queue_size=100_000, keepalive_interval=60
+    )
+    await server.runtime.services.registry.loaded.wait()
+
+    def send() -> Findings:
+        with httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as admin:
+            admin.headers["X-API-Key"] = key = made_key(admin, EVERYTHING)
+            callers = [each for each in callers_of(admin) if each.name in ("everything", "another tenant", "read")]
+            wrong = [Caller("wrong scope", frozenset(), key), Caller("wrong tenant", EVERYTHING, key, is_foreign=True)]
+            target = LangGraphApi(server.app)
+            return fuzz(admin, [*callers, *wrong], scopes_of(server.app), examples=3, target=target)
+
+    findings = await asyncio.to_thread(send)
+    found = {where for where in findings.failures if where.startswith("wrong")}
+    assert {where: failure for where, failure in findings.failures.items() if where not in found} == {}
+    assert {200, 204, 403, 404, 422, 501} <= findings.statuses.keys()
+    assert "wrong scope, positive: POST /langgraph/threads/search" in found
+    assert "wrong tenant, positive: GET /langgraph/threads/{thread_id}" in found
+    assert "wrong tenant, positive: POST /langgraph/threads/search" in found
