@@ -13,12 +13,12 @@ AGENTS = "steps=tests.graphs:steps,approving=tests.graphs:approving,failing=test
 MISSING = "7f3e4b1c-0000-4000-8000-000000000000"
 
 _RUNS = [f"{place}/runs{how}" for place in ("/threads/{thread_id}", "") for how in ("", "/stream", "/wait", "/crons")]
-LANGGRAPH_SUBMITS = {*_RUNS, "/runs/batch", "/threads"}
+LANGGRAPH_SUBMITS = {*_RUNS, "/runs/batch", "/threads", "/threads/{thread_id}/commands"}
 """Paths below the mount to which a POST submits."""
 
 LANGGRAPH_READS_BY_POST = {
     *(f"/{kind}/{how}" for kind in ("assistants", "threads", "runs/crons") for how in ("search", "count")),
-    *(f"/threads/{{thread_id}}/{what}" for what in ("state/checkpoint", "history")),
+    *(f"/threads/{{thread_id}}/{what}" for what in ("state/checkpoint", "history", "stream/events")),
     *("/assistants/{assistant_id}/versions", "/store/items/search", "/store/namespaces"),
 }
 """Paths below the mount to which a POST only reads."""

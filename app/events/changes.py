@@ -133,6 +133,15 @@ class ChangeStreams:
         if self._log is not None:
             self._log.release()
 
+    @property
+    def is_closing(self) -> bool:
+        """Return whether this process closes, so that no further change will be seen."""
+        return self._closing
+
+    async def newest(self) -> str:
+        """Return the cursor of the newest change. Raises StoreUnavailable."""
+        return await self._source.newest_transition()
+
     def open_by_kind(self) -> dict[str, int]:
         """Return how many streams are open, as readers of one kind."""
         return {READER_KIND: 0 if self._log is None else self._log.readers}

@@ -1,0 +1,135 @@
+"""The endpoint that streams the events of a thread, over all of its runs, in LangGraph's agent protocol."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
+from functools import partial
+
+from fastapi import Request, Response
+
+from ...access.principals import Principal
+from ...access.scopes import AccessScope, needs
+from ...api.deps import PrincipalDep, ServicesDep, ThreadIdDep, body_of
+from ...api.streaming import KEEP_ALIVE, EventStreamResponse, tail_of
+from ...errors import MessageNotFound, ThreadNotFound
+from ...events.changes import ChangeFilter
+from ...events.fanout import Idle, StoredEvents
+from ...events.tail import TailItem, WaitingUpdate
+from ...models.events import Event
+from ...models.messages import Message
+from ...services import Services
+from ..run_streams import position_comment, stored_events
+from ..runs import Run
+from .routing import make_router
+from .schemas.agent_protocol import EventStreamRequest
+from .thread_projection import MessageProgress, MessageView, Place, Subscription, thread_frames
+
+router = make_router()
+
+PAGE_MESSAGES = 20
+
+_BEGINNING = Place()
+
+
+@router.post("/threads/{thread_id}/stream/events")
+@needs(AccessScope.READ)
+async def stream_events(
+    request: Request, services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep
+) -> Response:
+    """Stream what the runs of a thread show. The thread may be made later."""
+    body = await body_of(request, EventStreamRequest)
+    namespaces = None if body.namespaces is None else tuple(tuple(each) for each in body.namespaces)
+    wanted = Subscription(frozenset(body.channels), namespaces, body.depth)
+    after = _BEGINNING if body.since is None else Place.of(body.since)
+    stream = ThreadStream(services, principal, thread_id, wanted)
+    return EventStreamResponse(stream.frames(after), services, counted=False)
+
+
+class ThreadStream:
+    """Follows the messages of a thread for one reader: one after the other, as they run."""
+
+    def __init__(self, services: Services, caller: Principal, thread_id: str, wanted: Subscription) -> None:
+        self._services = services
+        self._caller = caller
+        self._thread_id = thread_id
+        self._wanted = wanted
+
+    async def frames(self, after: Place) -> AsyncGenerator[TailItem | bytes]:
+        """Yield the frames behind a place, and keep-alives, until this process closes or the thread is deleted."""
+        number, existed = max(0, after.message - 1), False
+        while not self._services.changes.is_closing:
+            cursor = await self._services.changes.newest()
+            try:
+                messages = await self._services.threads.list_messages(
+                    self._caller, self._thread_id, after=number, limit=PAGE_MESSAGES
+                )
+                existed = True
+            except ThreadNotFound:
+                if existed:
+                    return
+                messages = []
+            for message in messages:
+                async with aclosing(self._frames_of(message, after)) as frames:
+                    async for frame in frames:
+                        yield frame
+                number = message.thread_number
+            if not messages:
+                async for idle in self._until_changed(cursor):
+                    yield idle
+
+    async def _until_changed(self, cursor: str) -> AsyncIterator[bytes]:
+        """Wait for a change of the thread behind a cursor, and yield keep-alives meanwhile."""
+        chosen = ChangeFilter(self._caller.tenant, thread_id=self._thread_id)
+        seconds = self._services.settings.keepalive_seconds
+        changes = self._services.changes.tail(chosen, after=cursor, starts=False, idle_seconds=seconds)
+        async with aclosing(changes) as items:
+            async for item in items:
+                if not isinstance(item, Idle):
+                    return
+                yield KEEP_ALIVE
+
+    async def _frames_of(self, message: Message, after: Place) -> AsyncGenerator[TailItem | bytes]:
+        """Yield the frames of a message behind a place until it has ended or was deleted."""
+        view = MessageView(message.id, message.thread_number, message.agent, self._wanted)
+        after = after if after.message == message.thread_number else _BEGINNING
+        progress, seen = MessageProgress(), 0
+        with suppress(MessageNotFound):
+            async for events in self._before(message, after):
+                _, progress = thread_frames(view, progress, events, _end_of(view))
+                seen = events[-1].id
+            async with aclosing(tail_of(self._services, self._caller.tenant, message.id, seen)) as items:
+                async for item in items:
+                    body = b""
+                    match item:
+                        case StoredEvents():
+                            body, progress = self._shown(view, progress, item, after)
+                        case WaitingUpdate():
+                            body = position_comment(item)
+                        case Idle():
+                            body = KEEP_ALIVE
+                    if body:
+                        yield body
+
+    async def _before(self, message: Message, after: Place) -> AsyncIterator[Sequence[Event]]:
+        """Yield the stored events of a message before the event of a place."""
+        with suppress(LookupError):
+            async for events in stored_events(
+                self._services, self._caller, Run(message.id, message), 0, after.event - 1
+            ):
+                yield events
+
+    def _shown(
+        self, view: MessageView, progress: MessageProgress, stored: StoredEvents, after: Place
+    ) -> tuple[bytes, MessageProgress]:
+        """Return the frames of the next events. Readers who want to see the same share them."""
+        if stored.events[0].id > after.event:
+            return stored.view(view, partial(_made, view, progress))
+        return thread_frames(view, progress, stored.events, after._replace(message=view.number))
+
+
+def _end_of(view: MessageView) -> Place:
+    """Return the last place of a message: no frame is behind it."""
+    return Place(view.number + 1)
+
+
+def _made(view: MessageView, progress: MessageProgress, events: Sequence[Event]) -> tuple[bytes, MessageProgress]:
+    return thread_frames(view, progress, events, _BEGINNING)
