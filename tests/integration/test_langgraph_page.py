@@ -12,9 +12,9 @@ from tests.servers import LiveServer
 PAGE = DOCS / "how-to" / "use-langgraph-clients.md"
 
 
-@pytest.mark.parametrize("example", ["langgraph client", "langgraph thread stream"])
+@pytest.mark.parametrize("example", ["tested: langgraph client", "tested: langgraph thread stream"])
 async def test_the_page_s_client_gets_an_answer(server: LiveServer, model: StubServer, example: str) -> None:
-    code = named(PAGE, f"tested: {example}").replace("http://localhost:8000", server.url)
+    code = named(PAGE, example).replace("http://localhost:8000", server.url)
     client = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
