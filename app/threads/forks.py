@@ -17,6 +17,7 @@ from ..models.memory import AgentMemory
 from ..models.messages import CreatedThread, Message, NewMessage, Thread
 from ..models.requests import Fork, Key, ThreadCreation
 from ..models.threads import ForkSource, NewThread, Turn
+from ..policy.lifecycle import TERMINAL
 from ..store.dropped_memories import forget_dropped
 from ..store.ports import QueryStore, ThreadStore, UpkeepStore
 from .conversations import ThreadConversations
@@ -72,15 +73,19 @@ class ThreadForks:
     async def fork(self, caller: Principal, thread_id: str, wanted: Fork, by: Actor | None = None) -> Thread:
         """Make a new thread that begins with a state of this one. It has no messages yet.
 
+        A fork after a message that has ended takes place at any time. Others are refused while a message is processing.
+
         Raises ThreadNotFound, ThreadRunning, ThreadExists, CheckpointNotFound, StateGone, InvalidRequest for a message
         of another thread, and what `read_state` raises.
         """
         tenant = caller.tenant
         conversation = await self._found.find(caller, thread_id, None)
         thread = await self._found.visible.thread(caller, thread_id)
-        await self._store.take_memory_right(tenant, thread_id)  # raises while a message is processing
-        of = None if wanted.message_id is None else await self._message_of(caller, thread_id, wanted.message_id)
-
+        message = None if wanted.message_id is None else await self._message_of(caller, thread_id, wanted.message_id)
+        of = None if message is None else message.id
+        is_past = message is not None and message.state in TERMINAL  # what later messages do does not change it
+        if not is_past:
+            await self._store.take_memory_right(tenant, thread_id)  # raises while a message is processing
         turn = await self._forked_turn(conversation, wanted, of)
         new_id = _new_thread_id(caller, wanted.thread_id)
         await self._draft(caller, new_id)
@@ -91,7 +96,8 @@ class ThreadForks:
                 tries -= 1
                 if not tries or wanted.checkpoint_id is not None:
                     raise StateGone(f"Checkpoint {turn.checkpoint_id} is no longer kept.")
-                await self._store.take_memory_right(tenant, thread_id)
+                if not is_past:
+                    await self._store.take_memory_right(tenant, thread_id)
                 turn = await self._forked_turn(conversation, wanted, of)
             source = ForkSource(
                 thread_id=thread_id,
@@ -129,12 +135,12 @@ class ThreadForks:
             raise StateGone(f"{which} has no state that is kept.")
         return turn
 
-    async def _message_of(self, caller: Principal, thread_id: str, message_id: str) -> str:
-        """Return the id of a message of the thread. Raises InvalidRequest if it belongs to another one."""
+    async def _message_of(self, caller: Principal, thread_id: str, message_id: str) -> Message:
+        """Return a message of the thread. Raises InvalidRequest if it belongs to another one."""
         message = await self._found.visible.get(caller, message_id)
         if message.thread_id != thread_id:
             raise InvalidRequest(f"message_id: message {message.id} is not of this thread", field="message_id")
-        return message.id
+        return message
 
     async def _abandon(self, tenant: str, thread_id: str) -> None:
         """Delete a draft and what was copied for it. If that fails, maintenance does it later."""

@@ -191,6 +191,30 @@ async def test_two_responses_that_follow_one_do_not_know_each_other(serve: Serve
             await client.conversations.retrieve(talk.id)
 
 
+async def test_responses_that_follow_one_run_side_by_side(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS, worker_concurrency=2)
+    async with sdk(server) as client:
+        first = await client.responses.create(model="steps", input="One")
+        control.hold("second")
+        follows = [
+            await client.responses.create(model="steps", input=text, previous_response_id=first.id, background=True)
+            for text in ("Left", "Right")
+        ]
+        for each in follows:
+
+            async def begun(message_id: str = each.id.removeprefix("resp_")) -> bool:
+                return await state_of(server, message_id) == "processing"
+
+            await until(begun, "both run at a time")
+        control.release("second")
+        ends = [await kinds(await client.responses.retrieve(each.id, stream=True)) for each in follows]
+        assert [end[-1] for end in ends] == ["response.completed"] * 2
+        assert [(await client.responses.retrieve(each.id)).output_text for each in follows] == [
+            "Heard: One | Left",
+            "Heard: One | Right",
+        ]
+
+
 async def test_a_question_is_a_function_call_and_its_answer_another_response(
     serve: Serve, control: GraphControl
 ) -> None:
