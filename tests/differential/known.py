@@ -202,7 +202,11 @@ KNOWN = (
         "Schemas are those of the graph itself. There is no second schema of the context, and no further keys.",
         ("GET /assistants/{}/schemas: body.*",),
     ),
-    Known("Metadata are texts, numbers, booleans and nulls.", ("*",), "threads_keep_nested_metadata"),
+    Known(
+        "Searches do not match arrays and objects in metadata.",
+        ("POST /threads/search: status",),
+        "threads_keep_nested_metadata",
+    ),
     Known(
         "Searches find the latest item first, and there is no semantic search.",
         ("POST /store/items/search: body.items.*",),

@@ -117,6 +117,30 @@ async def test_states_are_read_and_changed(serve: Serve, control: GraphControl) 
             await client.threads.get_state(thread, checkpoint_id=MISSING)
 
 
+async def test_metadata_keep_arrays_and_objects(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS)
+    nested = {"user": {"name": "ann", "tags": ["a"]}, "plain": "json:[]", "owner": "ann"}
+    async with sdk(server) as client:
+        thread: Any = await client.threads.create(metadata=nested)
+        assert thread["metadata"] == nested
+        run: Any = await client.runs.create(thread["thread_id"], "steps", input=said("Hi"), metadata={"path": [1, {}]})
+        assert run["metadata"]["path"] == [1, {}]
+        await client.runs.join(thread["thread_id"], run["run_id"])
+        changed: Any = await client.threads.update(thread["thread_id"], metadata={"user": {"name": "bob"}})
+        assert changed["metadata"].items() >= {**nested, "user": {"name": "bob"}, "path": [1, {}]}.items()
+        assert [each["metadata"] for each in await client.threads.search(metadata={"owner": "ann"})] == [
+            changed["metadata"]
+        ]
+        assert await client.threads.count(metadata={"plain": "json:[]"}) == 1
+        threads: Any = client.threads
+        copied = await threads.copy(thread["thread_id"])
+        assert copied["metadata"] == changed["metadata"]
+        with pytest.raises(UnprocessableEntityError, match=r"metadata\.user"):
+            await client.threads.search(metadata={"user": {"name": "bob"}})
+    native = (await server.client.get(f"/threads/{thread['thread_id']}")).json()
+    assert native["metadata"]["user"] == 'json:{"name":"bob"}'
+
+
 async def test_assistants_are_agents_and_items_are_those_of_graphs(serve: Serve, control: GraphControl) -> None:
     server = await serve(agents=AGENTS)
     await server.runtime.services.registry.loaded.wait()

@@ -8,6 +8,7 @@ from ..runs import Run
 from .ids import assistant_id_of
 from .kept import Kept
 from .run_lookup import status_of
+from .schemas.metadata import whole
 
 
 def run_view(run: Run) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def run_view(run: Run) -> dict[str, Any]:
         "created_at": rfc3339(run.created_at),
         "updated_at": rfc3339(max(changes)),
         "status": status_of(run),
-        "metadata": message.metadata,
+        "metadata": whole(message.metadata),
         "kwargs": _kwargs(message, kept),
         "multitask_strategy": kept.multitask_strategy,
     }

@@ -7,6 +7,7 @@ from ...models.messages import MessageFilter, MessageState, Page, Thread
 from ...models.threads import ThreadStatus
 from ...services import Services
 from ...text import rfc3339
+from .schemas.metadata import whole
 from .states import newest_state
 
 FAILED = frozenset({MessageState.FAILED})
@@ -28,7 +29,7 @@ async def thread_view(
         "created_at": rfc3339(thread.created_at),
         "updated_at": rfc3339(thread.last_activity),
         "state_updated_at": rfc3339(thread.last_activity),
-        "metadata": thread.metadata,
+        "metadata": whole(thread.metadata),
         "status": status,
         "config": {},
         "values": None if state is None else state["values"],

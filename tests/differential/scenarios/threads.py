@@ -43,9 +43,9 @@ async def threads_keep_nested_metadata(talk: Talk) -> None:
     thread = (await threads.create(metadata=nested))["thread_id"]
     await threads.update(thread, metadata={"user": {"name": "bob"}, "list": [1]})
     await threads.get(thread)
-    await threads.search(metadata={"user": {"name": "bob"}, "nested": "yes"})
-    await threads.search(metadata={"nested": "yes", "list": [1]})
-    await threads.search(metadata={"nested": "yes", "user": {"name": "none"}})
+    await threads.search(metadata={"nested": "yes"})
+    await refused(threads.search(metadata={"user": {"name": "bob"}, "nested": "yes"}))
+    await refused(threads.search(metadata={"nested": "yes", "list": [1]}))
 
 
 async def threads_are_copied(talk: Talk) -> None:

@@ -14,7 +14,6 @@ from pydantic import (
 from typing_extensions import override
 
 from ....api.schemas.commands import MAX_NODES, MessageCommand, NodeName, NodeToRun
-from ....api.schemas.metadata import Metadata
 from ....api.schemas.submissions import MAX_DELAY_SECONDS, MAX_URL_LENGTH, MessageConfig
 from ....models.inputs import GraphCommand, RunConfig, RunInput
 from ....models.messages import IfBusy, Priority
@@ -22,6 +21,7 @@ from ....models.types import JsonObject, Text
 from ....text import storable_value
 from ..modes import StreamMode, shown_events
 from .fields import CheckpointId, Name, listed
+from .metadata import NestedMetadata
 
 PRIORITY = "priority"
 
@@ -62,7 +62,7 @@ class ConfigGiven(MessageConfig):
 
     model_config = ConfigDict(extra="ignore")
 
-    metadata: Metadata | None = None
+    metadata: NestedMetadata | None = None
 
     @field_validator("configurable")
     @classmethod
@@ -114,7 +114,7 @@ class RunCreate(BaseModel):
     thread_id: Name | None = None
     input: Input = None
     command: Command | None = None
-    metadata: Metadata | None = None
+    metadata: NestedMetadata | None = None
     config: ConfigGiven | None = None
     context: JsonObject | None = None
     stream_mode: Modes | None = None

@@ -11,6 +11,7 @@ from ....models.types import Text, ThreadId
 from ....text import storable_value
 from ...ids import is_uuid
 from .fields import CheckpointId, Name, NotTaken
+from .metadata import NestedMetadata, flat
 
 MAX_IDS = 100
 MAX_STATES = 1_000
@@ -34,7 +35,7 @@ class ThreadCreate(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     thread_id: Annotated[Text, AfterValidator(_uuid)] | None = None
-    metadata: Metadata | None = None
+    metadata: NestedMetadata | None = None
     if_exists: Literal["raise", "do_nothing"] | None = None
     supersteps: NotTaken = None
     ttl: NotTaken = None
@@ -45,16 +46,16 @@ class ThreadPatch(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    metadata: Metadata | None = None
+    metadata: NestedMetadata | None = None
     ttl: NotTaken = None
 
 
 class ThreadMatch(BaseModel):
-    """A filter of threads. Filters by values of states are refused."""
+    """A filter of threads. Filters by values of states, and by arrays and objects in metadata, are refused."""
 
     model_config = ConfigDict(extra="ignore")
 
-    metadata: Metadata | None = None
+    metadata: Annotated[Metadata, AfterValidator(flat)] | None = None
     values: NotTaken = None
     status: ThreadStatus | None = None
     ids: Annotated[list[ThreadId], Field(max_length=MAX_IDS)] | None = None
