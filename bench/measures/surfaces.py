@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from bench.backends import database
 from bench.measures.runs import FEW_TOKENS
@@ -26,6 +27,9 @@ ROUNDS = 7
 LIVE = Live(64, 800, 8, 0.01)
 FIRSTS = 200
 """Requests of each kind whose time to the first piece is measured, in turn."""
+
+NEW_ID = "NEW_ID"
+"""Stands for an id that is new for each request."""
 
 
 class Surface(NamedTuple):
@@ -56,6 +60,17 @@ SURFACES = (
         "/v1/responses",
         {"model": "clock", "input": "Hi", "stream": True, "store": False},
         b"event: response.output_text.delta",
+    ),
+    Surface(
+        "AI SDK",
+        "/api/chat/{}/stream",
+        "/api/chat",
+        {
+            "id": NEW_ID,
+            "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}],
+            "agent": "clock",
+        },
+        b'data: {"type":"text-delta"',
     ),
 )
 
@@ -116,7 +131,8 @@ def _first(port: int, surface: Surface) -> float:
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
     began = time.perf_counter()
     try:
-        connection.request("POST", surface.submit, json.dumps(surface.body), headers)
+        body = json.dumps(surface.body).replace(NEW_ID, str(uuid4()))
+        connection.request("POST", surface.submit, body, headers)
         response = connection.getresponse()
         while line := response.readline():
             if line.startswith(surface.piece):
