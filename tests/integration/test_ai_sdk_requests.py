@@ -151,7 +151,9 @@ async def test_an_answer_changes_nothing_but_the_question(serve: Serve, control:
     assert (message.id, message.shown()) == (asked.id, ["<step-start>", "yes", "Heard: Hi"])
 
 
-async def test_an_answer_goes_on_with_usage_and_finished_steps_in_mind(serve: Serve, control: GraphControl) -> None:
+async def test_an_answer_goes_on_behind_the_question_and_a_page_that_comes_back_gets_all(
+    serve: Serve, control: GraphControl
+) -> None:
     server = await serve(agents=GRAPHS)
     asked = await sent(server, chat(agent="approving"))
     control.hold("second")

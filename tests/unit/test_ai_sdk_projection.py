@@ -162,6 +162,22 @@ def test_an_answer_goes_on_with_the_message() -> None:
     assert read(events[:3]).end is not None, "a page that comes back finds the open question"
 
 
+def test_a_message_that_ends_with_an_answer_does_not_end_with_its_question() -> None:
+    """Pages post a message by themselves while its last step has nothing but answered calls."""
+    events = log(NewEvent.processing(1), ASKS, RESUMED, NewEvent.processing(2), DONE)
+    view = ChatView("run", 3, whole=False)
+    _, progress = frames_of(view, Progress(), events[:2])
+    assert read(events[2:], view, progress).shown() == ["<step-start>"]
+
+
+def test_the_usage_after_an_answer_is_that_of_the_whole_message() -> None:
+    used = NewEvent.of(EventType.USAGE, models={"a": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}})
+    events = log(NewEvent.processing(1), used, ASKS, RESUMED, NewEvent.processing(2), used, DONE)
+    _, progress = frames_of(ChatView("run", 4, whole=False), Progress(), events[:3])
+    rest = read(events[3:], ChatView("run", 4, whole=False), progress)
+    assert rest.metadata == {"usage": {"inputTokens": 6, "outputTokens": 4, "totalTokens": 10}}
+
+
 def test_nothing_follows_the_end_of_a_request() -> None:
     body, progress = frames_of(ChatView("run"), Progress(), ASKED)
     assert progress.ended

@@ -12,7 +12,7 @@ from ...models.messages import IfBusy, Message, MessageFilter, MessageOptions, N
 from ...models.requests import Regeneration, ResumeAnswer
 from ...policy.input_preview import input_preview
 from ...services import Services
-from ..questions import answer_question, question_of, require_control
+from ..questions import answer_question, question_of
 from ..runs import Run
 from ..turns import submit_turns
 from .questions import answers_in
@@ -51,7 +51,7 @@ async def begun_run(services: Services, caller: Principal, body: ChatRequest, *,
 
 async def _submitted(services: Services, caller: Principal, body: ChatRequest, by: Actor) -> Message:
     """Store a message of the user. One that the chat has already replaces what followed it."""
-    new = _new_message(body)
+    new = new_message(body)
     if body.trigger == REGENERATE or body.message_id == body.message.id:
         earlier = await _message_of(services, caller, body.id, body.message.id)
         if earlier is not None:
@@ -60,7 +60,8 @@ async def _submitted(services: Services, caller: Principal, body: ChatRequest, b
     return message
 
 
-def _new_message(body: ChatRequest) -> NewMessage:
+def new_message(body: ChatRequest) -> NewMessage:
+    """Return the message for the queue manager."""
     blocks = body.message.blocks()
     is_text = len(blocks) == 1 and blocks[0]["type"] == "text"
     text = input_preview({"messages": [{"role": "user", "content": blocks}]})
@@ -119,7 +120,6 @@ async def _answered(services: Services, caller: Principal, body: ChatRequest, by
     """Answer the open question of a chat, and return the run that goes on with it."""
     if body.trigger == REGENERATE:
         raise InvalidRequest("messages: expected the message of the user to answer anew as the last one", field=FIELD)
-    require_control(caller, FIELD)
     values = answers_in(body.message.answered)
     found = await question_of(services, caller, body.id)
     if found is None:
