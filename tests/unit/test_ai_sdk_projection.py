@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.models.events import Event, EventType, NewEvent
@@ -197,6 +197,7 @@ PIECES = st.one_of(
 ENDS = st.sampled_from([DONE, NewEvent.cancelled(NOW), NewEvent.failed("no", "agent_error", NOW), ASKS])
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(PIECES, max_size=20), ENDS, st.data())
 def test_each_log_gives_a_stream_that_the_ai_sdk_takes(
     pieces: list[NewEvent], end: NewEvent, data: st.DataObject

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -36,6 +36,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return [place for key, inner in pairs for place in ((value, key), *places(inner))]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(BODIES), VALUES, st.data())
 def test_a_body_with_another_value_at_one_place_is_taken_or_refused(body: Any, value: Any, data: st.DataObject) -> None:
     body = copy.deepcopy(body)
