@@ -111,7 +111,7 @@ class ThreadManager:
     ) -> StateText:
         """Return the state of a thread at a checkpoint; with `checkpoint_id` None, the newest state.
 
-        `agent` names the agent whose memory is read; None means the agent of the newest message. With `subgraphs`, the
+        `agent` names the agent whose memory is read; None means the one that ran last. With `subgraphs`, the
         tasks include the states of their subgraphs. Raises ThreadNotFound, CheckpointNotFound, InvalidRequest, and what
         `Conversations.call` raises.
         """

@@ -20,7 +20,7 @@ AgentName = Annotated[
     Query(
         min_length=1,
         max_length=255,
-        description="The agent through which the state is read. By default the agent of the thread's newest message.",
+        description="The agent through which the state is read. By default that of the newest message that has begun.",
     ),
 ]
 CheckpointId = Annotated[

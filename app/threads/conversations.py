@@ -7,10 +7,11 @@ from ..access.visible import VisibleReads
 from ..agents.base import Conversation
 from ..agents.registry import AgentRegistry
 from ..errors import ThreadNotFound
-from ..models.messages import Message, MessageFilter, Page, Thread
+from ..models.messages import Message, MessageFilter, MessageState, Page, Thread
 from ..store.ports import QueryStore, ThreadStore
 
 NEWEST = Page(1)
+BEGUN = frozenset(MessageState) - {MessageState.QUEUED}
 
 
 class ReadThreads(QueryStore, ThreadStore, Protocol):
@@ -46,8 +47,13 @@ class ThreadConversations:
         return Conversation(caller.tenant, agent, Message.memory_key_of(caller.tenant, thread_id, ""), thread_id)
 
     async def _agent_of(self, tenant: str, thread: Thread) -> str:
-        """Return the agent of the newest message of a thread, else that of its fork, else the default agent."""
-        newest = await self._store.list_messages(tenant, MessageFilter(thread_id=thread.thread_id), NEWEST)
-        if newest:
-            return newest[0].agent
+        """Return the agent whose state a thread has.
+
+        This is the agent of the newest message that has begun, else of the newest one, else that of the thread's fork,
+        else the default agent. A waiting message of another agent has not written the state.
+        """
+        for states in (BEGUN, None):
+            chosen = MessageFilter(thread_id=thread.thread_id, states=states)
+            if newest := await self._store.list_messages(tenant, chosen, NEWEST):
+                return newest[0].agent
         return self._registry.default if thread.forked_from is None else thread.forked_from.agent

@@ -35,7 +35,7 @@ class StateUpdate(BaseModel):
     checkpoint_id: Name | None = Field(
         None, description="The checkpoint to change. The result is the newest state, also of an earlier checkpoint."
     )
-    agent: Name | None = Field(None, description="By default the agent of the thread's newest message.")
+    agent: Name | None = Field(None, description="By default that of the newest message that has begun.")
 
     def change(self) -> StateChange:
         """Return the change for the thread manager."""
