@@ -160,3 +160,44 @@ async def test_odd_bodies_are_refused_or_taken(serve: Serve) -> None:
             assert response.status_code in (200, 400, 404), (body, response.text)
             if response.status_code != 200:
                 error_in(response, path, response.status_code)
+
+
+async def test_a_response_is_read_when_its_log_is_gone(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS, max_attempts=1)
+    store = server.runtime.services.store
+    made = [
+        (await server.client.post(RESPONSES, json={"model": agent, "input": "Hi"})).json()["id"]
+        for agent in ("steps", "failing")
+    ]
+
+    async def is_pruned() -> bool:
+        await store.prune_logs(older_than_seconds=0, limit=10)
+        return all([(await store.read("default", each[5:], after=0, limit=1)).first > 1 for each in made])
+
+    await until(is_pruned, "the logs are gone")
+    for response_id, status in zip(made, ("completed", "failed"), strict=True):
+        read = (await server.client.get(f"{RESPONSES}/{response_id}")).json()
+        assert read["status"] == status
+        stream = (await server.client.get(f"{RESPONSES}/{response_id}?stream=true")).text
+        last = json.loads(stream.rpartition("data: ")[2])
+        assert (last["type"], last["response"]) == (f"response.{status}", read)
+    assert [item["content"][0]["text"] for item in (await read_output(server, made[0]))] == ["Heard: Hi"]
+
+
+async def read_output(server: LiveServer, response_id: str) -> list[Any]:
+    return list((await server.client.get(f"{RESPONSES}/{response_id}")).json()["output"])
+
+
+async def test_a_completion_that_a_stop_of_the_server_cuts_off_is_an_error(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS)
+    control.hold("first")
+    asked = [
+        asyncio.create_task(server.client.post(CHAT, json={**ASKED[CHAT], "model": "steps", "stream": stream}))
+        for stream in (True, False)
+    ]
+    await until(lambda: len(server.runtime.streams._places) == 2, "both read")
+    server.runtime.streams.close()
+    streamed, held = [await each for each in asked]
+    assert json.loads(streamed.text.rpartition("data: ")[2])["error"]["code"] == "server_stopping"
+    assert error_in(held, CHAT, 503)["code"] == "server_stopping"
+    control.release("first")

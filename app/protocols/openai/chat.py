@@ -1,11 +1,13 @@
 """Endpoints of chat completions. The given messages are the whole conversation, and nothing of it is remembered."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from fastapi import Request, Response
 
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, body_of
+from ...api.errors import ServerStopping
 from ...api.streaming import EventStreamResponse
 from ...events.fanout import StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
@@ -14,8 +16,9 @@ from ..priorities import PriorityDep
 from ..run_streams import followed, position_comment
 from ..runs import Run
 from ..turns import submit_turns
-from .chat_projection import ChatView, Progress, frames_of, opening
+from .chat_projection import ChatView, Progress, failure_frame, frames_of, opening
 from .chat_replies import CompletionReply
+from .errors import error_object
 from .ids import completion_id_of
 from .new_messages import agent_of, new_message
 from .routing import make_router
@@ -47,14 +50,21 @@ async def create(
         return CompletionReply(services, principal, run, view, cancels_as=by)
     reader = ChatReader(view)
     frames = followed(services, principal, run, reader, after=0)
-    left = cancelled_when_left(_opened(view, frames), services, principal, run, by=by)
+    left = cancelled_when_left(_whole(view, reader, frames), services, principal, run, by=by)
     return EventStreamResponse(left, services)
 
 
-async def _opened(view: ChatView, frames: AsyncGenerator[TailItem | bytes]) -> AsyncGenerator[TailItem | bytes]:
+async def _whole(
+    view: ChatView, reader: "ChatReader", frames: AsyncGenerator[TailItem | bytes]
+) -> AsyncGenerator[TailItem | bytes]:
+    """Yield the first chunk and the frames. A stream that a stop of the server cuts off ends with an error."""
     yield opening(view)
-    async for frame in frames:
-        yield frame
+    async with aclosing(frames):
+        async for frame in frames:
+            yield frame
+    if not reader.has_ended():
+        stopping = ServerStopping()
+        yield failure_frame(error_object(503, stopping.code, str(stopping)))
 
 
 class ChatReader:

@@ -73,6 +73,11 @@ def failure_of(kind: EventType, data: Mapping[str, Any]) -> tuple[int, dict[str,
     return None
 
 
+def failure_frame(error: Mapping[str, Any]) -> bytes:
+    """Return the last frame of a stream that ends with an error."""
+    return f"data: {json.dumps({'error': error})}\n\n".encode()
+
+
 def completion_of(view: ChatView, text: str, tokens: TokenCounts | None) -> dict[str, Any]:
     """Return a whole completion."""
     message = {"role": "assistant", "content": text, "refusal": None}
@@ -129,7 +134,7 @@ def _joined(said: tuple[Any, str] | None) -> str:
 
 
 def _failed(progress: Progress, error: Mapping[str, Any]) -> tuple[list[bytes], Progress]:
-    return [f"data: {json.dumps({'error': error})}\n\n".encode()], progress._replace(ended=True)
+    return [failure_frame(error)], progress._replace(ended=True)
 
 
 def _ends(view: ChatView, progress: Progress) -> list[bytes]:

@@ -4,8 +4,7 @@ from typing import Any, NamedTuple
 
 from ...access.principals import Principal
 from ...errors import MessageNotFound, NotFound, ThreadNotFound
-from ...models.events import Event, NewEvent
-from ...models.messages import Message, MessageState, Thread
+from ...models.messages import MessageState, Thread
 from ...services import Services
 from ..run_streams import stored_events
 from ..runs import Run, find_run, runs_of
@@ -118,30 +117,20 @@ async def progress_before(services: Services, caller: Principal, run: Run) -> Pr
 
 
 async def read_response(services: Services, caller: Principal, found: FoundResponse) -> dict[str, Any]:
-    """Return a response as it is now. Its output is complete when it has ended."""
+    """Return a response as it is now. Its output is complete when it has ended.
+
+    Once the log is deleted, the output is the result alone. The end of a log is kept as long as its message.
+    """
     run, view = found
     if found.unfinished is not None:
         return response_object(view, found.unfinished)
     progress = await progress_before(services, caller, run)
     _, progress = opening(view, progress, 0)
     page = await services.log.read(caller.tenant, run.message.id, after=run.seen_before, limit=1)
+    if run.is_answered and page.first > run.seen_before + 1:  # what is left of the log is of the last run
+        return response_object(view, "completed")
     async for events in stored_events(services, caller, run, max(run.seen_before, page.first - 1), page.last):
         _, progress = frames_of(view, progress, events)
         if progress.final is not None:
             break
-    if progress.final is None:  # the log is no longer kept
-        _, progress = frames_of(view, progress, [ending_of(run.message)])
     return dict(progress.final or response_object(view, "completed"))
-
-
-def ending_of(message: Message) -> Event:
-    """Return the event with which a message ended, for one whose log is no longer kept."""
-    at = message.completed_at or message.created_at
-    match message.state:
-        case MessageState.FAILED:
-            new = NewEvent.failed(message.error or "", message.error_code or "", at)
-        case MessageState.CANCELLED:
-            new = NewEvent.cancelled(at)
-        case _:
-            new = NewEvent.done(message.result or "", at)
-    return Event(0, new.type, new.data, round(at.timestamp() * 1000))

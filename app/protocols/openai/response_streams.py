@@ -13,7 +13,7 @@ from ...events.tail import TailItem, WaitingUpdate
 from ...models.events import Event
 from ...services import Services
 from ..run_streams import followed, position_comment
-from .response_lookup import FoundResponse, ending_of, progress_before
+from .response_lookup import FoundResponse, progress_before
 from .response_projection import BEFORE_ALL, Progress, ResponseView, frames_of, opening
 
 
@@ -42,11 +42,6 @@ class ResponseReader:
             body, self._progress = frames_of(self._view, self._progress, stored.events, self._after)
         return body
 
-    def ending(self, event: Event) -> bytes:
-        """Return the events for the end of a response whose log is no longer kept."""
-        body, self._progress = frames_of(self._view, self._progress, [event], self._after)
-        return body
-
     def waiting(self, update: WaitingUpdate) -> bytes:
         """Return a comment that tells the position in the queue."""
         return position_comment(update)
@@ -68,11 +63,6 @@ async def _frames(
 ) -> AsyncGenerator[TailItem | bytes]:
     if first := reader.opening():
         yield first
-    run = found.run
-    async with aclosing(followed(services, caller, run, reader, after=run.seen_before)) as frames:
+    async with aclosing(followed(services, caller, found.run, reader, after=found.run.seen_before)) as frames:
         async for frame in frames:
             yield frame
-    if not reader.has_ended():
-        message = await services.queue.get(caller, run.message.id)
-        if message.completed_at is not None and (last := reader.ending(ending_of(message))):
-            yield last
