@@ -89,6 +89,7 @@ async def test_the_header_tells_the_priority_and_a_full_queue_when_to_come_again
         assert made["service_tier"] == "flex"
         message_id = made["id"].removeprefix("resp_")
         assert (await server.client.get(f"/messages/{message_id}")).json()["priority"] == priority
+    assert (await server.client.get(f"{RESPONSES}/{message_id}")).status_code == 404, "it is no id of a response"
     odd = await server.client.post(RESPONSES, json=body, headers={"X-AgentQ-Priority": "urgent"})
     assert "X-AgentQ-Priority" in error_in(odd, RESPONSES, 400)["message"]
     full = await server.client.post(RESPONSES, json=body)

@@ -235,6 +235,18 @@ async def test_a_question_is_a_function_call_and_its_answer_another_response(
         with pytest.raises(openai.BadRequestError, match="answered"):
             await client.responses.create(model="approving", input=answer, previous_response_id=asked.id)
 
+        talk = await client.conversations.create()
+        asked = await client.responses.create(model="approving", input="Do", conversation=talk.id)
+        answer[0]["call_id"] = asked.output[-1].call_id
+        done = await client.responses.create(model="approving", input=answer, conversation=talk.id)
+        assert done.output_text == "Heard: Do"
+        items = [item.type async for item in client.conversations.items.list(talk.id, order="asc")]
+        assert items == ["message", "message", "function_call", "message"]
+        again = await client.responses.create(model="approving", input="Do", conversation=talk.id)
+        other = await client.responses.create(model="approving", input="Instead", conversation=talk.id)
+        assert [each.output[-1].type for each in (again, other)] == ["function_call", "function_call"]
+        assert await state_of(server, again.id.removeprefix("resp_")) == "cancelled", "new input cancels a question"
+
 
 async def test_tools_of_the_agent_are_calls_that_were_made(
     serve: Serve, control: GraphControl, model: StubServer
@@ -277,10 +289,12 @@ async def test_webhooks_are_unwrapped_by_the_client(serve: Serve, control: Graph
         done = await client.responses.create(model="steps", input="Hi", extra_body=hook)
         failed = await client.responses.create(model="failing", input="Hi", extra_body=hook)
         asked: Any = await client.responses.create(model="approving", input="Do", extra_body=hook)
+        await until(lambda: len(there.requests) == 3, "the question is told too")
         answer: Any = [{"type": "function_call_output", "call_id": asked.output[-1].call_id, "output": "yes"}]
         answered = await client.responses.create(model="approving", input=answer, previous_response_id=asked.id)
-        await until(lambda: len(there.requests) == 3, "all webhooks have come")
+        await until(lambda: len(there.requests) == 4, "all webhooks have come")
         events: Any = [client.webhooks.unwrap(call.body, call.headers) for call in there.requests]
     assert {(event.type, event.data.id) for event in events} == {
-        ("response.completed", done.id), ("response.failed", failed.id), ("response.completed", answered.id),
+        ("response.completed", done.id), ("response.failed", failed.id),
+        ("response.completed", asked.id), ("response.completed", answered.id),
     }  # fmt: skip

@@ -4,7 +4,7 @@ from ...access.principals import Principal
 from ...errors import InvalidRequest, MessageNotFound, ThreadBusy
 from ...errors.threads import AgentWithoutState, StateGone, ThreadMoved
 from ...models.audit import Actor
-from ...models.deliveries import WebhookForm
+from ...models.deliveries import ENDS, WebhookEvent, WebhookForm
 from ...models.messages import IfBusy, Message, MessageState, NewMessage, Priority
 from ...models.requests import Fork, ResumeAnswer
 from ...services import Services
@@ -18,6 +18,9 @@ from .new_messages import agent_of, new_message
 from .notes import Notes
 from .response_lookup import find_conversation
 from .schemas.responses import ANSWER, ResponseCreate
+
+COMPLETIONS = (*ENDS, WebhookEvent.INTERRUPTED)
+"""The events of a message that end a response. A question ends one too."""
 
 UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING)
 
@@ -59,7 +62,7 @@ def _new_message(agent: str, body: ResponseCreate, priority: Priority) -> NewMes
     new = new_message(agent, body.given, priority=priority, metadata=body.metadata, notes=notes.as_stored())
     assert new.options is not None, "it has the notes"
     options = new.options.model_copy(update={"webhook_form": WebhookForm.RESPONSE})
-    return new._replace(options=options, webhook_url=body.webhook_url)
+    return new._replace(options=options, webhook_url=body.webhook_url, webhook_events=COMPLETIONS)
 
 
 async def _find_previous(services: Services, caller: Principal, response_id: str) -> Run:
