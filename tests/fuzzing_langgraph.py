@@ -15,6 +15,7 @@ from schemathesis.schemas import BaseSchema
 
 from app.api.schemas.items import ItemDelete, ItemPut, ItemQuery, NamespaceQuery
 from app.protocols.langgraph.routing import PREFIX
+from app.protocols.langgraph.schemas.agent_protocol import EventStreamRequest, ThreadCommand
 from app.protocols.langgraph.schemas.assistants import AssistantMatch, AssistantSearch
 from app.protocols.langgraph.schemas.runs import RunCreate
 from app.protocols.langgraph.schemas.threads import (
@@ -49,6 +50,8 @@ BODIES: dict[str, type[BaseModel]] = {
     },
     "POST /runs/batch": RunBatch,
     "POST /runs/cancel": RunsCancel,
+    "POST /threads/{thread_id}/commands": ThreadCommand,
+    "POST /threads/{thread_id}/stream/events": EventStreamRequest,
     "PUT /store/items": ItemPut,
     "DELETE /store/items": ItemDelete,
     "POST /store/items/search": ItemQuery,

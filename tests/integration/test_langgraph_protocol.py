@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from langgraph_sdk._async import stream as client_stream
 from langgraph_sdk._async.stream import AsyncThreadStream
 from langgraph_sdk.client import LangGraphClient
 
@@ -16,6 +17,7 @@ from app.protocols.langgraph.thread_projection import Place
 from tests.callers import admit
 from tests.contract.builders import DONE, chunk, claim_one
 from tests.graph_control import GraphControl
+from tests.graphs import FLOOD_CHUNK, FLOOD_CHUNKS
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
 from tests.integration.test_visibility import ANN, STRANGERS
@@ -25,6 +27,9 @@ from tests.servers import LiveServer, until
 
 THREAD = "8a3e4b1c-0000-4000-8000-000000000001"
 CHANNELS = ["values", "updates", "messages", "tools", "custom", "lifecycle", "input"]
+CUTS = (1, 3, 8)
+"""How many events a client has seen when its connections break."""
+
 ENDS = ("completed", "failed", "interrupted")
 
 Events = list[dict[str, Any]]
@@ -133,6 +138,25 @@ async def test_pythons_client_sees_tools_and_what_they_write(
     assert finished[-1]["content"] == {"type": "text", "text": "It is 5."}
 
 
+async def test_pythons_client_continues_after_its_connections_broke(
+    serve: Serve, control: GraphControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_stream, "_reconnect_delay", lambda *_, **__: 0.0)
+    server = await serve(agents="flood=tests.graphs:flood")
+    async with sdk(server) as client, client.threads.stream(assistant_id="flood") as thread:
+        await thread.run.start(input=said("x"))
+        text, count = "", 0
+        async for event in thread.subscribe(["messages"]):
+            data = data_of(event)
+            text += data["delta"]["text"] if data["event"] == "content-block-delta" else ""
+            count += 1
+            if count in CUTS:
+                for connection in list(server.uvicorn.server_state.connections):
+                    connection.transport.abort()
+    assert count > max(CUTS)
+    assert text == FLOOD_CHUNK * FLOOD_CHUNKS
+
+
 async def test_a_stream_precedes_its_thread_and_shows_all_of_its_runs(serve: Serve, control: GraphControl) -> None:
     server = await serve(agents=AGENTS)
     reading = asyncio.create_task(seen(server, 3))
@@ -177,6 +201,10 @@ async def test_a_question_is_answered_by_a_command(serve: Serve, control: GraphC
     assert (await send(server, "input.respond", responses=[given]))["type"] == "success"
     whole = await seen(server, 2)
     assert whole[: len(asked)] == asked
+    listed = (await server.client.get(f"/langgraph/threads/{THREAD}/runs")).json()
+    told = [event["event_id"].split(":")[1] for event in whole if event["method"] == "lifecycle"]
+    first, second = listed[1]["run_id"], listed[0]["run_id"]
+    assert told == [first, first, second, second], "by these ids, pages cancel runs"
     assert lifecycle(whole) == ["running", "interrupted", "running", "completed"]
     assert texts([data_of(event) for event in whole if event["method"] == "values"][-1])[2:] == ["yes", "Heard: Hi"]
     assert (await send(server, "input.respond", **given))["error"] == "no_such_interrupt"

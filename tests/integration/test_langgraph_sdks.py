@@ -11,7 +11,7 @@ from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.langgraph_clients import AGENTS
 from tests.node_packages import installed, node
-from tests.openai_stub import StubServer
+from tests.openai_stub import Answer, StubServer, ToolCall
 from tests.pages import DOCS, named
 from tests.servers import ROOT, LiveServer
 
@@ -55,6 +55,30 @@ async def test_a_javascript_client_sees_what_it_sees_on_its_own_server(
     saw = json.loads(done.stdout)
     assert "this graph cannot" in saw.pop("failure")
     assert saw == SEEN
+
+
+async def test_the_core_of_the_react_package_follows_threads(
+    serve: Serve, control: GraphControl, model: StubServer
+) -> None:
+    await asyncio.to_thread(installed, FOLDER)
+    server = await serve(agents=f"tools=tests.graphs:tools,{AGENTS}", max_attempts=1)
+    model.replies += [ToolCall("_add", {"a": 2, "b": 3}), Answer("It is 5.")]
+    command = [node(), "protocol.mjs", f"{server.url}/langgraph"]
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+    whole = ["Do", "Step one. ", "yes", "Heard: Do"]
+    assert json.loads(done.stdout) == {
+        "question": [{"question": "May I?"}],
+        "before": whole[:2],
+        "after": whole,
+        "reloaded": whole,
+        "again": ["Again", "Step one. "],
+        "tools": [["_add", {"a": 2, "b": 3}, "5", "finished"]],
+        "answer": "It is 5.",
+        "failure": "ValueError: this graph cannot: x",
+    }
 
 
 async def test_the_example_of_the_page_prints_the_answer(server: LiveServer, model: StubServer) -> None:

@@ -14,11 +14,11 @@ from ...errors import MessageNotFound, ThreadNotFound
 from ...events.changes import ChangeFilter
 from ...events.fanout import Idle, StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
-from ...models.events import Event
+from ...models.events import Event, EventType
 from ...models.messages import Message
 from ...services import Services
 from ..run_streams import position_comment, stored_events
-from ..runs import Run
+from ..runs import Run, runs_of
 from .routing import make_router
 from .schemas.agent_protocol import EventStreamRequest
 from .thread_projection import MessageProgress, MessageView, Place, Subscription, thread_frames
@@ -96,11 +96,13 @@ class ThreadStream:
             async for events in self._before(message, after):
                 _, progress = thread_frames(view, progress, events, _end_of(view))
                 seen = events[-1].id
+                view = await self._with_answers(view, message, events)
             async with aclosing(tail_of(self._services, self._caller.tenant, message.id, seen)) as items:
                 async for item in items:
                     body = b""
                     match item:
                         case StoredEvents():
+                            view = await self._with_answers(view, message, item.events)
                             body, progress = self._shown(view, progress, item, after)
                         case WaitingUpdate():
                             body = position_comment(item)
@@ -108,6 +110,13 @@ class ThreadStream:
                             body = KEEP_ALIVE
                     if body:
                         yield body
+
+    async def _with_answers(self, view: MessageView, message: Message, events: Sequence[Event]) -> MessageView:
+        """Return the view with the runs of all answers so far, if one is among the events."""
+        if not any(event.type is EventType.RESUMED for event in events):
+            return view
+        runs = [run async for run in runs_of(self._services, self._caller, message)]
+        return view._replace(answers=tuple((run.first_event, run.id) for run in runs if run.first_event))
 
     async def _before(self, message: Message, after: Place) -> AsyncIterator[Sequence[Event]]:
         """Yield the stored events of a message before the event of a place."""

@@ -72,12 +72,26 @@ def _begins_with(path: Path, prefix: Path) -> bool:
 
 
 class MessageView(NamedTuple):
-    """A message of a thread as a reader sees it."""
+    """A message of a thread as a reader sees it.
+
+    `answers` has the runs that answers to its questions began: the first event of each, and its id.
+    """
 
     message_id: str
     number: int
     graph: str
     wanted: Subscription
+    answers: tuple[tuple[int, str], ...] = ()
+
+    def run_at(self, event: int) -> str:
+        """Return the id of the run to which an event belongs."""
+        return next((run for first, run in reversed(self.answers) if first <= event), self.message_id)
+
+    def event_id(self, place: Place, method: str) -> str:
+        """Return the id of a frame. Clients read the id of a run between the first two colons of its lifecycle."""
+        if method in ("lifecycle", "input.requested"):
+            return f"synth:{self.run_at(place.event)}:{place.event}-{place.frame}"
+        return f"{self.message_id}-{place.event}-{place.frame}"
 
 
 class Made(NamedTuple):
@@ -127,7 +141,7 @@ def _frame(view: MessageView, place: Place, at: int, made: Made) -> str:
     text = json.dumps(
         {
             "type": "event",
-            "event_id": f"{view.message_id}-{place.event}-{place.frame}",
+            "event_id": view.event_id(place, made.method),
             "seq": place.seq,
             "method": made.method,
             "params": {"namespace": made.path, "timestamp": at, **node, "data": made.data},
