@@ -1,5 +1,6 @@
 """Odd requests to the API for LangGraph's clients, from a description that is made for tests alone."""
 
+import json
 import time
 from typing import Any
 
@@ -59,6 +60,8 @@ BODIES: dict[str, type[BaseModel]] = {
 }
 """The bodies of operations. Others that can have a body take any object."""
 
+COMMANDS = "/threads/{thread_id}/commands"
+
 ENDLESS = ("/threads/{thread_id}/stream", "/threads/{thread_id}/stream/events")
 """Streams that have no end."""
 
@@ -111,7 +114,15 @@ class LangGraphApi:
         elif caller.is_foreign:
             seen = [name for ids in known.values() for name in ids if name in body and name not in asked]
             assert not seen, f"ids of another tenant, {seen}: {told}"
-        return status
+        return 404 if status == 200 and _told_nothing(case, caller, body) else status
+
+
+def _told_nothing(case: Case[Any], caller: Caller, body: str) -> bool:
+    """Whether a reply with status 200 is one to a missing thread: a refused command, or a stream that stays silent."""
+    path = case.operation.path.removeprefix(PREFIX)
+    if path == COMMANDS:
+        return bool(json.loads(body)["type"] == "error")
+    return caller.is_foreign and path == "/threads/{thread_id}/stream/events"
 
 
 def description(app: FastAPI) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from unittest.mock import ANY
 
@@ -62,7 +62,7 @@ async def seen(server: LiveServer, ends: int = 1, thread: str = THREAD, **body: 
     return found
 
 
-def data_of(event: dict[str, Any]) -> Any:
+def data_of(event: Mapping[str, Any]) -> Any:
     return event["params"]["data"]
 
 
