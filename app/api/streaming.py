@@ -152,7 +152,7 @@ class EventStreamResponse(Response):
             leaving.cancel()
             await asyncio.gather(sending, leaving, return_exceptions=True)
         if refused.is_set() and leaving.cancelled() and sending.cancelled():
-            await send({"type": "http.response.body", "body": b""})  # a reader who reconnects is told why
+            await send({"type": "http.response.body", "body": self.refusal()})
         if not sending.cancelled():
             try:
                 sending.result()
@@ -166,6 +166,10 @@ class EventStreamResponse(Response):
     def opening(self) -> bytes:
         """Return what is sent before the first item: a line in the block of the first event."""
         return f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n".encode()
+
+    def refusal(self) -> bytes:
+        """Return what is sent last to a reader who may no longer read. By default, a reconnect tells why."""
+        return b""
 
     async def _send_all(self, send: Send, connection: Connection | None) -> None:
         async def write(body: bytes) -> None:

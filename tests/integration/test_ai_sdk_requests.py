@@ -14,7 +14,7 @@ from tests import wire
 from tests.callers import admit
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
-from tests.integration.test_keys import issue
+from tests.integration.test_keys import bearer, issue, manager
 from tests.integration.test_visibility import AGENTS, STRANGERS, ann_has, snapshot
 from tests.servers import LiveServer, until
 from tests.surfaces import check_refused
@@ -231,9 +231,9 @@ async def test_foreign_chats_are_like_new_ones(serve: Serve) -> None:
 
 
 @contextlib.asynccontextmanager
-async def reading(server: LiveServer, path: str, body: Any) -> AsyncIterator[httpx2.Response]:
+async def reading(server: LiveServer, path: str, body: Any, **headers: str) -> AsyncIterator[httpx2.Response]:
     """The response to a page that stays."""
-    async with server.client.stream("POST", path, json=body) as response:
+    async with server.client.stream("POST", path, json=body, headers=headers) as response:
         assert response.status_code == 200
         yield response
 
@@ -266,3 +266,14 @@ async def test_readers_get_the_same_bytes_and_a_stop_of_the_server_is_no_end(
     assert message.end is not None
     assert "the answer goes on" in message.end["errorText"]
     control.release("first")
+
+
+async def test_a_page_whose_key_is_revoked_is_told_so(serve: Serve) -> None:
+    server = await serve(agents=GRAPHS, worker_concurrency=0)
+    key = await issue(server)
+    async with reading(server, "/api/chat", chat(), **bearer(key)) as stream:
+        await until(lambda: server.runtime.services.streams.open_by_kind()["stream"], "a reader")
+        await manager(server).revoke(None, key.key.id)
+        message = ReadMessage().take(*chunks_of(await stream.aread()))
+    assert message.end is not None
+    assert "access has ended" in message.end["errorText"]

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from functools import partial
 
 from starlette.responses import Response
+from typing_extensions import override
 
 from ...access.principals import Principal
 from ...api.streaming import EventStreamResponse, waiting_data
@@ -18,6 +19,15 @@ from .projection import DONE, ChatView, Progress, frame_of, frames_of, start_of
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 
 STOPPED = "The server has stopped and the answer goes on. Reload the page to see it."
+REFUSED = "Your access has ended. The answer goes on; sign in again to see it."
+
+
+class ChatResponse(EventStreamResponse):
+    """The stream of a chat. Without an end, a page would take half an answer for a whole one."""
+
+    @override
+    def refusal(self) -> bytes:
+        return b"\n\n" + _error(REFUSED)  # the last frame may have been cut off
 
 
 class ChatReader:
@@ -67,16 +77,20 @@ def _response(
 ) -> Response:
     reader = ChatReader(view, progress)
     frames = followed(services, caller, run, reader, after=after)
-    return EventStreamResponse(_whole(view, reader, frames), services, HEADERS)
+    return ChatResponse(_whole(view, reader, frames), services, HEADERS)
 
 
 async def _whole(
     view: ChatView, reader: ChatReader, frames: AsyncGenerator[TailItem | bytes]
 ) -> AsyncGenerator[TailItem | bytes]:
-    """Yield the frames between a start and an end. Without an end, a page would take half an answer for a whole."""
+    """Yield the frames between a start and an end."""
     async with aclosing(frames):
         yield start_of(view)
         async for frame in frames:
             yield frame
     if not reader.has_ended():
-        yield frame_of({"type": "error", "errorText": STOPPED}) + DONE
+        yield _error(STOPPED)
+
+
+def _error(text: str) -> bytes:
+    return frame_of({"type": "error", "errorText": text}) + DONE
