@@ -101,6 +101,17 @@ async def test_responses_are_made_streamed_and_read_again(serve: Serve, control:
         items = await client.responses.input_items.list(plain.id)
         assert [item.content[0].text for item in items.data] == ["Hi"]
 
+        run = plain.id.removeprefix("resp_")
+        thread = (await server.status(run))["thread_id"]
+        elsewhere = await server.client.get(f"/langgraph/threads/{thread}/runs/{run}/stream")
+        assert "event: messages\n" in elsewhere.text, "another surface shows it as one from elsewhere"
+        native = await server.submit("Hi", agent="steps", thread_id="a/b")
+        await server.ended(native["message_id"])
+        shown = await client.responses.retrieve(f"resp_{native['message_id']}")
+        assert shown.output_text == "Heard: Hi"
+        assert shown.conversation is not None
+        assert (await client.conversations.retrieve(shown.conversation.id)).id == "conv_a/b"
+
         async with client.responses.stream(model="steps", input="Hi") as stream:
             events = [event async for event in stream]
             final = await stream.get_final_response()
@@ -183,6 +194,8 @@ async def test_two_responses_that_follow_one_do_not_know_each_other(serve: Serve
         assert said.conversation.id == talk.id
         items = [item async for item in client.conversations.items.list(talk.id, order="asc", limit=3)]
         assert [item.role for item in items] == ["user", "assistant", "user", "assistant"]
+        newest = [item.id async for item in client.conversations.items.list(talk.id, limit=3)]
+        assert newest == [item.id for item in items[::-1]]
         assert (await client.conversations.retrieve(talk.id)).metadata == {"owner": "ann"}
         changed = await client.conversations.update(talk.id, metadata={"owner": "bob"})
         assert changed.metadata == {"owner": "bob"}

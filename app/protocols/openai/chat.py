@@ -68,7 +68,7 @@ async def _whole(
 
 
 class ChatReader:
-    """The reader of a completion's chunks."""
+    """A reader of the chunks of a completion."""
 
     def __init__(self, view: ChatView) -> None:
         self._view = view

@@ -1,6 +1,7 @@
 """Endpoints of conversations, which are threads."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import Request, Response
@@ -9,7 +10,7 @@ from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, body_of
 from ...api.replies import JsonReply
-from ...models.messages import Message, Thread
+from ...models.messages import Message, MessageFilter, Page, Thread
 from ...models.requests import ThreadCreation
 from ...models.threads import ThreadChange
 from ...services import Services
@@ -76,14 +77,12 @@ async def list_items(
     """List the items of a conversation: the inputs and the outputs of its responses."""
     thread = await find_conversation(services, principal, conversation_id)
     items: list[dict[str, Any]] = []
-    seen = 0
-    while found := await services.threads.list_messages(principal, thread.thread_id, after=seen, limit=PAGE_MESSAGES):
-        for message in found:
-            items += await _items_of(services, principal, message)
-        seen = found[-1].thread_number
-        if page.order == "asc" and page.of(items)["has_more"]:
+    async for message in _messages(services, principal, thread, newest_first=page.order == "desc"):
+        found = await _items_of(services, principal, message)
+        items += found[::-1] if page.order == "desc" else found
+        if page.of(items)["has_more"]:
             break
-    return JsonReply(json.dumps(page.of(items if page.order == "asc" else items[::-1])))
+    return JsonReply(json.dumps(page.of(items)))
 
 
 @router.post("/conversations/{conversation_id}/items")
@@ -91,6 +90,24 @@ async def list_items(
 async def create_items(conversation_id: ConversationIdDep) -> Response:  # noqa: ARG001  the path has it
     """Refuse items that no response adds."""
     raise UnsupportedParameter(NO_ITEMS, field="items")
+
+
+async def _messages(
+    services: Services, caller: Principal, thread: Thread, *, newest_first: bool
+) -> AsyncIterator[Message]:
+    """Yield the messages of a thread, without their options."""
+    seen, cursor = 0, None
+    chosen = MessageFilter(thread_id=thread.thread_id)
+    while True:
+        if newest_first:
+            found = await services.queue.list_messages(caller, chosen, Page(PAGE_MESSAGES, cursor))
+        else:
+            found = await services.threads.list_messages(caller, thread.thread_id, after=seen, limit=PAGE_MESSAGES)
+        if not found:
+            return
+        for message in found:
+            yield message
+        seen, cursor = found[-1].thread_number, (found[-1].number, "")
 
 
 async def _items_of(services: Services, caller: Principal, listed: Message) -> list[dict[str, Any]]:

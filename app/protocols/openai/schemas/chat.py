@@ -57,7 +57,7 @@ class ChatMessage(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """How a stream is written. Other options concern servers that pad their frames."""
+    """Options of a stream. Others concern servers that pad their frames."""
 
     model_config = ConfigDict(extra="ignore")
 
