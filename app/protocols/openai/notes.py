@@ -10,7 +10,7 @@ SURFACE_NAME = "openai"
 
 
 class Notes(BaseModel):
-    """What a client gave for a response and no agent reads. It is stored as `MessageOptions.surface`.
+    """The fields that a client gave for a response and no agent reads. They are stored as `MessageOptions.surface`.
 
     With `owns_thread`, the thread of the message has only responses that follow each other. It is no conversation that
     clients know.
