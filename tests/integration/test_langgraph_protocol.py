@@ -12,6 +12,8 @@ from langgraph_sdk._async import stream as client_stream
 from langgraph_sdk._async.stream import AsyncThreadStream
 from langgraph_sdk.client import LangGraphClient
 
+from app.access.principals import Principal
+from app.access.scopes import AccessScope
 from app.models.events import NewEvent
 from app.protocols.langgraph.thread_projection import Place
 from tests.callers import admit
@@ -255,13 +257,22 @@ async def test_commands_that_do_not_fit_are_refused_in_the_reply(serve: Serve, c
         ("stream/events", {}, "channels"),
         ("stream/events", {"channels": []}, "channels"),
         ("stream/events", {"channels": ["nope"]}, "channels.0: expected one of values"),
+        ("stream/events", {"channels": ["custom:"]}, "channels.0"),
+        ("stream/events", {"channels": ["values"] * 101}, "channels"),
+        ("stream/events", {"channels": ["values"], "namespaces": [[]] * 101}, "namespaces"),
         ("stream/events", {"channels": ["values"], "since": -1}, "since"),
+        ("stream/events", {"channels": ["values"], "since": 2**53}, "since"),
         ("stream/events", {"channels": ["values"], "depth": "x"}, "depth"),
     ]
     for where, body, told in bodies:
         response = await server.client.post(f"{path}/{where}", json=body)
         assert (response.status_code, told in response.json()["detail"]) == (422, True), (where, body, response.text)
     assert (await server.client.get("/messages")).json()["messages"] == []
+    await issue(server)
+    writer = Principal("default", frozenset({AccessScope.SUBMIT, AccessScope.READ}))
+    server.client.headers["X-API-Key"] = await admit(server, writer)
+    reply = await send(server, "input.respond", interrupt_id="x", response=1)
+    assert (reply["error"], "scope `control`" in reply["message"]) == ("permission_denied", True), reply
 
 
 async def test_strangers_see_nothing_of_a_thread_and_cannot_start_a_run_in_it(
