@@ -11,7 +11,10 @@ from ..models.messages import Message, MessageFilter, MessageState, Page, Thread
 from ..store.ports import QueryStore, ThreadStore
 
 NEWEST = Page(1)
-BEGUN = frozenset(MessageState) - {MessageState.QUEUED}
+LOOKED_AT = Page(20)
+"""Read if the newest message was cancelled before it began, which is rare."""
+
+MAY_HAVE_BEGUN = frozenset(MessageState) - {MessageState.QUEUED}
 
 
 class ReadThreads(QueryStore, ThreadStore, Protocol):
@@ -50,10 +53,13 @@ class ThreadConversations:
         """Return the agent whose state a thread has.
 
         This is the agent of the newest message that has begun, else of the newest one, else that of the thread's fork,
-        else the default agent. A waiting message of another agent has not written the state.
+        else the default agent. A message of another agent that waits, or was cancelled while it waited, has not written
+        the state. Only some of the newest messages are looked at.
         """
-        for states in (BEGUN, None):
+        for states, page in ((MAY_HAVE_BEGUN, NEWEST), (MAY_HAVE_BEGUN, LOOKED_AT), (None, NEWEST)):
             chosen = MessageFilter(thread_id=thread.thread_id, states=states)
-            if newest := await self._store.list_messages(tenant, chosen, NEWEST):
-                return newest[0].agent
+            newest = await self._store.list_messages(tenant, chosen, page)
+            for message in newest:
+                if message.started_at is not None or states is None:
+                    return message.agent
         return self._registry.default if thread.forked_from is None else thread.forked_from.agent

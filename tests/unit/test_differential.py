@@ -59,6 +59,9 @@ def test_only_known_differences_pass_and_those_that_are_gone_fail() -> None:
     unknown = Difference("any", "GET /threads/{}: body.status", "idle", "busy")
     assert known_place(known) is not None
     assert known_place(unknown) is None
+    refused, failed = (Difference("runs_of_wrong_bodies", "POST /runs: status", 200, status) for status in (422, 500))
+    assert known_place(refused) is not None
+    assert known_place(failed) is None
     assert report([known], all_played=False, verbose=False) == 0
     assert report([known, unknown], all_played=False, verbose=False) == 1
     assert report([known], all_played=True, verbose=False) == 1

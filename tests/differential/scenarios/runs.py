@@ -196,6 +196,23 @@ async def runs_without_a_thread_in_streams(talk: Talk) -> None:
     await read(talk.client.runs.stream(None, "chat", input=said("Hello"), stream_mode=["values", "messages-tuple"]))
 
 
+async def a_run_without_a_thread_is_joined(talk: Talk) -> None:
+    body = {"assistant_id": "chat", "input": said("Hello"), "stream_mode": "updates", "stream_resumable": True}
+    response = await talk.http.post("/runs/stream", json={**body, "on_completion": "keep"})
+    run = response.headers["content-location"].rsplit("/", 1)[1]
+    await talk.http.get(f"/runs/{run}/stream", headers={"Last-Event-ID": "-1"})
+
+
+async def runs_are_cancelled_by_status(talk: Talk) -> None:
+    thread = await talk.thread()
+    await talk.begun(thread)
+    await talk.client.runs.create(thread, "chat", input=said("Next"))
+    await talk.client.runs.cancel_many(status="all")
+    await talk.until_idle(thread)
+    talk.control.release("second")
+    await talk.client.runs.list(thread)
+
+
 async def runs_in_batches(talk: Talk) -> None:
     payloads: Any = [{"assistant_id": "chat", "input": said(text)} for text in ("One", "Two")]
     wrong: Any = {"assistant_id": "none", "input": {}}
@@ -227,6 +244,8 @@ SCENARIOS = (
     runs_roll_others_back,
     runs_without_a_thread,
     runs_without_a_thread_in_streams,
+    a_run_without_a_thread_is_joined,
+    runs_are_cancelled_by_status,
     runs_in_batches,
     runs_begin_later,
 )

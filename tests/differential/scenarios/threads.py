@@ -98,6 +98,7 @@ async def states_are_read_and_changed(talk: Talk) -> None:
     await threads.get_state(thread, checkpoint_id=place["checkpoint_id"])
     await threads.get_state(thread, checkpoint=place | {"checkpoint_ns": ""})
     await threads.get_history(thread, limit=1)
+    await talk.http.get(f"/threads/{thread}/history", params={"limit": 2})
     note = {"messages": [{"role": "assistant", "content": "Noted.", "id": "noted"}]}
     await threads.update_state(thread, note, as_node="first")
     await threads.get_state(thread)
