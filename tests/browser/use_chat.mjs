@@ -56,6 +56,14 @@ const longer = (page, length) =>
     return ended || (await answer(page)).length >= length;
   });
 
+async function until_json(address, condition) {
+  for (;;) {
+    const found = await (await fetch(address)).json();
+    if (condition(found)) return found;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 // A chat with the embedded model over two turns.
 let page = await open("chat", "talk", model_way);
 await say(page, "What is the capital of France?");
@@ -137,6 +145,19 @@ await page.waitForSelector("text=word5");
 await press(page, "Stop");
 await status(page, "ready");
 saw.words = await answer(page);
+
+// An answer that ends while the connection is broken.
+page = await open("writes", "away");
+await say(page, "Write");
+await page.waitForSelector("text=word3");
+cut();
+await status(page, "error");
+saw.left = await answer(page);
+const { messages } = await until_json(`${agents}/threads/away/messages`, ({ messages }) => messages[0].state === "completed");
+await press(page, "Go on");
+await page.waitForSelector("text=word59");
+await status(page, "ready");
+saw.whole = [await answers(page), messages.length];
 console.log(JSON.stringify(saw));
 await browser.close();
 process.exit(0);

@@ -103,3 +103,6 @@ async def test_a_chat_that_is_cut_reloaded_stopped_and_asked(built: Path, page: 
     words = saw["words"].split()
     assert words == [f"word{number}" for number in range(len(words))]
     assert 6 <= len(words) < 60
+    every = [f"word{number}" for number in range(60)]
+    assert len(saw["left"].split()) < 60
+    assert [saw["whole"][0][-1].split(), saw["whole"][1]] == [every, 1]

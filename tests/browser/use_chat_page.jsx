@@ -13,6 +13,7 @@ const transport = new DefaultChatTransport({
   prepareSendMessagesRequest: ({ id, messages, trigger, messageId, body }) => ({
     body: { ...body, id, trigger, messageId, messages: messages.slice(-1) },
   }),
+  prepareReconnectToStreamRequest: ({ id }) => ({ api: `${api}/${encodeURIComponent(id)}/stream?ended=true` }),
 });
 
 function Part({ part, answer }) {

@@ -93,7 +93,7 @@ async def test_the_example_of_the_page_prints_the_answer(server: LiveServer, mod
     ("block", "file"),
     [
         ("sample: a chat page in react", "use_chat_example.jsx"),
-        ("sample: the last message alone", "use_chat_page.jsx"),
+        ("sample: a transport for long chats", "use_chat_page.jsx"),
     ],
 )
 def test_the_pages_of_the_documentation_are_those_that_are_used_in_a_browser(block: str, file: str) -> None:

@@ -149,6 +149,9 @@ async def test_an_answer_changes_nothing_but_the_question(serve: Serve, control:
     check_refused(await ask(server, "", unknown), "/api/chat", 409, "")
     message = await sent(server, chat(answered(question), **fields))
     assert (message.id, message.shown()) == (asked.id, ["<step-start>", "yes", "Heard: Hi"])
+    whole = ReadMessage().take(*chunks_of((await ask(server, "/c/stream?ended=true", method="GET")).body))
+    answer = ("ask_human", {"question": "May I?"}, None)  # a message keeps its answers until it ends
+    assert whole.shown() == ["<step-start>", "Step one. ", answer, "<step-start>", "yes", "Heard: Hi"]
 
 
 async def test_an_answer_goes_on_behind_the_question_and_a_page_that_comes_back_gets_all(
@@ -220,7 +223,7 @@ async def test_foreign_chats_are_like_new_ones(serve: Serve) -> None:
         key = await admit(server, stranger)
         for name in (*known["thread"], *known["message"], *known["alias"]):
             path = name.replace("/", "%2F").replace(" ", "%20")
-            for method, verb in (("GET", "stream"), ("POST", "stop")):
+            for method, verb in (("GET", "stream"), ("GET", "stream?ended=true"), ("POST", "stop")):
                 response = await ask(server, f"/{path}/{verb}", method=method, key=key)
                 assert (response.status, response.body) == (204, b""), (who, name, response)
         if who in ("another subject", "other threads"):
@@ -266,6 +269,22 @@ async def test_readers_get_the_same_bytes_and_a_stop_of_the_server_is_no_end(
     assert message.end is not None
     assert "the answer goes on" in message.end["errorText"]
     control.release("first")
+
+
+async def test_an_ended_answer_is_streamed_again_if_a_page_asks_for_it(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    sent_first = await sent(server, chat())
+    assert (await ask(server, "/c/stream", method="GET")).status == 204
+    assert (await ask(server, "/other/stream?ended=true", method="GET")).status == 204
+    again = ReadMessage().take(*chunks_of((await ask(server, "/c/stream?ended=true", method="GET")).body))
+    assert (again.id, again.parts, again.end) == (sent_first.id, sent_first.parts, sent_first.end)
+    store = server.runtime.services.store
+
+    async def pruned() -> int:
+        return (await store.prune_logs(older_than_seconds=0, limit=10))[0]
+
+    await until(pruned, "the log is deleted")
+    assert (await ask(server, "/c/stream?ended=true", method="GET")).status == 204
 
 
 async def test_a_page_whose_key_is_revoked_is_told_so(serve: Serve) -> None:

@@ -1,8 +1,9 @@
 """Endpoints of chats, which are threads."""
 
 from contextlib import suppress
+from typing import Annotated
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
@@ -45,12 +46,20 @@ async def send(
 
 @router.get("/{thread_id}/stream")
 @needs(AccessScope.READ)
-async def resume(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep) -> Response:
+async def resume(
+    services: ServicesDep,
+    principal: PrincipalDep,
+    thread_id: ThreadIdDep,
+    ended: Annotated[bool, Query()] = False,
+) -> Response:
     """Stream the unfinished answer of a chat from its start. 204 if there is none, also for an unknown chat.
 
-    A page asks for each chat that it opens, a new one too.
+    With `ended`, the newest answer is streamed although it has ended, as long as its events are kept. A page asks for
+    each chat that it opens, a new one too.
     """
     message = await _unfinished(services, principal, thread_id)
+    if message is None and ended:
+        message = await _newest(services, principal, thread_id)
     if message is None:
         return Response(status_code=204)
     run = [each async for each in runs_of(services, principal, message)][-1]
@@ -75,6 +84,15 @@ async def _unfinished(services: Services, caller: Principal, chat_id: str) -> Me
         if found:
             return await services.queue.get(caller, found[-1].id)
     return await _private(services, caller, chat_id)
+
+
+async def _newest(services: Services, caller: Principal, chat_id: str) -> Message | None:
+    """Return the newest message of a chat if all of its events are kept; None otherwise."""
+    for found in await services.queue.list_messages(caller, MessageFilter(thread_id=chat_id), Page(1)):
+        log = await services.log.read(caller.tenant, found.id, after=0, limit=1)
+        if log.events and log.first == 1:
+            return await services.queue.get(caller, found.id)
+    return None
 
 
 async def _private(services: Services, caller: Principal, chat_id: str) -> Message | None:
