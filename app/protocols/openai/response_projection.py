@@ -145,7 +145,7 @@ def _written(frames: Sequence[Frame], sequence: int, after: int) -> bytes:
     for number, (kind, fields) in enumerate(frames, sequence):
         if number > after:
             data = {"type": kind, **fields, "sequence_number": number}
-            found.append(f"event: {kind}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n")
+            found.append(f"event: {kind}\ndata: {json.dumps(data)}\n\n")
     return "".join(found).encode("ascii")
 
 

@@ -1,15 +1,15 @@
 """Streams the events of a response, from any event on, to any number of readers."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from functools import partial
 
 from starlette.responses import Response
+from typing_extensions import override
 
 from ...access.principals import Principal
 from ...api.streaming import EventStreamResponse
 from ...events.fanout import StoredEvents
-from ...events.tail import TailItem, WaitingUpdate
+from ...events.tail import WaitingUpdate
 from ...models.events import Event
 from ...services import Services
 from ..run_streams import followed, position_comment
@@ -50,19 +50,22 @@ class ResponseReader:
         return frames_of(self._view, progress, events)
 
 
+class ResponseStream(EventStreamResponse):
+    """Streams the events of a response. A layer between the stored events and the reader would cost each of them."""
+
+    def __init__(self, services: Services, caller: Principal, found: FoundResponse, reader: ResponseReader) -> None:
+        self._reader = reader
+        frames = followed(services, caller, found.run, reader, after=found.run.seen_before)
+        super().__init__(frames, services)
+
+    @override
+    def opening(self) -> bytes:
+        return super().opening() + self._reader.opening()
+
+
 async def response_stream(
     services: Services, caller: Principal, found: FoundResponse, after: int = BEFORE_ALL
 ) -> Response:
     """Return the response that streams the events behind the number `after`."""
     reader = ResponseReader(found.view, await progress_before(services, caller, found.run), after)
-    return EventStreamResponse(_frames(services, caller, found, reader), services)
-
-
-async def _frames(
-    services: Services, caller: Principal, found: FoundResponse, reader: ResponseReader
-) -> AsyncGenerator[TailItem | bytes]:
-    if first := reader.opening():
-        yield first
-    async with aclosing(followed(services, caller, found.run, reader, after=found.run.seen_before)) as frames:
-        async for frame in frames:
-            yield frame
+    return ResponseStream(services, caller, found, reader)
