@@ -82,8 +82,8 @@ class IfBusy(StrEnum):
 class MessageOptions(BaseModel):
     """Options that no query selects by. None means the server's default. Stores keep them as one JSON text.
 
-    Only workers read them, but for `surface`: the notes of the surface that took the message, under its name. Only
-    that surface reads them.
+    Only workers read them, but for two. `surface` has the notes of the surface that took the message, under its name.
+    Only that surface reads them. `webhook_form` is for the sender of webhooks.
     """
 
     model_config = ConfigDict(frozen=True)
