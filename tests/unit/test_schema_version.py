@@ -64,7 +64,7 @@ def fingerprint() -> str:
     statements = [" ".join(_COMMENT.sub("", script).split()) for script in scripts]
     names = {name for script in load_scripts().values() for name in _NAME.findall(_COMMENT.sub("", script.text))}
     return hashlib.sha256(
-        "\n".join([*statements, *sorted(names), stored(NewEvent.processing(1), 2)]).encode()
+        "\n".join([*statements, *sorted(names), *stored([NewEvent.processing(1)], 2)]).encode()
     ).hexdigest()[:16]
 
 

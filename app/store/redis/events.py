@@ -25,7 +25,7 @@ class RedisEvents(RedisRooms, EventLog):
             return (message_topic(lease.message_id),) if reply else ()
 
         now, held = self._now(), (lease.message_id, lease.fence)
-        stored = (templates.stored(event, now) for event in events)
+        stored = templates.stored(events, now)
         last: int | None
         if usage:
             last = await self._writes.run("append_with_usage", now, *held, json.dumps(usage), *stored, topics=topics)

@@ -11,7 +11,7 @@ from typing import Any
 from ...clock import to_datetime
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import Delivery, DeliveryRecord
-from ...models.events import Event, EventPage, EventType
+from ...models.events import EVENT_TYPES, Event, EventPage
 from ...models.keys import ApiKey
 from ...models.messages import DeadLetterGroup, Message, MessageState, QueueSummary, Thread
 from ...models.workers import Throughput, Worker
@@ -122,7 +122,7 @@ def event_page(reply: Sequence[Any]) -> EventPage:
     events = []
     for number, text in enumerate(stored, begin):
         kind, at, data = text.split(" ", 2)
-        events.append(Event(number, EventType(kind), data, int(at)))
+        events.append(Event(number, EVENT_TYPES[kind], data, int(at)))
     return EventPage(events, first, last, MessageState(state))
 
 

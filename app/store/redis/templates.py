@@ -5,6 +5,7 @@ characters inside a text. A key in quotes is therefore never part of a text, and
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ...models.attempts import Completed, Failed
@@ -26,13 +27,14 @@ _MARKS = {
 }
 
 
-def stored(event: NewEvent, at: object) -> str:
-    """Return an event as the log keeps it. `at` is the time in milliseconds, or its mark."""
-    return f"{event.type.value} {at} {event.data}"
+def stored(events: Sequence[NewEvent], at: object) -> list[str]:
+    """Return events as the log keeps them. `at` is the time in milliseconds, or its mark."""
+    between = f" {at} "
+    return [event.type + between + event.data for event in events]
 
 
 def _template(event: NewEvent) -> str:
-    text = stored(event, NOW)
+    (text,) = stored([event], NOW)
     for known, mark in _MARKS.items():
         text = text.replace(known, mark)
     return text

@@ -59,7 +59,7 @@ class RedisUpkeep(RedisRooms, UpkeepStore):
             await self._writes.run("see_versions", self._now() - VERSION_KEPT_MS, *named)
 
         async def move(move: VersionMove) -> int:
-            event = templates.stored(NewEvent.version(move.before, move.after), self._now())
+            (event,) = templates.stored([NewEvent.version(move.before, move.after)], self._now())
             reply = await self._writes.run("move_versions", *move, VERSIONS_AT_ONCE, event, topics=_topics_of_ids)
             return len(reply)
 

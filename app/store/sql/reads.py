@@ -9,7 +9,7 @@ from ...clock import to_datetime
 from ...errors import MessageNotFound
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
-from ...models.events import Event, EventPage, EventType
+from ...models.events import EVENT_TYPES, Event, EventPage
 from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary
 from ...models.workers import Throughput
 from ..limits import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
@@ -330,7 +330,7 @@ class Reads(WorkerReads, ThreadReads):
         events: list[Event] = []
         length = 0
         for number, kind, data, at in rows:
-            events.append(Event(int(number), EventType(kind), str(data), int(at)))
+            events.append(Event(int(number), EVENT_TYPES[str(kind)], str(data), int(at)))
             length += len(str(data))
             if length >= PAGE_LOG_LENGTH:
                 break
