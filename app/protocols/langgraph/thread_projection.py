@@ -16,6 +16,8 @@ MESSAGE_PLACES = FRAMES_AN_EVENT * EVENTS_A_MESSAGE
 
 Path = tuple[str, ...]
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 _NO_MESSAGES: Mapping[str, OpenMessage] = {}
 
 
@@ -138,16 +140,14 @@ def thread_frames(
 
 def _frame(view: MessageView, place: Place, at: int, made: Made) -> str:
     node = {} if made.node is None else {"node": made.node}
-    text = json.dumps(
+    text = _ENCODER.encode(
         {
             "type": "event",
             "event_id": view.event_id(place, made.method),
             "seq": place.seq,
             "method": made.method,
             "params": {"namespace": made.path, "timestamp": at, **node, "data": made.data},
-        },
-        ensure_ascii=True,
-        separators=(",", ":"),
+        }
     )
     return f"event: {made.method}\ndata: {text}\nid: {place.seq}\n\n"
 
