@@ -48,7 +48,7 @@ KNOWN = (
     ),
     Known(
         "Each run can be resumed, so all frames have ids, and `Location` has the modes of the stream.",
-        ("*: stream.*.id", "*: header.location"),
+        ("*: stream.*#id", "*: header.location"),
     ),
     Known("The length of a list is counted, not how far the client has read.", ("*/search: header.x-pagination-*",)),
     # Places in a graph.
@@ -78,6 +78,7 @@ KNOWN = (
     Known(
         "An answer goes on with the message that asked, so the checkpoints of both runs have the id of the first.",
         ("*.metadata.run_id",),
+        "*question*",
     ),
     Known(
         "A command is applied as a checkpoint of its own, before a node runs.",
@@ -94,17 +95,13 @@ KNOWN = (
     ),
     # Messages.
     Known(
-        "Every model is streamed, so its messages have the ids of streamed ones.",
-        ("*.messages.*.id",),
-    ),
-    Known(
         "A message that was not streamed is one piece like any other, and no piece says that it is the last.",
         ("*: stream.messages*.chunk_position", "*: stream.messages.*.type", "*: stream.messages.*.tool_call_chunks"),
     ),
     Known("A tool call is one piece with all of its arguments.", ("*: stream.messages.*.tool_calls",), "tools_*"),
     Known(
         "In the mode `messages`, each text is partial, also that of a message that was not streamed.",
-        ("*: stream.messages/partial.*.content", "*: stream.events.order"),
+        ("*: stream.messages/partial.*.content", "*: stream.messages/partial.*.id", "*: stream.events.order"),
         "subgraphs_in_each_mode",
     ),
     Known(
@@ -136,8 +133,13 @@ KNOWN = (
     # Runs.
     Known(
         "A run without a thread has a private one with the id of the run.",
-        ("POST /runs*: header.content-location", "POST /runs/*: stream.*.thread_id", "requests"),
+        ("POST /runs*: header.content-location", "POST /runs/*: stream.*.thread_id"),
         "*run*_without_a_thread*",
+    ),
+    Known(
+        "The client can look at the run after its stream, since the reply names its thread.",
+        ("requests",),
+        "runs_without_a_thread_in_streams",
     ),
     Known("Each run of a batch has its own thread.", ("POST /runs/batch: body.*.thread_id",)),
     Known(
@@ -150,7 +152,11 @@ KNOWN = (
         "ended_runs_*",
     ),
     Known("A run that was rolled back stays in the list.", ("GET /threads/{}/runs/{}: status",), "runs_*roll*"),
-    Known("A changed state names the assistant.", ("*.metadata.assistant_id",), "states_*"),
+    Known(
+        "A changed state names the assistant and the run before it.",
+        ("*.metadata.assistant_id", "*.metadata.run_id"),
+        "states_*",
+    ),
     Known(
         "A thread shows its newest state, also a changed one or that of a cancelled run.",
         ("GET /threads/{}: body.values*",),
@@ -189,8 +195,8 @@ KNOWN = (
     ),
     Known("A command needs a state.", ("POST */runs/wait: body*",), "commands_need_*"),
     Known(
-        "A command cannot go to a node that the graph does not have.",
-        ("POST */runs/wait: status",),
+        "A command cannot go to a node that the graph does not have, so it makes no run and no state.",
+        ("POST */runs/wait: status", "*.metadata.run_id"),
         "commands_change_*",
     ),
     # Assistants, threads and items.

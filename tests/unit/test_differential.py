@@ -38,6 +38,7 @@ def test_ids_times_and_pieces_may_differ() -> None:
     ours = reply({"id": C, "other": D, "at": "2026-02-01T01:00:00.123Z", C: 1}, f"/threads/{C}")
     assert places([theirs], [ours]) == []
     assert places([stream(piece("The "), piece("end"))], [stream(piece("The end", B))]) == []
+    assert places([reply([f"lc_run--{A}-0", A])], [reply([f"lc_run--{B}", B])]) == []
 
 
 def test_other_values_ids_statuses_and_orders_are_found() -> None:
@@ -46,6 +47,9 @@ def test_other_values_ids_statuses_and_orders_are_found() -> None:
         f"{place}.a.0", f"{place}.b", f"{place}.c",
     ]  # fmt: skip
     assert places([reply([A, B, A])], [reply([C, D, D])]) == [f"{place}.2"]
+    assert places([stream(piece("x", A), ("values", {"id": A}))], [stream(piece("x", B), ("values", {"id": C}))]) == [
+        "POST /runs/stream: stream.values.id"
+    ]
     assert places([reply({}, status=404)], [reply({})]) == ["GET /threads/{}: status"]
     assert places([reply({"detail": "no"}, status=404)], [reply({"detail": ""}, status=404)]) == [place]
     assert places([reply({}), reply({})], [reply({})]) == ["requests"]
