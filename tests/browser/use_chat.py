@@ -49,7 +49,7 @@ def build(code: str, to: Path) -> None:
 
 
 async def used(program: str, *arguments: str) -> Any:
-    """What a program saw in the browser."""
+    """Return what a program saw in the browser."""
     command = [node(), program, *arguments]
     done = await asyncio.to_thread(
         subprocess.run, command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS

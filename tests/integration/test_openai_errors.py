@@ -1,4 +1,4 @@
-"""What OpenAI's surface refuses by name, and what becomes of replies that are held."""
+"""Refusals by name of OpenAI's surface, and the ends of replies that are held."""
 
 import asyncio
 import json

@@ -39,7 +39,7 @@ SEEN: dict[str, Any] = {
 
 
 async def run(*command: str) -> str:
-    """What a program prints. Fails if it does not end with 0."""
+    """Return the output of a program. Fails if it does not end with 0."""
     done = await asyncio.to_thread(
         subprocess.run, command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS
     )

@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter
 
+from ..routing import surface_router
+
 PREFIX = "/api/chat"
 
 
 def make_router() -> APIRouter:
-    """Return a router below the surface's path. The native API's description does not show its routes."""
-    return APIRouter(prefix=PREFIX, include_in_schema=False)
+    """Return a router below the surface's path."""
+    return surface_router(PREFIX)

@@ -41,7 +41,10 @@ class Place(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    """What a reader wants to see. `namespaces` are prefixes, and None stands for all; `depth` counts below them."""
+    """The part of a thread that a reader wants to see.
+
+    `namespaces` are prefixes, and None stands for all; `depth` counts below them.
+    """
 
     channels: frozenset[str]
     namespaces: tuple[Path, ...] | None = None
@@ -192,7 +195,7 @@ def _shown(
 
 
 _ENDS = MappingProxyType({EventType.ERROR: "failed", EventType.DONE: "completed", EventType.CANCELLED: "interrupted"})
-"""What the protocol calls the ends. LangGraph's own server calls a cancel so too."""
+"""The protocol's names of the ends. LangGraph's own server calls a cancel so too."""
 
 
 def _moved(

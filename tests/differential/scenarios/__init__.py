@@ -1,4 +1,4 @@
-"""What a client does with both servers."""
+"""The requests that a client sends to both servers."""
 
 from collections.abc import Awaitable, Callable
 

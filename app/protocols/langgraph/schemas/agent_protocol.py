@@ -31,7 +31,7 @@ Namespace = Annotated[list[Segment], Field(max_length=MAX_FILTERS)]
 
 
 class EventStreamRequest(BaseModel):
-    """What a client wants to see of a thread. Without `since`, everything that is kept."""
+    """The part of a thread that a client wants to see. Without `since`, everything that is kept."""
 
     model_config = ConfigDict(extra="ignore")
 

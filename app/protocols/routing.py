@@ -1,0 +1,21 @@
+"""Routers of surfaces, and the ids in their paths."""
+
+from urllib.parse import unquote
+
+from fastapi import APIRouter
+
+from ..errors import InvalidRequest
+from ..text import storable
+
+
+def surface_router(prefix: str) -> APIRouter:
+    """Return a router below a surface's path. The native API's description does not show its routes."""
+    return APIRouter(prefix=prefix, include_in_schema=False)
+
+
+def decoded_id(text: str, field: str) -> str:
+    """Return an id of a path that is routed as it was sent. `field` names it. Raises InvalidRequest."""
+    try:
+        return storable(unquote(text, errors="strict"))
+    except ValueError:
+        raise InvalidRequest(f"{field}: expected percent-encoded UTF-8", field=field) from None
