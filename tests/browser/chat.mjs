@@ -59,7 +59,10 @@ await picture(page, "tool");
 // An approval.
 page = await open("asks");
 await say(page, "Clean up");
-await page.locator("button:has-text('Accept')").first().click({ timeout: 30_000 });
+const accept = page.locator("button:has-text('Accept')").first();
+await accept.waitFor({ timeout: 30_000 });
+await picture(page, "question");
+await accept.click();
 await page.waitForSelector("text=The human said: accept.");
 await picture(page, "approval");
 
@@ -70,6 +73,7 @@ await page.waitForSelector("text=word5");
 await picture(page, "writing");
 await page.reload();
 await page.waitForSelector("text=word3");
+await picture(page, "reloaded");
 saw.before = (await conversation(page)).match(/word\d+/g);
 await page.waitForTimeout(8_000); // the server waits 5 s for readers that come back
 await page.reload();
