@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -125,6 +125,7 @@ class ChangeStreams:
         self._log: LogFanout[str, SharedChanges] | None = None
         self._poller: asyncio.Task[None] | None = None
         self._next_read = 0.0
+        self._hastened = asyncio.Event()
         self._newer_seconds = NEWER_SECONDS
 
     def close(self) -> None:
@@ -137,6 +138,12 @@ class ChangeStreams:
     def is_closing(self) -> bool:
         """Return whether this process closes, so that no further change will be seen."""
         return self._closing
+
+    def hasten(self) -> None:
+        """Do not put off the next read: a client of this process waits for a change that it has just made."""
+        self._hastened.set()
+        if self._log is not None:
+            self._source.publish(CHANGED)
 
     async def newest(self) -> str:
         """Return the cursor of the newest change. Raises StoreUnavailable."""
@@ -206,7 +213,9 @@ class ChangeStreams:
         """Return the changes of all tenants behind a cursor. Return an empty page while the store is away."""
         loop = asyncio.get_running_loop()
         if (wait := self._next_read - loop.time()) > 0:
-            await asyncio.sleep(wait)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hastened.wait(), wait)
+        self._hastened.clear()
         try:
             page = await self._source.read_transitions(None, after=after, limit=PAGE_CHANGES)
         except StoreUnavailable as error:

@@ -14,6 +14,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from app.access.principals import Principal
 from app.access.scopes import AccessScope
+from app.events import changes
 from app.models.events import NewEvent
 from app.protocols.langgraph.thread_projection import Place
 from tests.callers import admit
@@ -183,6 +184,17 @@ async def test_a_stream_precedes_its_thread_and_shows_all_of_its_runs(serve: Ser
         assert await seen(server, ends, since=live[at]["seq"]) == rest
     some = await seen(server, 3, channels=["lifecycle", "messages"])
     assert some == [event for event in live if event["method"] in ("lifecycle", "messages")]
+
+
+async def test_a_stream_waits_for_no_interval_before_a_run_of_its_process(
+    serve: Serve, control: GraphControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "READ_SECONDS", 1_000.0)
+    server = await serve(agents=AGENTS)
+    reading = asyncio.create_task(seen(server))
+    await until(lambda: server.runtime.services.changes.open_by_kind()["changes"] == 1, "the reader waits")
+    await start(server)
+    assert lifecycle(await reading) == ["running", "completed"]
 
 
 async def done(server: LiveServer, run: str) -> bool:

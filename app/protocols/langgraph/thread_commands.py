@@ -68,7 +68,9 @@ async def _start(services: Services, caller: Principal, by: Actor, thread_id: st
     body = _parsed(RunStart, params)
     if body.answers:
         raise CommandError("invalid_argument", "command.resume: answer with the command input.respond")
-    return {"run_id": (await create_run(services, caller, thread_id, body, by=by)).id}
+    run = await create_run(services, caller, thread_id, body, by=by)
+    services.changes.hasten()  # streams of the thread wait for its first event
+    return {"run_id": run.id}
 
 
 async def _respond(services: Services, caller: Principal, by: Actor, thread_id: str, params: Result) -> Result:

@@ -100,16 +100,20 @@ class ThreadStream:
                 async for part in _parts(events):
                     _, progress = thread_frames(view, progress, events[part], _end_of(view))
                 seen = events[-1].id
-                view = await self._with_answers(view, message, events)
+                if _has_answer(events):
+                    view = await self._with_answers(view, message)
             async with aclosing(tail_of(self._services, self._caller.tenant, message.id, seen)) as items:
                 async for item in items:
                     body = b""
                     match item:
                         case StoredEvents():
-                            view = await self._with_answers(view, message, item.events)
-                            async for part in _parts(item.events):
-                                frames, progress = self._shown(view, progress, item, part, after)
-                                if frames:
+                            if item.view(_has_answer, _has_answer):
+                                view = await self._with_answers(view, message)
+                            if len(item.events) <= PART_EVENTS:
+                                body, progress = self._shown(view, progress, item, item.events, after)
+                            else:
+                                async for part in _parts(item.events):
+                                    frames, progress = self._shown(view, progress, item, item.events[part], after)
                                     yield frames
                         case WaitingUpdate():
                             body = position_comment(item)
@@ -118,10 +122,8 @@ class ThreadStream:
                     if body:
                         yield body
 
-    async def _with_answers(self, view: MessageView, message: Message, events: Sequence[Event]) -> MessageView:
-        """Return the view with the runs of all answers so far, if one is among the events."""
-        if not any(event.type is EventType.RESUMED for event in events):
-            return view
+    async def _with_answers(self, view: MessageView, message: Message) -> MessageView:
+        """Return the view with the runs of all answers so far."""
         runs = [run async for run in runs_of(self._services, self._caller, message)]
         return view._replace(answers=tuple((run.first_event, run.id) for run in runs if run.first_event))
 
@@ -134,18 +136,22 @@ class ThreadStream:
                 yield events
 
     def _shown(
-        self, view: MessageView, progress: MessageProgress, stored: StoredEvents, part: slice, after: Place
+        self, view: MessageView, progress: MessageProgress, stored: StoredEvents, events: Sequence[Event], after: Place
     ) -> tuple[bytes, MessageProgress]:
-        """Return the frames of the next events. Readers who want to see the same share them."""
-        events = stored.events[part]
+        """Return the frames of the next events, a part of `stored`. Readers who want to see the same share them."""
         if events[0].id > after.event:
-            return stored.view((view, part.start), lambda _: thread_frames(view, progress, events, _BEGINNING))
+            return stored.view((view, events[0].id), lambda _: thread_frames(view, progress, events, _BEGINNING))
         return thread_frames(view, progress, events, after._replace(message=view.number))
 
 
 def _end_of(view: MessageView) -> Place:
     """Return the last place of a message: no frame is behind it."""
     return Place(view.number + 1)
+
+
+def _has_answer(events: Sequence[Event]) -> bool:
+    """Return whether one of the events is an answer to a question."""
+    return any(event.type is EventType.RESUMED for event in events)
 
 
 async def _parts(events: Sequence[Event]) -> AsyncIterator[slice]:
