@@ -48,14 +48,15 @@ fuzz: .venv/dev ## Send 10,000 odd requests, for callers with each scope (FUZZ_C
 	@$(BIN)/python -W ignore -m tests.fuzz
 
 check: .venv/dev ## Formatting, lint, types and the layers
-	$(BIN)/black --check -q app tests bench
-	$(BIN)/ruff check -q app tests bench
+	$(BIN)/black --check -q app tests bench clients/python
+	$(BIN)/ruff check -q app tests bench clients/python
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file clients/python/pyproject.toml
 	$(BIN)/lint-imports --no-logo
 
 format: .venv/dev ## Format and mend what can be mended by itself
-	$(BIN)/ruff check -q --fix app tests bench
-	$(BIN)/black -q app tests bench
+	$(BIN)/ruff check -q --fix app tests bench clients/python
+	$(BIN)/black -q app tests bench clients/python
 
 docs: .venv/dev ## Make the generated documents anew
 	$(BIN)/python -m tests.documents

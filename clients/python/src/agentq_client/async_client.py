@@ -1,0 +1,295 @@
+"""`AsyncAgentQ`, the client for asyncio. `client` is the same for threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import calls, models
+from .async_resources import AsyncDeadLetters, AsyncDeliveries, AsyncQueue, AsyncThreads
+from .async_streams import AsyncMessageStream
+from .core.replies import Reply
+from .core.requests import Call, Config, Tries, config_of, to_request
+from .options import BatchMessage, SubmitOptions, Text
+from .pages import AsyncPages
+from .transport import AsyncOpenReply, AsyncTransport
+
+if TYPE_CHECKING:
+    import httpx
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
+
+
+class AsyncAgentQ:
+    """A client of an Agent Queue System. Use it in an `async with` statement, or `close` it.
+
+    `base_url` and `api_key` come from AGENTQ_URL and AGENTQ_API_KEY if they are not given. `timeout` is the time of one
+    try of a request in seconds; `max_retries` says how many follow. `http_client` is used as it is and not closed.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 30.0,
+        max_retries: int = 2,
+        headers: Mapping[str, str] | None = None,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._use(config_of(base_url, api_key, timeout, max_retries, headers), AsyncTransport(http_client))
+
+    def _use(self, config: Config, transport: AsyncTransport) -> None:
+        self._config = config
+        self._transport = transport
+        self.threads = AsyncThreads(self)
+        self.dead_letters = AsyncDeadLetters(self)
+        self.deliveries = AsyncDeliveries(self)
+        self.queue = AsyncQueue(self)
+
+    async def __aenter__(self) -> AsyncAgentQ:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    @property
+    def base_url(self) -> str:
+        """Return the address of the server."""
+        return self._config.base_url
+
+    @property
+    def timeout(self) -> float:
+        """Return the seconds of one try."""
+        return self._config.timeout
+
+    def with_options(
+        self,
+        *,
+        api_key: str | None = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncAgentQ:
+        """Return a client with other options that shares the connections of this one."""
+        given = {"api_key": api_key, "timeout": timeout, "max_retries": max_retries}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        other = object.__new__(AsyncAgentQ)
+        merged = {**self._config.headers, **(headers or {})}
+        other._use(replace(self._config, headers=merged, **changes), self._transport)
+        return other
+
+    # Messages
+
+    async def submit(
+        self, message: Text | None = None, *, idempotency_key: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> models.Accepted:
+        """Submit a message. All tries share one idempotency key, so that it is stored once."""
+        return await self.call(calls.submit(message, options, idempotency_key))
+
+    async def submit_batch(
+        self, messages: Iterable[BatchMessage | str], *, idempotency_key: str | None = None
+    ) -> list[models.Accepted]:
+        """Submit up to 1,000 messages, all or none."""
+        return await self.call(calls.submit_batch(messages, idempotency_key))
+
+    async def run(
+        self,
+        message: Text | None = None,
+        *,
+        wait_seconds: float | None = None,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> models.Message:
+        """Submit a message and wait for its end. Return the completed message; `result` is the text.
+
+        `wait_seconds` may be exceeded by 15 seconds. Raises MessageFailed, MessageCancelled, MessageInterrupted, and
+        WaitTimeout; the message goes on after the last two.
+        """
+
+        async def submit() -> models.Accepted:
+            return await self.call(calls.submit(message, options, idempotency_key))
+
+        async with AsyncMessageStream(self, None, submit=submit, wait_seconds=wait_seconds) as stream:
+            return await stream.until_done()
+
+    def stream(
+        self, message: Text | None = None, *, idempotency_key: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> AsyncMessageStream:
+        """Return a stream that submits a message when it is entered, and shows its events."""
+
+        async def submit() -> models.Accepted:
+            return await self.call(calls.submit(message, options, idempotency_key))
+
+        return AsyncMessageStream(self, None, submit=submit)
+
+    def follow(
+        self, message_id: str, *, after: int | None = None, wait_seconds: float | None = None
+    ) -> AsyncMessageStream:
+        """Return the stream of a message, after the event `after` if it is given."""
+        return AsyncMessageStream(self, message_id, after=after, wait_seconds=wait_seconds)
+
+    async def status(self, message_id: str) -> models.Message:
+        """Return the status of a message."""
+        return await self.call(calls.status(message_id))
+
+    async def message(self, message_id: str) -> models.MessageDetails:
+        """Return a message with what its submit gave, and its failed attempts."""
+        return await self.call(calls.message(message_id))
+
+    def messages(
+        self,
+        *,
+        state: str | None = None,
+        thread_id: str | None = None,
+        agent: str | None = None,
+        priority: str | None = None,
+        error_code: str | None = None,
+        subject: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+    ) -> AsyncPages[models.Message]:
+        """Return the messages, newest first. `limit` is the size of a page."""
+        query = {"state": state, "thread_id": thread_id, "agent": agent, "priority": priority}
+        query |= {"error_code": error_code, "subject": subject}
+        return self.pages(calls.messages({**query, "limit": limit}, metadata))
+
+    async def set_priority(self, message_id: str, priority: str) -> models.Message:
+        """Change the priority of a queued message. Raises Conflict for one that has begun."""
+        return await self.call(calls.change_priority(message_id, priority))
+
+    async def cancel(self, message_id: str) -> models.Cancellation:
+        """Cancel a message in any state. Raises Conflict for one that has ended."""
+        return await self.call(calls.cancel(message_id))
+
+    async def cancel_all(self, filter: Mapping[str, Any], *, expected_count: int) -> models.Cancellations:
+        """Cancel the unfinished messages of a filter. Raises Conflict if their number is another."""
+        return await self.call(calls.cancel_all(filter, expected_count))
+
+    async def resume(
+        self,
+        message_id: str,
+        value: Any = None,
+        *,
+        values: Mapping[str, Any] | None = None,
+        alias: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Answered:
+        """Answer the agent's question with `value`, or several by their ids with `values`."""
+        return await self.call(calls.resume(message_id, value, values, alias, idempotency_key))
+
+    async def regenerate(
+        self,
+        message_id: str,
+        *,
+        priority: str | None = None,
+        if_busy: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Regenerated:
+        """Answer a message anew, from the state before it."""
+        body = {"priority": priority, "if_busy": if_busy, "metadata": metadata}
+        return await self.call(calls.regenerate(message_id, body, idempotency_key))
+
+    async def retry(self, message_id: str) -> models.Accepted:
+        """Queue a failed message again. Raises Conflict for one that has not failed."""
+        return await self.call(calls.retry(message_id))
+
+    # The server
+
+    async def agents(self) -> list[models.Agent]:
+        """Return the agents."""
+        return await self.call(calls.agents())
+
+    def usage(
+        self,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        group_by: Iterable[str] | None = None,
+        agent: str | None = None,
+        model: str | None = None,
+        subject: str | None = None,
+        limit: int | None = None,
+    ) -> AsyncPages[models.UsageRow]:
+        """Return tokens and cost by group."""
+        groups = None if group_by is None else ",".join(group_by)
+        query = {"since": since, "until": until, "group_by": groups, "agent": agent, "model": model}
+        return self.pages(calls.usage({**query, "subject": subject, "limit": limit}))
+
+    async def create_token(
+        self,
+        *,
+        subject: str | None = None,
+        thread_ids: Iterable[str] | None = None,
+        agents: Iterable[str] | None = None,
+        scopes: Iterable[str] | None = None,
+        expires_in: int | None = None,
+    ) -> models.Token:
+        """Make a token for an end user, with a part of the caller's rights."""
+        lists = {"thread_ids": thread_ids, "agents": agents, "scopes": scopes}
+        body = {name: None if each is None else list(each) for name, each in lists.items()}
+        return await self.call(calls.create_token({**body, "subject": subject, "expires_in": expires_in}))
+
+    async def create_ticket(self, message_id: str | None = None) -> models.Ticket:
+        """Make a ticket that opens one stream of the message, or a WebSocket."""
+        return await self.call(calls.create_ticket(message_id))
+
+    async def health(self) -> models.Health:
+        """Return the state of the server."""
+        return await self.call(calls.health())
+
+    # Any request
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> Reply:
+        """Send any request of the API and return the raw reply, with the retries and errors of all calls.
+
+        `repeatable` says that a second arrival changes nothing more.
+        """
+        given = {"query": query or {}, "body": body, "headers": headers or {}}
+        call = Call(method, path, lambda reply: reply, repeatable=repeatable or method == "GET", **given)
+        return await self.send(call)
+
+    async def call(self, call: Call[T]) -> T:
+        """Send a call and return its result."""
+        return call.read(await self.send(call))
+
+    def pages(self, call: Call[list[T]]) -> AsyncPages[T]:
+        """Return the pages of a call."""
+        return AsyncPages(call, self.send)
+
+    async def send(self, call: Call[Any]) -> Reply:
+        """Send a call, again if that may help, and return the reply."""
+        tries, request = Tries(call, self._config), to_request(call, self._config)
+        while True:
+            step = tries.judge(await self._transport.send(request, self._config.timeout))
+            if isinstance(step, Reply):
+                return step
+            await asyncio.sleep(step)
+
+    @asynccontextmanager
+    async def opened(self, call: Call[Any], *, silence: float) -> AsyncIterator[AsyncOpenReply]:
+        """Open the stream of a call, once. `silence` is the longest pause in seconds."""
+        request = to_request(call, self._config)
+        async with self._transport.opened(request, connect=self._config.timeout, read=silence) as reply:
+            yield reply

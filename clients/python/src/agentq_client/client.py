@@ -1,0 +1,293 @@
+"""`AgentQ`, the client for threads. `async_client` is the same for asyncio."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import calls, models
+from .core.replies import Reply
+from .core.requests import Call, Config, Tries, config_of, to_request
+from .options import BatchMessage, SubmitOptions, Text
+from .pages import Pages
+from .resources import DeadLetters, Deliveries, Queue, Threads
+from .streams import MessageStream
+from .transport import OpenReply, Transport
+
+if TYPE_CHECKING:
+    import httpx
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
+
+
+class AgentQ:
+    """A client of an Agent Queue System. Use it in a `with` statement, or `close` it. Threads may share it.
+
+    `base_url` and `api_key` come from AGENTQ_URL and AGENTQ_API_KEY if they are not given. `timeout` is the time of one
+    try of a request in seconds; `max_retries` says how many follow. `http_client` is used as it is and not closed.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 30.0,
+        max_retries: int = 2,
+        headers: Mapping[str, str] | None = None,
+        http_client: httpx.Client | None = None,
+    ) -> None:
+        self._use(config_of(base_url, api_key, timeout, max_retries, headers), Transport(http_client))
+
+    def _use(self, config: Config, transport: Transport) -> None:
+        self._config = config
+        self._transport = transport
+        self.threads = Threads(self)
+        self.dead_letters = DeadLetters(self)
+        self.deliveries = Deliveries(self)
+        self.queue = Queue(self)
+
+    def __enter__(self) -> AgentQ:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    @property
+    def base_url(self) -> str:
+        """Return the address of the server."""
+        return self._config.base_url
+
+    @property
+    def timeout(self) -> float:
+        """Return the seconds of one try."""
+        return self._config.timeout
+
+    def with_options(
+        self,
+        *,
+        api_key: str | None = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AgentQ:
+        """Return a client with other options that shares the connections of this one."""
+        given = {"api_key": api_key, "timeout": timeout, "max_retries": max_retries}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        other = object.__new__(AgentQ)
+        merged = {**self._config.headers, **(headers or {})}
+        other._use(replace(self._config, headers=merged, **changes), self._transport)
+        return other
+
+    # Messages
+
+    def submit(
+        self, message: Text | None = None, *, idempotency_key: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> models.Accepted:
+        """Submit a message. All tries share one idempotency key, so that it is stored once."""
+        return self.call(calls.submit(message, options, idempotency_key))
+
+    def submit_batch(
+        self, messages: Iterable[BatchMessage | str], *, idempotency_key: str | None = None
+    ) -> list[models.Accepted]:
+        """Submit up to 1,000 messages, all or none."""
+        return self.call(calls.submit_batch(messages, idempotency_key))
+
+    def run(
+        self,
+        message: Text | None = None,
+        *,
+        wait_seconds: float | None = None,
+        idempotency_key: str | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> models.Message:
+        """Submit a message and wait for its end. Return the completed message; `result` is the text.
+
+        `wait_seconds` may be exceeded by 15 seconds. Raises MessageFailed, MessageCancelled, MessageInterrupted, and
+        WaitTimeout; the message goes on after the last two.
+        """
+
+        def submit() -> models.Accepted:
+            return self.call(calls.submit(message, options, idempotency_key))
+
+        with MessageStream(self, None, submit=submit, wait_seconds=wait_seconds) as stream:
+            return stream.until_done()
+
+    def stream(
+        self, message: Text | None = None, *, idempotency_key: str | None = None, **options: Unpack[SubmitOptions]
+    ) -> MessageStream:
+        """Return a stream that submits a message when it is entered, and shows its events."""
+
+        def submit() -> models.Accepted:
+            return self.call(calls.submit(message, options, idempotency_key))
+
+        return MessageStream(self, None, submit=submit)
+
+    def follow(self, message_id: str, *, after: int | None = None, wait_seconds: float | None = None) -> MessageStream:
+        """Return the stream of a message, after the event `after` if it is given."""
+        return MessageStream(self, message_id, after=after, wait_seconds=wait_seconds)
+
+    def status(self, message_id: str) -> models.Message:
+        """Return the status of a message."""
+        return self.call(calls.status(message_id))
+
+    def message(self, message_id: str) -> models.MessageDetails:
+        """Return a message with what its submit gave, and its failed attempts."""
+        return self.call(calls.message(message_id))
+
+    def messages(
+        self,
+        *,
+        state: str | None = None,
+        thread_id: str | None = None,
+        agent: str | None = None,
+        priority: str | None = None,
+        error_code: str | None = None,
+        subject: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+    ) -> Pages[models.Message]:
+        """Return the messages, newest first. `limit` is the size of a page."""
+        query = {"state": state, "thread_id": thread_id, "agent": agent, "priority": priority}
+        query |= {"error_code": error_code, "subject": subject}
+        return self.pages(calls.messages({**query, "limit": limit}, metadata))
+
+    def set_priority(self, message_id: str, priority: str) -> models.Message:
+        """Change the priority of a queued message. Raises Conflict for one that has begun."""
+        return self.call(calls.change_priority(message_id, priority))
+
+    def cancel(self, message_id: str) -> models.Cancellation:
+        """Cancel a message in any state. Raises Conflict for one that has ended."""
+        return self.call(calls.cancel(message_id))
+
+    def cancel_all(self, filter: Mapping[str, Any], *, expected_count: int) -> models.Cancellations:
+        """Cancel the unfinished messages of a filter. Raises Conflict if their number is another."""
+        return self.call(calls.cancel_all(filter, expected_count))
+
+    def resume(
+        self,
+        message_id: str,
+        value: Any = None,
+        *,
+        values: Mapping[str, Any] | None = None,
+        alias: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Answered:
+        """Answer the agent's question with `value`, or several by their ids with `values`."""
+        return self.call(calls.resume(message_id, value, values, alias, idempotency_key))
+
+    def regenerate(
+        self,
+        message_id: str,
+        *,
+        priority: str | None = None,
+        if_busy: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Regenerated:
+        """Answer a message anew, from the state before it."""
+        body = {"priority": priority, "if_busy": if_busy, "metadata": metadata}
+        return self.call(calls.regenerate(message_id, body, idempotency_key))
+
+    def retry(self, message_id: str) -> models.Accepted:
+        """Queue a failed message again. Raises Conflict for one that has not failed."""
+        return self.call(calls.retry(message_id))
+
+    # The server
+
+    def agents(self) -> list[models.Agent]:
+        """Return the agents."""
+        return self.call(calls.agents())
+
+    def usage(
+        self,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        group_by: Iterable[str] | None = None,
+        agent: str | None = None,
+        model: str | None = None,
+        subject: str | None = None,
+        limit: int | None = None,
+    ) -> Pages[models.UsageRow]:
+        """Return tokens and cost by group."""
+        groups = None if group_by is None else ",".join(group_by)
+        query = {"since": since, "until": until, "group_by": groups, "agent": agent, "model": model}
+        return self.pages(calls.usage({**query, "subject": subject, "limit": limit}))
+
+    def create_token(
+        self,
+        *,
+        subject: str | None = None,
+        thread_ids: Iterable[str] | None = None,
+        agents: Iterable[str] | None = None,
+        scopes: Iterable[str] | None = None,
+        expires_in: int | None = None,
+    ) -> models.Token:
+        """Make a token for an end user, with a part of the caller's rights."""
+        lists = {"thread_ids": thread_ids, "agents": agents, "scopes": scopes}
+        body = {name: None if each is None else list(each) for name, each in lists.items()}
+        return self.call(calls.create_token({**body, "subject": subject, "expires_in": expires_in}))
+
+    def create_ticket(self, message_id: str | None = None) -> models.Ticket:
+        """Make a ticket that opens one stream of the message, or a WebSocket."""
+        return self.call(calls.create_ticket(message_id))
+
+    def health(self) -> models.Health:
+        """Return the state of the server."""
+        return self.call(calls.health())
+
+    # Any request
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> Reply:
+        """Send any request of the API and return the raw reply, with the retries and errors of all calls.
+
+        `repeatable` says that a second arrival changes nothing more.
+        """
+        given = {"query": query or {}, "body": body, "headers": headers or {}}
+        call = Call(method, path, lambda reply: reply, repeatable=repeatable or method == "GET", **given)
+        return self.send(call)
+
+    def call(self, call: Call[T]) -> T:
+        """Send a call and return its result."""
+        return call.read(self.send(call))
+
+    def pages(self, call: Call[list[T]]) -> Pages[T]:
+        """Return the pages of a call."""
+        return Pages(call, self.send)
+
+    def send(self, call: Call[Any]) -> Reply:
+        """Send a call, again if that may help, and return the reply."""
+        tries, request = Tries(call, self._config), to_request(call, self._config)
+        while True:
+            step = tries.judge(self._transport.send(request, self._config.timeout))
+            if isinstance(step, Reply):
+                return step
+            time.sleep(step)
+
+    @contextmanager
+    def opened(self, call: Call[Any], *, silence: float) -> Iterator[OpenReply]:
+        """Open the stream of a call, once. `silence` is the longest pause in seconds."""
+        request = to_request(call, self._config)
+        with self._transport.opened(request, connect=self._config.timeout, read=silence) as reply:
+            yield reply

@@ -1,0 +1,195 @@
+"""A call as data, and the decision after each try: return the reply, raise, or wait and try again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from ..errors import ConfigurationError, ServerUnreachable, UnexpectedReply
+from .replies import Reply, refusal
+
+T = TypeVar("T")
+
+DEFAULT_URL = "http://localhost:8000"
+USER_AGENT = "agentq-client-python"
+FIRST_PAUSE_SECONDS = 0.5
+MAX_PAUSE_SECONDS = 8.0
+LONGEST_WAIT_SECONDS = 60.0
+"""A server that asks to wait longer is reported to the caller at once."""
+
+NOT_CARRIED_OUT = frozenset((429, 503))
+"""Statuses by which the server says that it has stored nothing."""
+
+MAYBE_CARRIED_OUT = frozenset((408, 500, 502, 504))
+
+
+@dataclass(frozen=True)
+class Config:
+    """What all calls of a client have in common. Times are in seconds; `timeout` is that of one try."""
+
+    base_url: str
+    api_key: str | None
+    timeout: float
+    max_retries: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(
+                f"The address {self.base_url!r} cannot be used.", cure="Give one such as http://localhost:8000."
+            )
+        if self.timeout <= 0 or self.max_retries < 0:
+            raise ConfigurationError("`timeout` has to be positive, and `max_retries` 0 or more.")
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise ConfigurationError("The API key has characters that no key has.", cure="Copy it again, in one line.")
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A request and how its reply is read.
+
+    `repeatable` says that a second arrival changes nothing more. `query` may have None for what is not given.
+    """
+
+    method: str
+    path: str
+    read: Callable[[Reply], T]
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+
+    def target(self) -> str:
+        """Return path and query."""
+        pairs: list[tuple[str, str]] = []
+        for name, value in self.query.items():
+            values = value if isinstance(value, (list, tuple)) else [value]
+            pairs += [(name, _query_text(each)) for each in values if each is not None]
+        return f"{self.path}?{urlencode(pairs)}" if pairs else self.path
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent in one try."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    content: bytes | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A try without a reply. `maybe_sent` says whether the request may have arrived."""
+
+    what: str
+    maybe_sent: bool
+    cause: BaseException
+
+
+def segment(text: str) -> str:
+    """Return one segment of a path. Raises ConfigurationError for a text that would name another route."""
+    if text in ("", ".", ".."):
+        raise ConfigurationError(f"{text!r} cannot be an id.", cure="Give the id that the server has returned.")
+    return quote(text, safe="")
+
+
+def _query_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def to_request(call: Call[Any], config: Config) -> Request:
+    """Return what to send. A POST has an `Idempotency-Key`, which all tries of the request share."""
+    headers = {"accept": "application/json", "user-agent": USER_AGENT}
+    headers.update({name.lower(): value for name, value in config.headers.items()})
+    if config.api_key is not None:
+        headers["authorization"] = f"Bearer {config.api_key}"
+    content = None
+    if call.body is not None:
+        try:
+            content = json.dumps(call.body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"The request cannot be sent as JSON: {error}.") from error
+        headers["content-type"] = "application/json"
+    if call.method == "POST":
+        headers["idempotency-key"] = str(uuid.uuid4())
+    headers.update({name.lower(): value for name, value in call.headers.items()})
+    return Request(call.method, config.base_url.rstrip("/") + call.target(), headers, content)
+
+
+class Tries:
+    """Counts the tries of one request and decides what follows each."""
+
+    def __init__(self, call: Call[Any], config: Config) -> None:
+        self._call = call
+        self._config = config
+        self._left = config.max_retries
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def judge(self, outcome: Reply | Failure) -> Reply | float:
+        """Return a success, or the seconds to wait before the next try. Raises the error that is to be reported."""
+        if isinstance(outcome, Failure):
+            if self._left and (self._call.repeatable or not outcome.maybe_sent):
+                return self._next_pause(None)
+            raise self._unreachable(outcome) from outcome.cause
+        if 200 <= outcome.status < 300:
+            return outcome
+        if self._left and self._may_repeat(outcome):
+            return self._next_pause(outcome.retry_after)
+        raise refusal(outcome, self._call.method, self._call.path)
+
+    def _may_repeat(self, reply: Reply) -> bool:
+        if (reply.retry_after or 0) > LONGEST_WAIT_SECONDS:
+            return False
+        return reply.status in NOT_CARRIED_OUT or (reply.status in MAYBE_CARRIED_OUT and self._call.repeatable)
+
+    def _next_pause(self, asked: float | None) -> float:
+        self._left -= 1
+        pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311  spreads load, and guards no secret
+        self._pause = min(2 * self._pause, MAX_PAUSE_SECONDS)
+        return max(pause, asked or 0.0)
+
+    def _unreachable(self, failure: Failure) -> ServerUnreachable:
+        what = f"{self._call.method} {self._config.base_url}{self._call.path} got no reply: {failure.what}."
+        if failure.maybe_sent and not self._call.repeatable:
+            cure = "It may have been carried out: read the present state before you call again."
+            return ServerUnreachable(what, maybe_done=True, cure=cure)
+        return ServerUnreachable(what, maybe_done=failure.maybe_sent)
+
+
+def next_call(call: Call[T], reply: Reply) -> Call[T] | None:
+    """Return the call of the next page, None on the last one.
+
+    Only the query is taken from the link, so that the key is never sent to another address. Raises UnexpectedReply for
+    a link that leads nowhere new.
+    """
+    for link in reply.headers.get("link", "").split(","):
+        address, _, parameters = link.strip().partition(">")
+        if address.startswith("<") and 'rel="next"' in parameters:
+            query: dict[str, list[str]] = {}
+            for name, value in parse_qsl(urlsplit(address[1:]).query, keep_blank_values=True):
+                query.setdefault(name, []).append(value)
+            if query == call.query:
+                raise UnexpectedReply(f"The next page of {call.path} is the same page.", request_id=reply.request_id)
+            return replace(call, query=query)
+    return None
+
+
+def config_of(
+    base_url: str | None, api_key: str | None, timeout: float, max_retries: int, headers: Mapping[str, str] | None
+) -> Config:
+    """Return the configuration of a client. What is not given comes from AGENTQ_URL and AGENTQ_API_KEY."""
+    return Config(
+        base_url=(base_url or os.environ.get("AGENTQ_URL") or DEFAULT_URL).strip(),
+        api_key=(api_key or os.environ.get("AGENTQ_API_KEY") or "").strip() or None,
+        timeout=timeout,
+        max_retries=max_retries,
+        headers=dict(headers or {}),
+    )

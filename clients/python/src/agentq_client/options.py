@@ -1,0 +1,59 @@
+"""What a submit may give besides the text, by the names of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, Literal, TypedDict
+
+Priority = Literal["high", "normal", "low"]
+Scalar = str | int | float | bool | None
+
+
+class SubmitOptions(TypedDict, total=False):
+    """The optional fields of a message. `docs/reference/api.md` of the server describes each."""
+
+    input: Mapping[str, Any]
+    command: Mapping[str, Any]
+    context: Mapping[str, Any]
+    config: Mapping[str, Any]
+    priority: Priority
+    thread_id: str
+    agent: str
+    checkpoint_id: str
+    interrupt_before: Sequence[str] | Literal["*"]
+    interrupt_after: Sequence[str] | Literal["*"]
+    max_attempts: int
+    timeout: float
+    run_at: datetime
+    delay_seconds: float
+    if_busy: Literal["enqueue", "reject", "interrupt", "rollback"]
+    events: Sequence[str]
+    metadata: Mapping[str, Scalar]
+    name: str
+    client_message_id: str
+    aliases: Sequence[str]
+    subject: str
+    webhook_url: str
+    webhook_events: Sequence[str]
+
+
+class BatchMessage(SubmitOptions, total=False):
+    """A message of a batch."""
+
+    message: str | Sequence[Mapping[str, Any]]
+
+
+Text = str | Sequence[Mapping[str, Any]]
+"""A text, or content blocks in LangChain's standard form."""
+
+
+def to_body(message: Text | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a submit. A time without a zone is taken as local time."""
+    body = {name: value for name, value in options.items() if value is not None}
+    if message is not None:
+        body["message"] = message if isinstance(message, str) else list(message)
+    run_at = body.get("run_at")
+    if isinstance(run_at, datetime):
+        body["run_at"] = run_at.astimezone(timezone.utc).isoformat()
+    return body
