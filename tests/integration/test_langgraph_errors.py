@@ -26,6 +26,7 @@ WRONG: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/threads", {"ttl": {"ttl": 5}}, 422, "ttl"),
     ("POST", "/threads", {"metadata": {"a": {"b": "x" * 20_000}}}, 422, "metadata"),
     ("POST", "/threads/search", {"metadata": {"a": {"b": 1}}}, 422, "metadata.a"),
+    ("GET", f"/threads/{MISSING}/stream?stream_mode=run_modes", None, 501, "run_modes"),
     ("POST", "/threads/prune", {"thread_ids": [MISSING]}, 501, "prune"),
     ("POST", "/threads/search", {"status": "odd"}, 422, "status"),
     ("POST", "/threads/search", {"sort_by": "status"}, 422, "sort_by"),

@@ -39,7 +39,9 @@ BODIES: dict[str, Any] = {
     "POST /runs/cancel": {"thread_id": "THREAD", "run_ids": ["RUN"]},
 }
 FREE = {"POST /threads": "a missing id makes a thread, so the refusal is compared with that of a missing thread"}
-NO_ID = re.compile(r"/(ok|info|store/.*|runs(/wait|/stream)?|assistants(/search|/count)?|(.*/)?crons.*|threads/prune)")
+NO_ID = re.compile(
+    r"/(ok|info|store/.*|runs(/wait|/stream)?|assistants(/search|/count)?|(.*/)?crons.*|threads/(prune|{.*}/stream))"
+)
 """Paths without an id, or that refuse everybody. Items are kept apart by `tests/integration/test_items.py`."""
 
 

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
+from typing import Annotated
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
@@ -19,6 +20,7 @@ from ...models.messages import Message
 from ...services import Services
 from ..run_streams import position_comment, stored_events
 from ..runs import Run, runs_of
+from .errors import not_served
 from .routing import make_router
 from .schemas.agent_protocol import EventStreamRequest
 from .thread_projection import MessageProgress, MessageView, Place, Subscription, thread_frames
@@ -45,6 +47,17 @@ async def stream_events(
     after = _BEGINNING if body.since is None else Place.of(body.since)
     stream = ThreadStream(services, principal, thread_id, wanted)
     return EventStreamResponse(stream.frames(after), services, counted=False)
+
+
+@router.get("/threads/{thread_id}/stream")
+@needs(AccessScope.READ)
+async def join_stream(stream_mode: Annotated[list[str] | None, Query()] = None) -> Response:
+    """Refuse the stream of a thread in the modes of its runs."""
+    modes = ", ".join(stream_mode or ["run_modes"])
+    told = (
+        "POST /threads/{thread_id}/stream/events follows a thread, GET /threads/{thread_id}/runs/{run_id}/stream a run."
+    )
+    raise not_served(f"threads/stream: this server does not join a thread in the modes {modes}. {told}")
 
 
 class ThreadStream:
