@@ -234,6 +234,17 @@ async def test_a_cancelled_run_ends_for_its_readers(serve: Serve, control: Graph
     assert lifecycle(await seen(server)) == ["running", "interrupted"]
 
 
+async def test_a_stream_ends_with_its_thread(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS)
+    run = await start(server)
+    await until(lambda: done(server, run), "the run has ended")
+    async with stream(server) as events:
+        while (event := await anext(events))["method"] != "lifecycle" or data_of(event)["event"] != "completed":
+            pass
+        assert (await server.client.delete(f"/langgraph/threads/{THREAD}")).status_code == 204
+        assert [each async for each in events] == []
+
+
 async def test_a_subgraph_has_its_own_namespace(serve: Serve, control: GraphControl, model: StubServer) -> None:
     server = await serve(agents="nested=tests.graphs:nested")
     await start(server, "nested")

@@ -18,7 +18,6 @@ from ...models.audit import Actor
 from ...models.requests import ResumeAnswer
 from ...services import Services
 from ..questions import answer_question, question_of, require_control
-from .questions import NothingAsked
 from .routing import make_router
 from .run_creation import create_run
 from .schemas.agent_protocol import InputRespond, RunStart, ThreadCommand
@@ -107,7 +106,7 @@ def _code_of(error: AgentQueueError) -> str:
     match error:
         case CommandError():
             return error.code
-        case NothingAsked() | NotInterrupted():
+        case NotInterrupted():
             return "no_such_interrupt"
         case Forbidden():
             return "permission_denied"
