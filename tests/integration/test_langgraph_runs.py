@@ -195,3 +195,21 @@ async def test_runs_stop_go_on_take_commands_and_begin_at_a_checkpoint(serve: Se
         newest: Any = await client.threads.get_state(thread)
         followed: Any = await client.runs.wait(thread, "steps", input=said("Five"), checkpoint=newest["checkpoint"])
         assert texts(followed)[5:] == ["Five", "Step one. ", "Heard: One | Four | Five"]
+
+
+async def test_a_header_gives_the_priority_of_runs_that_name_none(serve: Serve) -> None:
+    server = await serve(agents=AGENTS, worker_concurrency=0)
+    plain = {"assistant_id": "approving", "input": said("Wait")}
+    urgent = {**plain, "metadata": {"priority": "high"}}
+
+    async def priorities_of(path: str, body: Any, **headers: str) -> list[str]:
+        reply = (await server.client.post(f"/langgraph{path}", json=body, headers=headers)).json()
+        runs = reply if isinstance(reply, list) else [reply]
+        return [(await server.status(run["run_id"]))["priority"] for run in runs]
+
+    low = {"X-AgentQ-Priority": "low"}
+    assert await priorities_of("/runs", plain, **low) == ["low"]
+    assert await priorities_of("/runs/batch", [plain, urgent], **low) == ["low", "high"]
+    assert await priorities_of("/runs", plain) == ["normal"]
+    refused = await server.client.post("/langgraph/runs", json=plain, headers={"X-AgentQ-Priority": "urgent"})
+    assert (refused.status_code, "X-AgentQ-Priority" in refused.json()["detail"]) == (422, True)

@@ -16,9 +16,11 @@ from ...models.messages import MessageFilter, MessageState
 from ...models.requests import Selection
 from ...models.types import ThreadId
 from ...services import Services
+from ..priorities import PriorityDep
 from ..runs import Run
 from .errors import not_served
 from .routing import make_router
+from .run_bodies import RunInBodyDep
 from .run_cancels import CancelAction, NothingToCancel, cancel_runs
 from .run_creation import create_runs, require_thread
 from .run_lookup import RunNotFound, find_run
@@ -58,23 +60,25 @@ class RunsCancel(BaseModel):
 
 @router.post("/runs")
 @needs(AccessScope.SUBMIT)
-async def create(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
+async def create(body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
     """Store a run with a private thread and return it."""
-    return await create_and_show(services, principal, None, await body_of(request, RunCreate), by)
+    return await create_and_show(services, principal, None, body, by)
 
 
 @router.post("/runs/wait")
 @needs(AccessScope.SUBMIT)
-async def wait(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
+async def wait(body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
     """Store a run with a private thread, and return the values after it."""
-    return await create_and_wait(services, principal, None, await body_of(request, RunCreate), by)
+    return await create_and_wait(services, principal, None, body, by)
 
 
 @router.post("/runs/batch")
 @needs(AccessScope.SUBMIT)
-async def create_batch(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
+async def create_batch(
+    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, priority: PriorityDep = None
+) -> Response:
     """Store many runs in one transaction: all of them in this order, or none."""
-    bodies = (await body_of(request, RunBatch)).root
+    bodies = [body.with_default(priority) for body in (await body_of(request, RunBatch)).root]
     for at, body in enumerate(bodies):
         if body.answers:
             name = f"{at}.command.resume"

@@ -5,12 +5,12 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import Depends, Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Response
 from pydantic import BeforeValidator
 
 from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
-from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of
+from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep
 from ...models.audit import Actor
 from ...services import Services
 from ..runs import Run
@@ -19,6 +19,7 @@ from .kept import Kept
 from .modes import StreamMode
 from .projection import RunView
 from .routing import RunIdDep, make_router
+from .run_bodies import RunInBodyDep
 from .run_creation import create_run
 from .run_lookup import find_run
 from .run_streams import RunStream
@@ -45,19 +46,19 @@ ModesDep = Annotated[list[StreamMode] | None, BeforeValidator(_given), Query()]
 @router.post("/threads/{thread_id}/runs/stream")
 @needs(AccessScope.SUBMIT)
 async def create_and_stream(
-    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
+    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
 ) -> Response:
     """Store a run of a thread and stream it."""
-    return await _created(request, services, principal, by, thread_id)
+    return await _created(body, services, principal, by, thread_id)
 
 
 @router.post("/runs/stream")
 @needs(AccessScope.SUBMIT)
 async def create_private_and_stream(
-    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep
+    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep
 ) -> Response:
     """Store a run without a thread and stream it."""
-    return await _created(request, services, principal, by, None)
+    return await _created(body, services, principal, by, None)
 
 
 class Joined(NamedTuple):
@@ -103,9 +104,8 @@ async def _joined(services: Services, caller: Principal, by: Actor, run: Run, jo
 
 
 async def _created(
-    request: Request, services: Services, caller: Principal, by: Actor, thread_id: str | None
+    body: RunCreate, services: Services, caller: Principal, by: Actor, thread_id: str | None
 ) -> Response:
-    body = await body_of(request, RunCreate)
     run = await create_run(services, caller, thread_id, body, by=by)
     stream = _stream_of(services, caller, run, body.modes, subgraphs=bool(body.stream_subgraphs))
     return await stream.response(None, cancels_as=by if body.on_disconnect == "cancel" else None)

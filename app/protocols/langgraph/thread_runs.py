@@ -3,11 +3,11 @@
 import json
 from typing import Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 
 from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
-from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of
+from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep
 from ...api.replies import JsonReply
 from ...errors import Forbidden
 from ...models.audit import Actor
@@ -16,6 +16,7 @@ from ...models.requests import Selection
 from ...services import Services
 from .errors import not_served
 from .routing import RunIdDep, make_router
+from .run_bodies import RunInBodyDep
 from .run_cancels import CancelAction, cancel_runs
 from .run_creation import create_run
 from .run_listing import RunStatus, list_runs
@@ -36,10 +37,10 @@ KEPT = (
 @router.post("/threads/{thread_id}/runs")
 @needs(AccessScope.SUBMIT)
 async def create(
-    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
+    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
 ) -> Response:
     """Store a run of a thread and return it."""
-    return await create_and_show(services, principal, thread_id, await body_of(request, RunCreate), by)
+    return await create_and_show(services, principal, thread_id, body, by)
 
 
 async def create_and_show(
@@ -53,10 +54,10 @@ async def create_and_show(
 @router.post("/threads/{thread_id}/runs/wait")
 @needs(AccessScope.SUBMIT)
 async def wait(
-    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
+    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
 ) -> Response:
     """Store a run of a thread, and return the values after it."""
-    return await create_and_wait(services, principal, thread_id, await body_of(request, RunCreate), by)
+    return await create_and_wait(services, principal, thread_id, body, by)
 
 
 async def create_and_wait(

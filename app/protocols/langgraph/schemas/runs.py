@@ -8,6 +8,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     field_validator,
     model_validator,
 )
@@ -129,6 +130,7 @@ class RunCreate(BaseModel):
     checkpoint_id: Name | None = None
     interrupt_before: Nodes | None = None
     interrupt_after: Nodes | None = None
+    _default_priority: Priority = PrivateAttr(Priority.NORMAL)
 
     @model_validator(mode="after")
     def _without_empty_input(self) -> Self:
@@ -162,15 +164,21 @@ class RunCreate(BaseModel):
         """Return the stream modes that the client asks for, by default `values`."""
         return tuple(dict.fromkeys(self.stream_mode or (StreamMode.VALUES,)))
 
+    def with_default(self, priority: Priority | None) -> Self:
+        """Take a priority for the case that the run itself names none, and return the run. None changes nothing."""
+        if priority is not None:
+            self._default_priority = priority
+        return self
+
     @property
     def priority(self) -> Priority:
-        """Return the priority that `config.configurable` or else the metadata names.
+        """Return the priority that `config.configurable` or else the metadata names, or else the default one.
 
         Any other value in the metadata is the client's own.
         """
         configurable = (None if self.config is None else self.config.configurable) or {}
         named = configurable.get(PRIORITY) or (self.metadata or {}).get(PRIORITY)
-        return Priority(named) if named in list(Priority) else Priority.NORMAL
+        return Priority(named) if named in list(Priority) else self._default_priority
 
     @property
     def given_metadata(self) -> dict[str, Any]:
