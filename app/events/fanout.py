@@ -36,6 +36,15 @@ class StoredEvents:
             self._views[key] = make(self.events)
         return cast(V, self._views[key])
 
+    def parts(self, most: int) -> Sequence["StoredEvents"]:
+        """Return the events in parts of at most `most`. Readers share the parts as they share the whole."""
+        if len(self.events) <= most:
+            return (self,)
+        return self.view(
+            ("parts", most),
+            lambda events: [StoredEvents(events[at : at + most]) for at in range(0, len(events), most)],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Idle:

@@ -1,5 +1,6 @@
 """Follows runs for readers of streams, in the form that a surface gives to their events."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Protocol
@@ -13,6 +14,9 @@ from ..services import Services
 from .runs import Run
 
 PAGE_EVENTS = 2_000
+
+PART_EVENTS = 200
+"""Most events that are projected at a time: some 3 ms of work. Between two parts, this process serves others."""
 
 
 class RunReader(Protocol):
@@ -38,7 +42,12 @@ async def followed(
         async for item in items:
             match item:
                 case StoredEvents():
-                    body = reader.frames_of(item)
+                    body = b""
+                    for part in item.parts(PART_EVENTS):
+                        if body:
+                            yield body
+                            await asyncio.sleep(0)
+                        body = reader.frames_of(part)
                 case WaitingUpdate():
                     body = reader.waiting(item)
                 case Idle():
@@ -59,7 +68,7 @@ def position_comment(update: WaitingUpdate) -> bytes:
 async def stored_events(
     services: Services, caller: Principal, run: Run, after: int, last: int
 ) -> AsyncIterator[Sequence[Event]]:
-    """Yield the stored events after the event `after` up to `last`, as far as they are kept.
+    """Yield the stored events after the event `after` up to `last`, as far as they are kept, in parts.
 
     Raises LookupError, with the id of the newest event, if the log ends before `last`.
     """
@@ -70,5 +79,7 @@ async def stored_events(
             raise LookupError(page.last)
         if not page.events:  # they are no longer kept
             return
-        yield page.events
+        for at in range(0, len(page.events), PART_EVENTS):
+            yield page.events[at : at + PART_EVENTS]
+            await asyncio.sleep(0)
         after = page.events[-1].id

@@ -11,6 +11,8 @@ from .questions import QUESTION_TOOL, question_input
 _COUNTS = {"inputTokens": "input_tokens", "outputTokens": "output_tokens", "totalTokens": "total_tokens"}
 """The counts in a message's metadata, and their names in the event `usage`."""
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 DONE = b"data: [DONE]\n\n"
 
 
@@ -50,7 +52,7 @@ class Progress(NamedTuple):
 
 def frame_of(chunk: Chunk) -> bytes:
     """Return a chunk as a server-sent event."""
-    return f"data: {json.dumps(chunk, separators=(',', ':'))}\n\n".encode("ascii")
+    return f"data: {_ENCODER.encode(chunk)}\n\n".encode("ascii")
 
 
 def start_of(view: ChatView) -> bytes:

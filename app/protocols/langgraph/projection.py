@@ -16,6 +16,8 @@ _OF_MODES = frozenset(EventType(event) for event in shown_events(list(StreamMode
 
 _NO_MESSAGES: Mapping[str, Streamed] = {}
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 
 class FrameId(NamedTuple):
     """The id of a server-sent event: a stored event, and which of the frames that were made from it."""
@@ -69,7 +71,7 @@ def frames_of(view: RunView, progress: Progress, events: Sequence[Event], after:
         for number, (name, data) in enumerate(made):
             frame_id = FrameId(event.id, number)
             if frame_id > after:
-                text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+                text = _ENCODER.encode(data)
                 written.append(f"event: {name}\ndata: {text}\nid: {frame_id}\n\n")
     return "".join(written).encode("ascii"), progress
 

@@ -18,7 +18,7 @@ from ...events.tail import TailItem, WaitingUpdate
 from ...models.events import Event, EventType
 from ...models.messages import Message
 from ...services import Services
-from ..run_streams import position_comment, stored_events
+from ..run_streams import PART_EVENTS, position_comment, stored_events
 from ..runs import Run, runs_of
 from .errors import not_served
 from .routing import make_router
@@ -28,9 +28,6 @@ from .thread_projection import MessageProgress, MessageView, Place, Subscription
 router = make_router()
 
 PAGE_MESSAGES = 20
-
-PART_EVENTS = 200
-"""Events that are projected at a time, which takes 3 ms. A page of 2,000 would hold others up for ten times as long."""
 
 _BEGINNING = Place()
 
@@ -110,8 +107,7 @@ class ThreadStream:
         progress, seen = MessageProgress(), 0
         with suppress(MessageNotFound):
             async for events in self._before(message, after):
-                async for part in _parts(events):
-                    _, progress = thread_frames(view, progress, events[part], _end_of(view))
+                _, progress = thread_frames(view, progress, events, _end_of(view))
                 seen = events[-1].id
                 if _has_answer(events):
                     view = await self._with_answers(view, message)
@@ -122,12 +118,11 @@ class ThreadStream:
                         case StoredEvents():
                             if item.view(_has_answer, _has_answer):
                                 view = await self._with_answers(view, message)
-                            if len(item.events) <= PART_EVENTS:
-                                body, progress = self._shown(view, progress, item, item.events, after)
-                            else:
-                                async for part in _parts(item.events):
-                                    frames, progress = self._shown(view, progress, item, item.events[part], after)
-                                    yield frames
+                            for part in item.parts(PART_EVENTS):
+                                if body:
+                                    yield body
+                                    await asyncio.sleep(0)
+                                body, progress = self._shown(view, progress, part, after)
                         case WaitingUpdate():
                             body = position_comment(item)
                         case Idle():
@@ -149,12 +144,12 @@ class ThreadStream:
                 yield events
 
     def _shown(
-        self, view: MessageView, progress: MessageProgress, stored: StoredEvents, events: Sequence[Event], after: Place
+        self, view: MessageView, progress: MessageProgress, stored: StoredEvents, after: Place
     ) -> tuple[bytes, MessageProgress]:
-        """Return the frames of the next events, a part of `stored`. Readers who want to see the same share them."""
-        if events[0].id > after.event:
-            return stored.view((view, events[0].id), lambda _: thread_frames(view, progress, events, _BEGINNING))
-        return thread_frames(view, progress, events, after._replace(message=view.number))
+        """Return the frames of the next events. Readers who want to see the same share them."""
+        if stored.events[0].id > after.event:
+            return stored.view(view, lambda events: thread_frames(view, progress, events, _BEGINNING))
+        return thread_frames(view, progress, stored.events, after._replace(message=view.number))
 
 
 def _end_of(view: MessageView) -> Place:
@@ -165,11 +160,3 @@ def _end_of(view: MessageView) -> Place:
 def _has_answer(events: Sequence[Event]) -> bool:
     """Return whether one of the events is an answer to a question."""
     return any(event.type is EventType.RESUMED for event in events)
-
-
-async def _parts(events: Sequence[Event]) -> AsyncIterator[slice]:
-    """Yield parts of a page. Between two of them, this process serves others."""
-    for at in range(0, len(events), PART_EVENTS):
-        if at:
-            await asyncio.sleep(0)
-        yield slice(at, at + PART_EVENTS)

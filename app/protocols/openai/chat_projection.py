@@ -10,6 +10,8 @@ from .token_counts import TokenCounts
 
 DONE = b"data: [DONE]\n\n"
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 SEPARATOR = "\n\n"
 """Stands between the words beside a step and the answer, which clients show as one text."""
 
@@ -160,4 +162,4 @@ def _head(view: ChatView) -> dict[str, Any]:
 
 
 def _frame(data: Mapping[str, Any]) -> bytes:
-    return f"data: {json.dumps(data, separators=(',', ':'))}\n\n".encode("ascii")
+    return f"data: {_ENCODER.encode(data)}\n\n".encode("ascii")
