@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench.measures.backlog import backlog
 from bench.measures.claims import claims, depth
+from bench.measures.clients import clients
 from bench.measures.growth import growth
 from bench.measures.jobs import jobs
 from bench.measures.keys import keys
@@ -44,4 +45,5 @@ MEASURES: dict[str, Measure] = {
     "users": users,
     "workers": workers,
     "start": start,
+    "clients": clients,
 }

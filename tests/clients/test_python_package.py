@@ -62,13 +62,13 @@ def test_its_wheel_has_its_types_and_its_licence(tmp_path: Path) -> None:
 
 
 def test_its_import_loads_no_http_library() -> None:
-    """httpx is most of the time of an import, and is loaded with the first client."""
+    """httpx and asyncio are most of the time of an import, and are loaded with the first client."""
     code = "import sys, agentq_client; print(*sys.modules)"
     environment = {"PYTHONPATH": str(FOLDER / "src")}
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
     assert "agentq_client.transport" in found
-    assert not {"httpx", "app"} & set(found)
+    assert not {"httpx", "asyncio", "app"} & set(found)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,7 +15,7 @@ from .core.replies import Reply
 from .core.requests import Call, Config, Tries, config_of, to_request
 from .options import BatchMessage, SubmitOptions, Text
 from .pages import AsyncPages
-from .transport import AsyncOpenReply, AsyncTransport
+from .transport import AsyncOpenReply, AsyncTransport, sleep
 
 if TYPE_CHECKING:
     import httpx
@@ -285,7 +284,7 @@ class AsyncAgentQ:
             step = tries.judge(await self._transport.send(request, self._config.timeout))
             if isinstance(step, Reply):
                 return step
-            await asyncio.sleep(step)
+            await sleep(step)
 
     @asynccontextmanager
     async def opened(self, call: Call[Any], *, silence: float) -> AsyncIterator[AsyncOpenReply]:

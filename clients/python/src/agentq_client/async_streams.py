@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -18,7 +17,7 @@ from .core.requests import Call
 from .errors import ConfigurationError
 from .events import Interrupted, StreamEvent, TerminalEvent
 from .models import Accepted, Cancellation, Message
-from .transport import ConnectionFailed
+from .transport import ConnectionFailed, sleep
 
 if TYPE_CHECKING:
     from .async_client import AsyncAgentQ
@@ -163,7 +162,7 @@ class AsyncMessageStream:
             if not state.is_over:
                 deadline.check(state.message_id)
                 pause = state.interrupted(time.monotonic() - began, failure)
-                await asyncio.sleep(deadline.limit(pause))
+                await sleep(deadline.limit(pause))
                 deadline.check(state.message_id)
 
     async def _connection(self, state: Following, deadline: Deadline) -> AsyncGenerator[StreamEvent, None]:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 MAX_REPLY_BYTES = 256 * 1024 * 1024
 
 
+async def sleep(seconds: float) -> None:
+    """Wait without holding the event loop. asyncio is imported late, since it is a fifth of the time of an import."""
+    import asyncio
+
+    await asyncio.sleep(seconds)
+
+
 class ConnectionFailed(Exception):
     """A connection could not be opened, or ended before its reply."""
 
