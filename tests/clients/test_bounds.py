@@ -1,0 +1,73 @@
+"""Bounds of the Python client: of a line, of a reply's size and time, and of a silent stream."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from agentq_client import AgentQ, AsyncAgentQ, async_streams, errors, streams, transport
+from agentq_client.core import sse
+from agentq_client.core.following import BrokenStream, Following
+
+from tests.clients.scripted_server import MESSAGE_ID, scripted_server, transcript
+from tests.servers import DEADLINE_SECONDS
+
+
+def test_a_line_without_an_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_LINE_BYTES", 1_000)
+    state = Following("m")
+    state.opened(200, {"content-type": "text/event-stream"})
+    with pytest.raises(BrokenStream, match="1000 bytes"):
+        list(map(state.receive, 11 * [100 * b"x"]))
+
+
+def client_of(*pieces: bytes, endless: bool = False) -> AgentQ:
+    def body() -> Iterator[bytes]:
+        yield from itertools.cycle(pieces) if endless else pieces
+
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, content=body()))
+    return AgentQ("http://queue.test", http_client=httpx.Client(transport=answer), timeout=0.2, max_retries=0)
+
+
+def test_a_reply_without_an_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MAX_REPLY_BYTES", 1_000)
+    with pytest.raises(errors.UnexpectedReply, match="1000 bytes"):
+        client_of(*(11 * [100 * b"x"])).health()
+
+
+def test_a_reply_that_trickles_ends_with_the_time_of_a_try() -> None:
+    with pytest.raises(errors.ServerUnreachable, match=r"0\.2 seconds"):
+        client_of(b" ", endless=True).health()
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_a_silent_connection_is_given_up(monkeypatch: pytest.MonkeyPatch, *, is_async: bool) -> None:
+    for module in (streams, async_streams):
+        monkeypatch.setattr(module, "SILENCE_SECONDS", 0.05)
+    played = transcript("cut_between_events")
+    played["connections"][0]["end"] = "hold"
+    async with asyncio.timeout(DEADLINE_SECONDS), scripted_server(played) as server:
+        if is_async:
+            async with AsyncAgentQ(server.url) as client, client.follow(MESSAGE_ID) as stream:
+                assert [event.id async for event in stream] == [1, 2, 3, 4]
+            return
+
+        def read() -> list[int | None]:
+            with AgentQ(server.url) as client, client.follow(MESSAGE_ID) as stream:
+                return [event.id for event in stream]
+
+        assert await asyncio.to_thread(read) == [1, 2, 3, 4]
+
+
+def test_a_reply_that_is_no_stream_is_told_by_its_type() -> None:
+    with pytest.raises(BrokenStream, match="text/html"):
+        Following("m").opened(200, {"content-type": "text/html"})
+
+
+@pytest.mark.parametrize("piece", [b"id: 1\revent: usage\rdata: {}\r\r", b"id: 1\r\nevent: usage\r\ndata: {}\r\n\r\n"])
+def test_lines_end_in_three_ways_wherever_they_are_cut(piece: bytes) -> None:
+    for cut in range(1, len(piece)):
+        reader = sse.FrameReader()
+        frames = reader.feed(piece[:cut]) + reader.feed(piece[cut:]) + reader.feed(b": the next line\n")
+        assert frames == [sse.Frame("usage", "1", b"{}")]
