@@ -172,10 +172,11 @@ class AsyncMessageStream:
                 for event in state.refused(await reply.read(self._client.timeout)):
                     yield event
             elif not state.is_over:
-                async for piece in reply.pieces():
-                    for event in state.receive(piece):
-                        if state.accept(event):
-                            yield event
-                        if state.terminal is not None:
-                            return
-                    deadline.check(state.message_id)
+                async with aclosing(reply.pieces()) as pieces:
+                    async for piece in pieces:
+                        for event in state.receive(piece):
+                            if state.accept(event):
+                                yield event
+                            if state.terminal is not None:
+                                return
+                        deadline.check(state.message_id)

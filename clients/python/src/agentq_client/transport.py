@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +114,7 @@ class AsyncOpenReply:
         self.status = response.status_code
         self.headers = _reply(response, b"").headers
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives. Raises ConnectionFailed."""
         try:
             async for piece in self._response.aiter_bytes():
