@@ -244,6 +244,12 @@ def test_a_page_that_leads_to_itself_ends_the_list() -> None:
         list(server.client().messages())
 
 
+@pytest.mark.parametrize("body", [[], {"events": [{"id": 1}]}, {"events": [{"id": 1, "type": "retry", "data": {}}]}])
+def test_a_log_that_cannot_be_read_is_one_typed_error(body: Any) -> None:
+    with pytest.raises(errors.UnexpectedReply):
+        Server(httpx.Response(200, json=body)).client().stored_events("m1")
+
+
 def test_a_reply_keeps_its_headers_and_unknown_fields() -> None:
     headers = {"Idempotent-Replayed": "true", "Location": "/messages/m1"}
     accepted = Server(httpx.Response(202, json={**ACCEPTED, "mood": "good"}, headers=headers)).client().submit("Hello")

@@ -75,6 +75,9 @@ async def test_a_question_is_answered(serve: Serve, control: GraphControl) -> No
                         await client.resume(message_id, values={asked: "Yes."})
                 seen.append(type(event))
             assert isinstance(stream.end, Done)
+        stored = await client.stored_events(message_id, after=1)
+        assert [event.id for event in stored] == list(range(2, (stream.last_event_id or 0) + 1))
+        assert stored[-1] == stream.end
         assert seen.index(Interrupted) < seen.index(Resumed)
         async with client.follow(message_id) as again:
             message = await again.until_done()  # although the log still has the question

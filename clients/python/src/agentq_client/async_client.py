@@ -13,6 +13,7 @@ from .async_resources import AsyncDeadLetters, AsyncDeliveries, AsyncQueue, Asyn
 from .async_streams import AsyncMessageStream
 from .core.replies import Reply
 from .core.requests import Call, Config, Tries, config_of, to_request
+from .events import StreamEvent
 from .options import BatchMessage, SubmitOptions, Text
 from .pages import AsyncPages
 from .transport import AsyncOpenReply, AsyncTransport, sleep
@@ -163,6 +164,12 @@ class AsyncAgentQ:
         query = {"state": state, "thread_id": thread_id, "agent": agent, "priority": priority}
         query |= {"error_code": error_code, "subject": subject}
         return self.pages(calls.messages({**query, "limit": limit}, metadata))
+
+    async def stored_events(
+        self, message_id: str, *, after: int | None = None, limit: int | None = None
+    ) -> list[StreamEvent]:
+        """Return the stored events of a message after the event `after`, without waiting for more."""
+        return await self.call(calls.stored_events(message_id, {"after": after, "limit": limit}))
 
     async def set_priority(self, message_id: str, priority: str) -> models.Message:
         """Change the priority of a queued message. Raises Conflict for one that has begun."""

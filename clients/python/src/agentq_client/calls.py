@@ -8,7 +8,8 @@ from typing import Any
 from . import models
 from .core.replies import Reply
 from .core.requests import Call, segment
-from .errors import ConfigurationError
+from .errors import ConfigurationError, UnexpectedReply
+from .events import StreamEvent, to_event
 from .models import list_reader, reader
 from .options import BatchMessage, Text, to_body
 
@@ -58,6 +59,18 @@ def messages(query: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> Ca
     """Return the call of `GET /messages`."""
     by_metadata = {f"metadata.{name}": value for name, value in (metadata or {}).items()}
     return Call("GET", "/messages", list_reader(models.Message, "messages"), query={**query, **by_metadata})
+
+
+def stored_events(message_id: str, query: Mapping[str, Any]) -> Call[list[StreamEvent]]:
+    """Return the call of `GET /messages/{message_id}/events`."""
+
+    def read(reply: Reply) -> list[StreamEvent]:
+        try:
+            return [to_event(each["type"], each["id"], each["data"]) for each in reply.json()["events"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnexpectedReply(f"The reply is no list of events: {error!r}.", request_id=reply.request_id) from error
+
+    return Call("GET", message_path(message_id, "/events"), read, query=query)
 
 
 def change_priority(message_id: str, priority: str) -> Call[models.Message]:

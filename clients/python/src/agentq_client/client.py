@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import calls, models
 from .core.replies import Reply
 from .core.requests import Call, Config, Tries, config_of, to_request
+from .events import StreamEvent
 from .options import BatchMessage, SubmitOptions, Text
 from .pages import Pages
 from .resources import DeadLetters, Deliveries, Queue, Threads
@@ -162,6 +163,12 @@ class AgentQ:
         query = {"state": state, "thread_id": thread_id, "agent": agent, "priority": priority}
         query |= {"error_code": error_code, "subject": subject}
         return self.pages(calls.messages({**query, "limit": limit}, metadata))
+
+    def stored_events(
+        self, message_id: str, *, after: int | None = None, limit: int | None = None
+    ) -> list[StreamEvent]:
+        """Return the stored events of a message after the event `after`, without waiting for more."""
+        return self.call(calls.stored_events(message_id, {"after": after, "limit": limit}))
 
     def set_priority(self, message_id: str, priority: str) -> models.Message:
         """Change the priority of a queued message. Raises Conflict for one that has begun."""
