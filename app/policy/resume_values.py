@@ -24,7 +24,8 @@ def resume_value(message: Message, answer: ResumeAnswer) -> str:
             )
         return _as_json({asked[0]: answer.value}, "value")
     if unknown := [each for each in answer.values if each not in asked]:
-        raise InvalidRequest(f"values: the message has no question with the id {unknown[0]!r}", field="values")
+        told = f"the message has no question with the id {unknown[0]!r}. It asks {', '.join(asked)}."
+        raise InvalidRequest(f"values: {told}", field="values")
     if missing := [each for each in asked if each not in answer.values]:
         raise InvalidRequest(f"values: there is no answer to the question with the id {missing[0]!r}", field="values")
     return _as_json(answer.values, "values")

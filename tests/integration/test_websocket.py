@@ -318,6 +318,9 @@ async def test_an_answer_that_is_none_is_refused(
     async with talk(quiet.url) as client:
         frame = await client.ask("resume", **{"message_id": message_id, **fields})
         assert (frame["type"], frame["problem"]["status"], frame["problem"]["code"]) == ("error", status, code)
+        if "another" in fields.get("values", ()):
+            (question,) = (await quiet.status(message_id))["interrupts"]
+            assert question["id"] in frame["problem"]["detail"], "the refusal names the open questions"
         assert (await client.ask("resume", message_id=message_id, value=None))["type"] == "resumed"
 
 

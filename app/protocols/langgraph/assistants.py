@@ -125,7 +125,7 @@ async def change() -> Response:
 
 def _agent_of(services: Services, caller: Principal, assistant_id: str) -> str:
     """Return the agent of an assistant. Raises AssistantNotFound, and InvalidRequest for an id that is no UUID."""
-    require_uuid(assistant_id, "assistant_id")
+    require_uuid(assistant_id, "assistant_id", "A search for a graph_id finds the ids of its assistants.")
     return agent_of(services, caller, assistant_id)
 
 

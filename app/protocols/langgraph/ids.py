@@ -14,7 +14,7 @@ def assistant_id_of(agent: str) -> str:
     return str(uuid5(_NAMESPACE, agent))
 
 
-def require_uuid(text: str, field: str) -> None:
-    """Raise InvalidRequest unless a text is a UUID. `field` names it."""
+def require_uuid(text: str, field: str, cure: str) -> None:
+    """Raise InvalidRequest unless a text is a UUID. `field` names it, and `cure` says what to do."""
     if not is_uuid(text):
-        raise InvalidRequest(f"{field}: expected a UUID", field=field)
+        raise InvalidRequest(f"{field}: expected a UUID. {cure}", field=field)

@@ -43,7 +43,7 @@ async def find_run(services: Services, caller: Principal, thread_id: str, run_id
     try:
         run = await runs.find_run(services, caller, run_id)
     except MessageNotFound:
-        require_uuid(run_id, "run_id")
+        require_uuid(run_id, "run_id", "A list of the runs of a thread has their ids.")
         raise RunNotFound(run_id) from None
     if thread_id != run.thread_id:
         raise RunNotFound(run_id)

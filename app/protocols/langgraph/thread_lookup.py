@@ -15,5 +15,5 @@ async def find_thread(services: Services, caller: Principal, thread_id: str) -> 
     try:
         return await services.threads.get_thread(caller, thread_id)
     except ThreadNotFound:
-        require_uuid(thread_id, "thread_id")
+        require_uuid(thread_id, "thread_id", "Other ids are those of threads that another API of this server has made.")
         raise

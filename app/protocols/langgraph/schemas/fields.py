@@ -10,7 +10,7 @@ from ....models.types import Text
 def _taken(value: Any) -> Any:
     """Return null, an empty list or false. Raises ValueError for any other value."""
     if value:
-        raise ValueError("this server does not take it")
+        raise ValueError("this server does not take it. Leave it out.")
     return value
 
 

@@ -21,7 +21,7 @@ MAX_MESSAGES = 10_000
 def _not_taken(value: Any) -> Any:
     """Return an empty value. Raises ValueError for any other."""
     if value:
-        raise ValueError("this server does not take it")
+        raise ValueError("this server does not take it, since agents bring their own tools and settings. Leave it out.")
     return value
 
 
