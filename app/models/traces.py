@@ -47,6 +47,11 @@ class TraceContext(NamedTuple):
         return self.parent[36:52]
 
     @property
+    def begun(self) -> str:
+        """Return the text of the trace of a new message, as `Trace` has it. Each submit in a trace makes one."""
+        return f"{self.parent}\n{self.state}" if self.state else self.parent
+
+    @property
     def sampled(self) -> bool:
         """Return whether the caller records the trace."""
         return bool(int(self.parent[53:55], 16) & SAMPLED)
@@ -70,9 +75,7 @@ class Trace(NamedTuple):
         return cls(TraceContext(parent, state), attempt, answer)
 
     def __str__(self) -> str:
-        if self.answer or self.attempt or self.context.state:
-            return "\n".join((*self.context, self.attempt, self.answer)).rstrip("\n")
-        return self.context.parent
+        return "\n".join((*self.context, self.attempt, self.answer)).rstrip("\n")
 
 
 def trace_id_of(text: str | None) -> str | None:

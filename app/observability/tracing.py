@@ -73,7 +73,7 @@ class Receiving:
     @property
     def trace(self) -> str | None:
         """Return the trace of the messages that this request submits; None if it is in no trace."""
-        return None if self.context is None else str(Trace(self.context))
+        return None if self.context is None else self.context.begun
 
     def describe(self, new: Sequence[NewMessage]) -> None:
         """Note which messages the request submits."""
@@ -83,7 +83,7 @@ class Receiving:
         if self.context is None:
             return None
         if trace is None:
-            return str(Trace(self.context))
+            return self.context.begun
         return str(Trace.of(trace)._replace(answer=self.context.parent)) if self.context.sampled else None
 
 

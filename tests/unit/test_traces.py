@@ -85,4 +85,5 @@ def test_a_trace_is_one_text(state: str, attempt: str, answer: str) -> None:
     trace = Trace(TraceContext(PARENT, state), attempt, answer)
     assert Trace.of(str(trace)) == trace
     assert trace_id_of(str(trace)) == TRACE
+    assert trace.context.begun == str(Trace(trace.context))
     assert trace_id_of(None) is None
