@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +271,8 @@ async def test_processes_behind_one_port_count_together(tmp_path: Path) -> None:
     folder = tmp_path / "shared" / "counters"
     arguments = ("app.main:app", "--host", "127.0.0.1", "--port", "{port}", "--workers", "2")
     environment = {"WORKER_CONCURRENCY": "0", "PROMETHEUS_MULTIPROC_DIR": str(folder)}
-    with server_process(tmp_path, "uvicorn", arguments=arguments, **environment) as server:
+    with server_process(tmp_path, "uvicorn", arguments=arguments, **environment) as server, ExitStack() as end:
+        end.callback(server.terminate)  # a kill would leave the processes behind it
         await server.ready()
         pids = await until(lambda: _pids(folder, 2), "both processes count")
         for _ in range(40):
