@@ -1,14 +1,23 @@
-"""Ids of runs, and the times in them."""
+"""Ids of runs and of threads, and the times in them."""
 
 from datetime import UTC, datetime
 from uuid import UUID
 
 from uuid_utils import uuid7
 
+from ..access.principals import Principal
+
 
 def new_id() -> str:
     """Return a UUIDv7, which tells when it was made."""
     return str(uuid7())
+
+
+def new_thread_id(caller: Principal) -> str | None:
+    """Return the id of a new thread that the caller may use. None if the caller may only use some threads."""
+    if caller.threads is None:
+        return new_id()
+    return None if caller.threads.prefix is None else caller.threads.prefix + new_id()
 
 
 def time_of(text: str) -> datetime | None:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from app.access.principals import Principal
 from app.access.scopes import AccessScope
 from app.models.messages import MessageFilter, Page
+from app.models.visibility import ThreadNarrowing
 from app.protocols.langgraph import SURFACE
 from app.protocols.langgraph.ids import assistant_id_of
 from tests import wire
@@ -176,3 +177,14 @@ async def test_a_result_shows_no_state_of_an_agent_that_its_caller_may_not_use(
     assert shown.json()["__error__"]["error"] == "thread_not_found"
     found = await server.client.post("/langgraph/threads/search", headers={"X-API-Key": coder}, json={})
     assert [(each["thread_id"], each["values"]) for each in found.json()] == [(THREAD, None)]
+
+
+async def test_a_kept_thread_has_an_id_that_its_caller_may_use(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, agents=AGENTS)
+    await issue(server)
+    run = json.dumps({**RUN, "assistant_id": "chat", "on_completion": "keep"}).encode()
+    for prefix, status, told in (("mine/", 200, '"thread_id": "mine/'), (None, 422, "thread_id: ")):
+        caller = await admit(server, ANN._replace(threads=ThreadNarrowing(frozenset({"one"}), prefix)))
+        headers = {"X-API-Key": caller, **JSON}
+        response = await wire.request(server.url, "POST", "/langgraph/runs", headers=headers, body=run)
+        assert (response.status, told in response.body.decode()) == (status, True), response

@@ -8,7 +8,7 @@ from ...models.audit import Actor
 from ...models.messages import IfBusy, MessageOptions, NewMessage
 from ...policy.input_preview import run_preview
 from ...services import Services
-from ..ids import new_id
+from ..ids import new_thread_id
 from ..runs import Run
 from ..turns import submit_turns
 from .agents import agent_of
@@ -65,7 +65,7 @@ def _new_message(services: Services, caller: Principal, thread_id: str | None, b
         raise InvalidRequest("command: give either an input or a command", field="command")
     agent = agent_of(services, caller, body.assistant_id)
     if thread_id is None and body.on_completion == "keep":
-        thread_id = new_id()
+        thread_id = new_thread_id(caller)
     kept = Kept(
         stream_mode=body.modes,
         stream_subgraphs=bool(body.stream_subgraphs),

@@ -8,7 +8,7 @@ from ...models.deliveries import ENDS, WebhookEvent, WebhookForm
 from ...models.messages import IfBusy, Message, MessageState, NewMessage, Priority
 from ...models.requests import Fork, ResumeAnswer
 from ...services import Services
-from ..ids import new_id
+from ..ids import new_thread_id
 from ..questions import answer_question, question_of
 from ..runs import Run, find_run
 from ..turns import submit_turns
@@ -46,7 +46,7 @@ async def create_response(
         previous = await _find_previous(services, caller, body.previous_response_id)
         return await _follow(services, caller, new, previous, by)
     elif body.store is not False:
-        new = new._replace(thread_id=_new_thread_id(caller))
+        new = new._replace(thread_id=new_thread_id(caller))
     [message] = await submit_turns(services, caller, [new], by=by)
     return Run(message.id, message)
 
@@ -103,7 +103,7 @@ async def _follow(services: Services, caller: Principal, new: NewMessage, previo
 
 async def _forked(services: Services, caller: Principal, new: NewMessage, message: Message, by: Actor) -> NewMessage:
     """Return a new message in a copy of the thread as it was after an earlier message."""
-    thread_id = _new_thread_id(caller)
+    thread_id = new_thread_id(caller)
     try:
         await services.threads.fork(
             caller, message.thread_id or "", Fork(message_id=message.id, thread_id=thread_id), by
@@ -113,13 +113,6 @@ async def _forked(services: Services, caller: Principal, new: NewMessage, messag
     except StateGone:
         raise PreviousResponseNotFound("the state after the response is no longer kept") from None
     return new._replace(thread_id=thread_id)
-
-
-def _new_thread_id(caller: Principal) -> str | None:
-    """Return the id of a new thread that the caller may use. None if the caller may only use some threads."""
-    if caller.threads is None:
-        return new_id()
-    return None if caller.threads.prefix is None else caller.threads.prefix + new_id()
 
 
 async def _answer(services: Services, caller: Principal, agent: str, body: ResponseCreate, by: Actor) -> Run:
