@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.protocols import departures
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
+from tests.integration.test_keys import bearer, issue, manager
 from tests.openai_clients import AGENTS
 from tests.servers import LiveServer, until
 
@@ -202,3 +204,22 @@ async def test_a_completion_that_a_stop_of_the_server_cuts_off_is_an_error(serve
     assert json.loads(streamed.text.rpartition("data: ")[2])["error"]["code"] == "server_stopping"
     assert error_in(held, CHAT, 503)["code"] == "server_stopping"
     control.release("first")
+
+
+async def test_a_completion_whose_key_is_revoked_ends_with_an_error(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(departures, "GRACE_SECONDS", 0.0)
+    server = await serve(agents=AGENTS, worker_concurrency=0)
+    key, _ = await issue(server), await issue(server)
+    asked = [
+        asyncio.create_task(
+            server.client.post(CHAT, json={**ASKED[CHAT], "model": "steps", "stream": stream}, headers=bearer(key))
+        )
+        for stream in (True, False)
+    ]
+    await until(lambda: len(server.runtime.streams._places) == 2, "both read")
+    await manager(server).revoke(None, key.key.id)
+    streamed, held = [await each for each in asked]
+    assert json.loads(streamed.text.rpartition("data: ")[2])["error"]["type"] == "authentication_error"
+    assert error_in(held, CHAT, 401)["type"] == "authentication_error"

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from fastapi import Request, Response
+from typing_extensions import override
 
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, body_of
@@ -18,7 +19,7 @@ from ..runs import Run
 from ..turns import submit_turns
 from .chat_projection import ChatView, Progress, failure_frame, frames_of, opening
 from .chat_replies import CompletionReply
-from .errors import error_object
+from .errors import AccessEnded, error_object
 from .ids import completion_id_of
 from .new_messages import agent_of, new_message
 from .routing import make_router
@@ -51,7 +52,17 @@ async def create(
     reader = ChatReader(view)
     frames = followed(services, principal, run, reader, after=0)
     left = cancelled_when_left(_whole(view, reader, frames), services, principal, run, by=by)
-    return EventStreamResponse(left, services)
+    return CompletionStream(left, services)
+
+
+class CompletionStream(EventStreamResponse):
+    """The stream of a completion. Without an end, a client would take half an answer for a whole one."""
+
+    @override
+    def refusal(self) -> bytes:
+        ended = AccessEnded()
+        error = error_object(401, ended.code, str(ended))
+        return b"\n\n" + failure_frame(error)  # the last frame may have been cut off
 
 
 async def _whole(

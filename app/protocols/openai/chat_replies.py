@@ -18,7 +18,7 @@ from ..held_replies import HeldReply
 from ..run_streams import stored_events
 from ..runs import Run
 from .chat_projection import ChatView, completion_of, failure_of
-from .errors import NO_RETRY
+from .errors import NO_RETRY, AccessEnded, error_object
 from .token_counts import TokenCounts
 
 ENDINGS = {
@@ -37,6 +37,7 @@ class CompletionReply(HeldReply):
 
     def __init__(self, services: Services, caller: Principal, run: Run, view: ChatView, *, cancels_as: Actor) -> None:
         self._view = view
+        self._is_refused = False
         super().__init__(services, caller, run, self._result, cancels_as=cancels_as)
 
     @override
@@ -49,14 +50,23 @@ class CompletionReply(HeldReply):
                 began = message
                 return
             if began is not None:
+                if self._is_refused:
+                    return  # with the status of the refusal, below
                 head = {**began, "status": self.status_code, "headers": self.raw_headers}
                 began = None
                 await send(head)
             await send(message)
 
         await super().__call__(scope, receive, send_late)
-        if began is not None:  # the server is stopping, or the client has left
-            await response_to(ServerStopping())(scope, receive, send)
+        if began is not None:  # the access has ended, the server is stopping, or the client has left
+            error = AccessEnded() if self._is_refused else ServerStopping()
+            await response_to(error)(scope, receive, send)
+
+    @override
+    def refusal(self) -> bytes:
+        self._is_refused = True
+        ended = AccessEnded()
+        return json.dumps({"error": error_object(401, ended.code, str(ended))}).encode()
 
     async def _result(self, ended: dict[str, Any]) -> str:
         """Return the completion or the error. A late status is that of the error."""

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from ...api.replies import JsonReply
 from ...api.schemas.problems import Problem
-from ...errors import AgentNotFound, InvalidRequest
+from ...errors import AgentNotFound, InvalidRequest, Unauthorized
 
 STATUSES = {422: 400, 410: 404}
 """Statuses that OpenAI's clients expect in place of native ones."""
@@ -24,6 +24,13 @@ class UnsupportedParameter(InvalidRequest):
     """A parameter of OpenAI's API that this server does not serve."""
 
     code = "unsupported_parameter"
+
+
+class AccessEnded(Unauthorized):
+    """The caller's access ended while a reply was held or streamed."""
+
+    def __init__(self) -> None:
+        super().__init__("Your access ended before the answer was complete. Send the request with another key.")
 
 
 class PreviousResponseNotFound(InvalidRequest):
