@@ -26,7 +26,8 @@ class HeldReply(EventStreamResponse):
     """Sends JSON when a run has ended. The status is sent at once, so errors of the run are told in the JSON.
 
     `result_of` returns the JSON as a text. It is given the data of the event that ended the run. With `cancels_as`, the
-    run is cancelled in this name if the client leaves before its end and nobody else reads it soon after.
+    run is cancelled in this name if the client leaves before its end and nobody else reads it soon after. `refused` is
+    the JSON for a caller who may no longer read.
     """
 
     media_type = "application/json"
@@ -40,11 +41,13 @@ class HeldReply(EventStreamResponse):
         *,
         headers: Mapping[str, str] | None = None,
         cancels_as: Actor | None = None,
+        refused: str = "",
     ) -> None:
         self._services = services
         self._caller = caller
         self._run = run
         self._result_of = result_of
+        self._refused = refused
         body = self._body()
         if cancels_as is not None:
             body = cancelled_when_left(body, services, caller, run, by=cancels_as)
@@ -53,6 +56,10 @@ class HeldReply(EventStreamResponse):
     @override
     def opening(self) -> bytes:
         return b""
+
+    @override
+    def refusal(self) -> bytes:
+        return self._refused.encode()
 
     async def _body(self) -> AsyncGenerator[bytes]:
         """Yield line ends until the run has ended, then its result. Raises ServerStopping."""

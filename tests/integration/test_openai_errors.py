@@ -206,7 +206,7 @@ async def test_a_completion_that_a_stop_of_the_server_cuts_off_is_an_error(serve
     control.release("first")
 
 
-async def test_a_completion_whose_key_is_revoked_ends_with_an_error(
+async def test_a_reply_whose_key_is_revoked_ends_with_an_error(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(departures, "GRACE_SECONDS", 0.0)
@@ -214,12 +214,18 @@ async def test_a_completion_whose_key_is_revoked_ends_with_an_error(
     key, _ = await issue(server), await issue(server)
     asked = [
         asyncio.create_task(
-            server.client.post(CHAT, json={**ASKED[CHAT], "model": "steps", "stream": stream}, headers=bearer(key))
+            server.client.post(path, json={**ASKED[path], "model": "steps", "stream": stream}, headers=bearer(key))
         )
+        for path in (CHAT, RESPONSES)
         for stream in (True, False)
     ]
-    await until(lambda: len(server.runtime.streams._places) == 2, "both read")
+    run = {"assistant_id": "steps", "input": {"messages": [{"role": "user", "content": "Hello"}]}}
+    waits = asyncio.create_task(server.client.post("/langgraph/runs/wait", json=run, headers=bearer(key)))
+    await until(lambda: len(server.runtime.streams._places) == 5, "all read")
     await manager(server).revoke(None, key.key.id)
-    streamed, held = [await each for each in asked]
+    streamed, held, response_streamed, response_held = [await each for each in asked]
+    assert json.loads(response_streamed.text.rpartition("data: ")[2])["error"]["type"] == "authentication_error"
+    assert response_held.json()["error"]["type"] == "authentication_error"
+    assert (await waits).json()["__error__"]["error"] == "authentication_required"
     assert json.loads(streamed.text.rpartition("data: ")[2])["error"]["type"] == "authentication_error"
     assert error_in(held, CHAT, 401)["type"] == "authentication_error"

@@ -6,13 +6,16 @@ from typing import Any
 from starlette.responses import Response
 
 from ...access.principals import Principal
-from ...errors import AgentUnavailable, NotFound
+from ...errors import AgentUnavailable, NotFound, Unauthorized
 from ...errors.threads import AgentCodeFailed, AgentWithoutState
 from ...models.audit import Actor
 from ...services import Services
 from ..held_replies import HeldReply
 from ..runs import Run
 from .run_lookup import path_of
+
+ENDED = "Your access ended before the run did. Join it with another key."
+REFUSED = json.dumps({"__error__": {"error": Unauthorized.code, "message": ENDED}})
 
 
 def held_reply(
@@ -24,7 +27,7 @@ def held_reply(
         return json.dumps(await result_of(services, caller, run, ended) if with_result else {})
 
     headers = {"Content-Location": path_of(run), "Location": f"{path_of(run)}/join"}
-    return HeldReply(services, caller, run, result, headers=headers, cancels_as=cancels_as)
+    return HeldReply(services, caller, run, result, headers=headers, cancels_as=cancels_as, refused=REFUSED)
 
 
 async def result_of(services: Services, caller: Principal, run: Run, ended: dict[str, Any]) -> Any:

@@ -17,9 +17,9 @@ from ..priorities import PriorityDep
 from ..run_streams import followed, position_comment
 from ..runs import Run
 from ..turns import submit_turns
-from .chat_projection import ChatView, Progress, failure_frame, frames_of, opening
+from .chat_projection import ChatView, Progress, frames_of, opening
 from .chat_replies import CompletionReply
-from .errors import AccessEnded, error_object
+from .errors import AccessEnded, error_object, failure_frame
 from .ids import completion_id_of
 from .new_messages import agent_of, new_message
 from .routing import make_router
@@ -60,9 +60,7 @@ class CompletionStream(EventStreamResponse):
 
     @override
     def refusal(self) -> bytes:
-        ended = AccessEnded()
-        error = error_object(401, ended.code, str(ended))
-        return b"\n\n" + failure_frame(error)  # the last frame may have been cut off
+        return b"\n\n" + failure_frame(AccessEnded().as_object())  # the last frame may have been cut off
 
 
 async def _whole(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...models.events import Event, EventType
-from .errors import error_object
+from .errors import error_object, failure_frame
 from .token_counts import TokenCounts
 
 DONE = b"data: [DONE]\n\n"
@@ -73,11 +73,6 @@ def failure_of(kind: EventType, data: Mapping[str, Any]) -> tuple[int, dict[str,
         case EventType.INTERRUPTED:
             return 400, error_object(400, "human_input_required", ASKED)
     return None
-
-
-def failure_frame(error: Mapping[str, Any]) -> bytes:
-    """Return the last frame of a stream that ends with an error."""
-    return f"data: {json.dumps({'error': error})}\n\n".encode()
 
 
 def completion_of(view: ChatView, text: str, tokens: TokenCounts | None) -> dict[str, Any]:

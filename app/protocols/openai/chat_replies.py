@@ -18,7 +18,7 @@ from ..held_replies import HeldReply
 from ..run_streams import stored_events
 from ..runs import Run
 from .chat_projection import ChatView, completion_of, failure_of
-from .errors import NO_RETRY, AccessEnded, error_object
+from .errors import NO_RETRY, AccessEnded
 from .token_counts import TokenCounts
 
 ENDINGS = {
@@ -65,8 +65,7 @@ class CompletionReply(HeldReply):
     @override
     def refusal(self) -> bytes:
         self._is_refused = True
-        ended = AccessEnded()
-        return json.dumps({"error": error_object(401, ended.code, str(ended))}).encode()
+        return json.dumps({"error": AccessEnded().as_object()}).encode()
 
     async def _result(self, ended: dict[str, Any]) -> str:
         """Return the completion or the error. A late status is that of the error."""

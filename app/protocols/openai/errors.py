@@ -1,6 +1,8 @@
 """Errors in the form of OpenAI's API."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.responses import Response
 
@@ -32,6 +34,10 @@ class AccessEnded(Unauthorized):
     def __init__(self) -> None:
         super().__init__("Your access ended before the answer was complete. Send the request with another key.")
 
+    def as_object(self) -> dict[str, Any]:
+        """Return the error as clients read it inside of a reply."""
+        return error_object(401, self.code, str(self))
+
 
 class PreviousResponseNotFound(InvalidRequest):
     """A response cannot follow the one that the request names."""
@@ -55,3 +61,8 @@ def error_object(status: int, code: str, message: str, param: str | None = None)
     """Return an error as OpenAI's clients read it."""
     kind = TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"message": message, "type": kind, "code": code, "param": param}
+
+
+def failure_frame(error: Mapping[str, Any]) -> bytes:
+    """Return the last frame of a stream that ends with an error."""
+    return f"data: {json.dumps({'error': error})}\n\n".encode()

@@ -13,6 +13,7 @@ from ...events.tail import WaitingUpdate
 from ...models.events import Event
 from ...services import Services
 from ..run_streams import followed, position_comment
+from .errors import AccessEnded, failure_frame
 from .response_lookup import FoundResponse, progress_before
 from .response_projection import BEFORE_ALL, Progress, ResponseView, frames_of, opening
 
@@ -61,6 +62,10 @@ class ResponseStream(EventStreamResponse):
     @override
     def opening(self) -> bytes:
         return super().opening() + self._reader.opening()
+
+    @override
+    def refusal(self) -> bytes:
+        return b"\n\n" + failure_frame(AccessEnded().as_object())  # the last frame may have been cut off
 
 
 async def response_stream(

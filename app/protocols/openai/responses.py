@@ -15,7 +15,7 @@ from ...models.requests import Selection
 from ..held_replies import HeldReply
 from ..priorities import PriorityDep
 from ..runs import find_run
-from .errors import UnsupportedParameter
+from .errors import AccessEnded, UnsupportedParameter
 from .input_items import input_items_of
 from .lists import ListPageDep
 from .notes import Notes
@@ -53,7 +53,7 @@ async def create(
         ended = await found_response(services, principal, await find_run(services, principal, run.id))
         return json.dumps(await read_response(services, principal, ended))
 
-    return HeldReply(services, principal, run, result)
+    return HeldReply(services, principal, run, result, refused=json.dumps({"error": AccessEnded().as_object()}))
 
 
 @router.get("/responses/{response_id}")
