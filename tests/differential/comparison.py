@@ -12,7 +12,7 @@ ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 NUMBER = re.compile(r"(?<=[0-9a-f]{12})-\d+$")
-"""What LangChain adds to the id of a message that was not streamed: its place among the answers to one call."""
+"""The end that LangChain adds to the id of a message that was not streamed: its place among the answers to one call."""
 
 MISSING = "(missing)"
 

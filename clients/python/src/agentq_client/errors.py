@@ -114,7 +114,7 @@ class Conflict(APIError):
 
 
 class Gone(APIError):
-    """What the request needs was deleted (410)."""
+    """The object of the request was deleted (410)."""
 
 
 class TooManyRequests(APIError):

@@ -122,7 +122,7 @@ class GraphEvent(Event):
 
 @dataclass(frozen=True)
 class Usage(Event):
-    """What the model calls of a step used, by model."""
+    """The usage of the model calls of a step, by model."""
 
     models: Mapping[str, Any]
 

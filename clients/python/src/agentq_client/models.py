@@ -84,13 +84,13 @@ class ModelCost(Model):
 
 
 class ModelUsage(ModelCost):
-    """What the calls of one model used."""
+    """The usage of the calls of one model."""
 
     model: str
 
 
 class MessageUsage(ModelCost):
-    """What a message used."""
+    """The usage of a message."""
 
     models: list[ModelUsage] = []
 
@@ -122,7 +122,7 @@ class Regenerated(Accepted):
 
 
 class Question(Model):
-    """What the agent asks a human."""
+    """A question of the agent to a human."""
 
     id: str
     value: Any
@@ -185,7 +185,7 @@ class MessageDetails(Message):
 
 
 class Cancellation(Model):
-    """What a cancel has done: `state` is still `processing` while the agent is being stopped."""
+    """The outcome of a cancel: `state` is still `processing` while the agent is being stopped."""
 
     message_id: str
     state: str
@@ -265,7 +265,7 @@ class Thread(Model):
 
 
 class ThreadState(Model):
-    """What the agent keeps of a thread: its values, the nodes that come next, and open questions."""
+    """The state of a thread: its values, the nodes that come next, and open questions."""
 
     values: Any
     next: list[str] = []

@@ -1,4 +1,4 @@
-"""What a submit may give besides the text, by the names of the API."""
+"""Options of a submit besides the text, by the names of the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the end of a message means to a caller who waits for its answer."""
+"""The meaning of the end of a message to a caller who waits for its answer."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ MAYBE_CARRIED_OUT = frozenset((408, 500, 502, 504))
 
 @dataclass(frozen=True)
 class Config:
-    """What all calls of a client have in common. Times are in seconds; `timeout` is that of one try."""
+    """The settings that all calls of a client share. Times are in seconds; `timeout` is that of one try."""
 
     base_url: str
     api_key: str | None
@@ -77,7 +77,7 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent in one try."""
+    """The request of one try."""
 
     method: str
     url: str
