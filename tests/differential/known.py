@@ -15,7 +15,7 @@ class Known(NamedTuple):
 
 
 KNOWN = (
-    # What replies say beside the work.
+    # Notes of replies beside the work.
     Known(
         "LangGraph's platform notes its versions, its host, its user and how it read the request. This one does not.",
         (

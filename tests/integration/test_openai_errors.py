@@ -206,9 +206,7 @@ async def test_a_completion_that_a_stop_of_the_server_cuts_off_is_an_error(serve
     control.release("first")
 
 
-async def test_a_reply_whose_key_is_revoked_ends_with_an_error(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_reply_whose_key_is_revoked_ends_with_an_error(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(departures, "GRACE_SECONDS", 0.0)
     server = await serve(agents=AGENTS, worker_concurrency=0)
     key, _ = await issue(server), await issue(server)
