@@ -1,12 +1,14 @@
 """Items: what agents keep across threads, by namespace and key."""
 
 import asyncio
+from collections.abc import Awaitable, Sequence
+from random import Random
 from typing import Any
 
 import pytest
 
 from app.errors import LeaseLost
-from app.models.items import ItemSearch, ItemWrite, NamespaceListing, NamespaceMatch
+from app.models.items import ItemName, ItemSearch, ItemWrite, NamespaceListing, NamespaceMatch
 from app.policy.items import compiled as compiled_filter
 from app.policy.items import deleted_item, matches
 from app.store import items as shared_items
@@ -352,13 +354,17 @@ async def refused(store: Store, lease: Any) -> None:
 
 
 async def test_calls_that_cross_do_not_block_each_other(store: Store, other_store: Store) -> None:
-    def writes(turn: int) -> list[ItemWrite]:
-        items = [ItemWrite(A, f"{key}", "{}" if (key + turn) % 3 else None) for key in range(20)]
-        return items if turn % 2 else items[::-1]
+    random = Random(1)
 
-    calls = (each.put_items(TENANT, writes(turn)) for turn in range(15) for each in (store, other_store))
-    await asyncio.gather(*calls)
-    assert set(await keys(store)) <= {f"{key}" for key in range(20)}
+    def call(each: Store) -> Awaitable[None]:
+        chosen = [ItemName(A, f"{key:02}") for key in random.sample(range(20), 12)]
+        values: Sequence[str | None] = random.choice([(), ("{}",), (None,), ("{}", None)])
+        if not values:
+            return each.refresh_items(TENANT, chosen)
+        return each.put_items(TENANT, [ItemWrite(*name, random.choice(values), 60_000) for name in chosen])
+
+    await asyncio.gather(*(call(each) for _ in range(400) for each in (store, other_store)))
+    assert set(await keys(store)) <= {f"{key:02}" for key in range(20)}
 
 
 async def test_many_items_are_written_at_once(store: Store) -> None:

@@ -13,31 +13,33 @@ from .session import Step, step
 
 
 class ItemWrites(Writes, ItemChanges):
-    """Changes items, each call in a transaction of its own. Locks the items of a call before it changes any."""
+    """Changes items, each call in a transaction of its own.
+
+    All calls lock in the order of the names, so none waits for another in a circle. Only an insert can lock the name of
+    an item that does not exist, so items to delete are put too when others are, and deleted after that.
+    """
 
     @override
     def put_items(self, tenant: str, writes: Sequence[ItemWrite], lease: Lease | None) -> None:
         deleted = [each.name for each in writes if each.value is None]
-        stored = [each for each in writes if each.value is not None]
         guard = [] if lease is None else [step("share_fence", id=lease.message_id)]
         with self.transaction(*guard) as (now, rows):
             if lease is not None and rows[0] != [(lease.fence,)]:
                 raise LeaseLost(lease.message_id, lease.fence)
             steps: list[Step] = []
-            if deleted:
-                steps.append(step("lock_items", **_named(tenant, [each.name for each in writes])))
-                steps.append(step("delete_items", **_named(tenant, deleted)))
-            if stored:
+            if len(deleted) < len(writes):
                 steps.append(
                     step(
                         "put_items",
-                        **_named(tenant, [each.name for each in stored]),
-                        values=[each.value for each in stored],
-                        ttls=[each.ttl_ms for each in stored],
-                        expiries=[expiry(each, now) for each in stored],
+                        **_named(tenant, [each.name for each in writes]),
+                        values=[each.value or "null" for each in writes],
+                        ttls=[each.ttl_ms for each in writes],
+                        expiries=[expiry(each, now) for each in writes],
                         now=now,
                     )
                 )
+            if deleted:
+                steps.append(step("delete_items", **_named(tenant, deleted)))
             self.session.run_all(*steps)
 
     @override

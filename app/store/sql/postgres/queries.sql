@@ -1483,10 +1483,6 @@ WHERE tenant = %(tenant)s AND namespace = %(namespace)s AND key = %(key)s AND {l
 -- name: named_items
 unnest(%(namespaces)s::text[], %(keys)s::text[]) AS named (namespace, key)
 
--- name: lock_items
-SELECT 1 FROM {named_items} JOIN items USING (namespace, key) WHERE items.tenant = %(tenant)s
-ORDER BY items.namespace, items.key FOR UPDATE OF items
-
 -- name: put_items
 -- The items must be sorted.
 INSERT INTO items (tenant, namespace, key, created_at, updated_at, expires_at, ttl_ms, value)
@@ -1499,8 +1495,13 @@ ON CONFLICT (tenant, namespace, key) DO UPDATE SET
     updated_at = excluded.updated_at, expires_at = excluded.expires_at, ttl_ms = excluded.ttl_ms, value = excluded.value
 
 -- name: delete_items
-DELETE FROM items USING {named_items}
-WHERE items.tenant = %(tenant)s AND items.namespace = named.namespace AND items.key = named.key
+WITH locked AS MATERIALIZED (
+    SELECT items.namespace, items.key FROM {named_items} JOIN items USING (namespace, key)
+    WHERE items.tenant = %(tenant)s
+    ORDER BY items.namespace, items.key FOR UPDATE OF items
+)
+DELETE FROM items USING locked
+WHERE items.tenant = %(tenant)s AND items.namespace = locked.namespace AND items.key = locked.key
 
 -- name: refresh_items
 WITH locked AS MATERIALIZED (
