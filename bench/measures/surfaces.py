@@ -10,9 +10,10 @@ the frames, so the surface makes each frame once.
 import functools
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from http.client import HTTPConnection
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -44,6 +45,9 @@ class Surface(NamedTuple):
     body: dict[str, Any]
     piece: bytes
 
+
+AGENT_PROTOCOL = "LangGraph's agent protocol"
+"""It submits by one request, and streams a thread by another, which is open before."""
 
 NATIVE = Surface("native", "/messages/{}/stream", "/messages", {"message": "Hi"}, b"event: chunk")
 SURFACES = (
@@ -113,30 +117,61 @@ def _readers(backend: str, server: Server, writer: LineProgram) -> Iterator[Row]
 
 
 def _firsts(backend: str, server: Server) -> Iterator[Row]:
-    times: dict[str, list[float]] = {each.name: [] for each in (NATIVE, *SURFACES)}
+    firsts: dict[str, Callable[[int], float]] = {
+        each.name: functools.partial(_first, surface=each) for each in (NATIVE, *SURFACES)
+    }
+    firsts[AGENT_PROTOCOL] = _first_in_thread
+    times: dict[str, list[float]] = {name: [] for name in firsts}
     for number in range(FIRSTS + 20):
-        for each in (NATIVE, *SURFACES):
-            seconds = _first(server.port, each)
+        for name, first in firsts.items():
+            seconds = first(server.port)
             if number >= 20:  # the first requests warm up
-                times[each.name].append(seconds * 1e3)
-    yield row(f"submit to first piece, {backend}", times[NATIVE.name], "ms")
-    for each in SURFACES:
-        yield row(f"  {each.name}", times[each.name], "ms")
-        more = [one - other for one, other in zip(times[each.name], times[NATIVE.name], strict=True)]
-        yield row("  more", more, "ms", most=3)
+                times[name].append(seconds * 1e3)
+    native = times.pop(NATIVE.name)
+    yield row(f"submit to first piece, {backend}", native, "ms")
+    for name, each in times.items():
+        yield row(f"  {name}", each, "ms")
+        yield row("  more", [one - other for one, other in zip(each, native, strict=True)], "ms", most=3)
 
 
 def _first(port: int, surface: Surface) -> float:
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        began = time.perf_counter()
+        stream = _posted(connection, surface.submit, json.dumps(surface.body).replace(NEW_ID, str(uuid4())))
+        _await_line(stream, surface.piece)
+        return time.perf_counter() - began
+
+
+def _first_in_thread(port: int) -> float:
+    """Return the time from the command to the first piece in the stream of the thread."""
+    thread = f"/langgraph/threads/{uuid4()}"
+    command = {
+        "id": 1,
+        "method": "run.start",
+        "params": {"assistant_id": "clock", "input": {"messages": [["user", "Hi"]]}},
+    }
+    with (
+        closing(HTTPConnection("127.0.0.1", port, timeout=30)) as following,
+        closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection,
+    ):
+        stream = _posted(following, f"{thread}/stream/events", json.dumps({"channels": ["messages", "lifecycle"]}))
+        began = time.perf_counter()
+        _posted(connection, f"{thread}/commands", json.dumps(command)).read()
+        _await_line(stream, b"event: messages")
+        return time.perf_counter() - began
+
+
+def _posted(connection: HTTPConnection, path: str, body: str) -> HTTPResponse:
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-    began = time.perf_counter()
-    try:
-        body = json.dumps(surface.body).replace(NEW_ID, str(uuid4()))
-        connection.request("POST", surface.submit, body, headers)
-        response = connection.getresponse()
-        while line := response.readline():
-            if line.startswith(surface.piece):
-                return time.perf_counter() - began
-    finally:
-        connection.close()
-    raise RuntimeError(f"{surface.submit} gave no piece of an answer: {response.status}")
+    connection.request("POST", path, body, headers)
+    response = connection.getresponse()
+    if response.status != HTTPStatus.OK:
+        raise RuntimeError(f"{path}: {response.status} {response.read()!r}")
+    return response
+
+
+def _await_line(stream: HTTPResponse, begin: bytes) -> None:
+    while line := stream.readline():
+        if line.startswith(begin):
+            return
+    raise RuntimeError(f"the stream ended before {begin!r}")

@@ -8,7 +8,7 @@ from ...models.audit import Actor
 from ...models.messages import IfBusy, MessageOptions, NewMessage
 from ...policy.input_preview import run_preview
 from ...services import Services
-from ..ids import new_thread_id
+from ..ids import is_uuid, new_thread_id
 from ..runs import Run
 from ..turns import submit_turns
 from .agents import agent_of
@@ -48,6 +48,8 @@ async def require_thread(services: Services, caller: Principal, thread_id: str, 
 
     Raises InvalidRequest as `find_thread` does.
     """
+    if body.if_not_exists == "create" and is_uuid(thread_id):
+        return
     try:
         await find_thread(services, caller, thread_id)
     except ThreadNotFound:

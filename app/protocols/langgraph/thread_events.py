@@ -69,36 +69,32 @@ class ThreadStream:
     async def frames(self, after: Place) -> AsyncGenerator[TailItem | bytes]:
         """Yield the frames behind a place, and keep-alives, until this process closes or the thread is deleted."""
         number, existed = max(0, after.message - 1), False
-        while not self._services.changes.is_closing:
-            cursor = await self._services.changes.newest()
-            try:
-                messages = await self._services.threads.list_messages(
-                    self._caller, self._thread_id, after=number, limit=PAGE_MESSAGES
-                )
-                existed = True
-            except ThreadNotFound:
-                if existed:
-                    return
-                messages = []
-            for message in messages:
-                async with aclosing(self._frames_of(message, after)) as frames:
-                    async for frame in frames:
-                        yield frame
-                number = message.thread_number
-            if not messages:
-                async for idle in self._until_changed(cursor):
-                    yield idle
+        async with aclosing(await self._changes()) as changes:
+            while not self._services.changes.is_closing:
+                try:
+                    messages = await self._services.threads.list_messages(
+                        self._caller, self._thread_id, after=number, limit=PAGE_MESSAGES
+                    )
+                    existed = True
+                except ThreadNotFound:
+                    if existed:
+                        return
+                    messages = []
+                for message in messages:
+                    async with aclosing(self._frames_of(message, after)) as frames:
+                        async for frame in frames:
+                            yield frame
+                    number = message.thread_number
+                if not messages:
+                    while isinstance(await anext(changes, None), Idle):
+                        yield KEEP_ALIVE
 
-    async def _until_changed(self, cursor: str) -> AsyncIterator[bytes]:
-        """Wait for a change of the thread behind a cursor, and yield keep-alives meanwhile."""
+    async def _changes(self) -> AsyncGenerator[bytes | Idle]:
+        """Follow the changes of the thread from now on."""
+        changes = self._services.changes
         chosen = ChangeFilter(self._caller.tenant, thread_id=self._thread_id)
         seconds = self._services.settings.keepalive_seconds
-        changes = self._services.changes.tail(chosen, after=cursor, starts=False, idle_seconds=seconds)
-        async with aclosing(changes) as items:
-            async for item in items:
-                if not isinstance(item, Idle):
-                    return
-                yield KEEP_ALIVE
+        return changes.tail(chosen, after=await changes.newest(), starts=False, idle_seconds=seconds)
 
     async def _frames_of(self, message: Message, after: Place) -> AsyncGenerator[TailItem | bytes]:
         """Yield the frames of a message behind a place until it has ended or was deleted."""
