@@ -5,7 +5,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -105,8 +105,8 @@ def frames_of(item: TailItem | bytes) -> bytes:
 class EventStreamResponse(Response):
     """Sends the items of a stream, or bytes that were made from them, as they arrive.
 
-    Ends after the last item, or when the reader disconnects or stops reading. With `counted`, it is counted whether
-    the reader left before the end.
+    Ends after the last item, or when the reader disconnects or stops reading. `when_left` is then awaited if items were
+    left. With `counted`, it is counted whether the reader left before the end.
     """
 
     media_type = "text/event-stream"
@@ -118,6 +118,7 @@ class EventStreamResponse(Response):
         headers: Mapping[str, str] | None = None,
         *,
         counted: bool = True,
+        when_left: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
         del self.headers["content-length"]
@@ -125,6 +126,7 @@ class EventStreamResponse(Response):
         self._access = services.access
         self._recent = services.recent_streams
         self._is_counted = counted
+        self._when_left = when_left
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -153,15 +155,8 @@ class EventStreamResponse(Response):
             await asyncio.gather(sending, leaving, return_exceptions=True)
         if refused.is_set() and leaving.cancelled() and sending.cancelled():
             await send({"type": "http.response.body", "body": self.refusal()})
-        if not sending.cancelled():
-            try:
-                sending.result()
-            except TimeoutError:
-                logger.warning("A reader of a stream read nothing for %g s and was disconnected", SEND_TIMEOUT_SECONDS)
-                if connection is not None:
-                    connection.abort()
-            except AgentQueueError as error:
-                logger.warning("A stream ended early; its reader can reconnect: %s", error)
+        if _was_cut_off(sending, connection) and self._when_left is not None:
+            await self._when_left()
 
     def opening(self) -> bytes:
         """Return what is sent before the first item: a line in the block of the first event."""
@@ -186,6 +181,22 @@ class EventStreamResponse(Response):
                 else:
                     await write(body)
         await send_while_it_moves(send, {"type": "http.response.body", "body": b""}, connection)
+
+
+def _was_cut_off(sending: asyncio.Task[None], connection: Connection | None) -> bool:
+    """Return whether the reader left or was disconnected before the last item. Log why a stream ended early."""
+    if sending.cancelled():
+        return True
+    try:
+        sending.result()
+    except TimeoutError:
+        logger.warning("A reader of a stream read nothing for %g s and was disconnected", SEND_TIMEOUT_SECONDS)
+        if connection is not None:
+            connection.abort()
+        return True
+    except AgentQueueError as error:
+        logger.warning("A stream ended early; its reader can reconnect: %s", error)
+    return False
 
 
 async def send_while_it_moves(send: Send, message: Message, connection: Connection | None) -> None:

@@ -1,9 +1,7 @@
 """Cancels runs whose readers have left."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
-from typing import TypeVar
+from contextlib import suppress
 
 from ..access.principals import Principal
 from ..errors import MessageNotFound, NotCancellable
@@ -11,23 +9,23 @@ from ..models.audit import Actor
 from ..services import Services
 from .runs import Run
 
-T = TypeVar("T")
-
 GRACE_SECONDS = 5.0
 """How long a run goes on after its only reader left, if it is to be cancelled then. A reconnect takes less."""
 
 
-async def cancelled_when_left(
-    items: AsyncGenerator[T], services: Services, caller: Principal, run: Run, *, by: Actor
-) -> AsyncGenerator[T]:
-    """Yield the items. Cancel the run if the reader leaves before their end and nobody else reads it soon after."""
-    try:
-        async with aclosing(items):
-            async for item in items:
-                yield item
-    except (GeneratorExit, asyncio.CancelledError):
+class Departure:
+    """Cancels a run, in the name `cancels_as`, when its last reader has left."""
+
+    def __init__(self, services: Services, caller: Principal, run: Run, *, cancels_as: Actor) -> None:
+        self._services = services
+        self._caller = caller
+        self._run = run
+        self._by = cancels_as
+
+    async def cancel(self) -> None:
+        """Cancel the run if nobody reads it after some seconds."""
         await asyncio.sleep(GRACE_SECONDS)
-        if not services.streams.readers_of(caller.tenant, run.message.id):
+        message_id = self._run.message.id
+        if not self._services.streams.readers_of(self._caller.tenant, message_id):
             with suppress(MessageNotFound, NotCancellable):
-                await services.queue.cancel(caller, run.message.id, running=True, by=by)
-        raise
+                await self._services.queue.cancel(self._caller, message_id, running=True, by=self._by)

@@ -1,6 +1,7 @@
 """Holds replies until a run has ended."""
 
 import json
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -10,12 +11,14 @@ from typing_extensions import override
 from ..access.principals import Principal
 from ..api.errors import ServerStopping
 from ..api.streaming import EventStreamResponse
+from ..errors import AgentQueueError, MessageNotFound
 from ..events.fanout import Idle, StoredEvents
 from ..events.tail import ReaderKind, Reset
 from ..models.audit import Actor
 from ..models.messages import Message, MessageState
 from ..services import Services
-from .departures import cancelled_when_left
+from .cut_runs import RunDeleted
+from .departures import Departure
 from .runs import ENDS, Run
 
 KEEP_ALIVE = b"\n"
@@ -26,8 +29,7 @@ class HeldReply(EventStreamResponse):
     """Sends JSON when a run has ended. The status is sent at once, so errors of the run are told in the JSON.
 
     `result_of` returns the JSON as a text. It is given the data of the event that ended the run. With `cancels_as`, the
-    run is cancelled in this name if the client leaves before its end and nobody else reads it soon after. `refused` is
-    the JSON for a caller who may no longer read.
+    run is cancelled in this name if the client leaves before its end and nobody else reads it soon after.
     """
 
     media_type = "application/json"
@@ -41,34 +43,34 @@ class HeldReply(EventStreamResponse):
         *,
         headers: Mapping[str, str] | None = None,
         cancels_as: Actor | None = None,
-        refused: str = "",
     ) -> None:
         self._services = services
         self._caller = caller
         self._run = run
         self._result_of = result_of
-        self._refused = refused
-        body = self._body()
-        if cancels_as is not None:
-            body = cancelled_when_left(body, services, caller, run, by=cancels_as)
-        super().__init__(body, services, headers)
+        leaves = None if cancels_as is None else Departure(services, caller, run, cancels_as=cancels_as).cancel
+        super().__init__(self._body(), services, headers, when_left=leaves)
 
     @override
     def opening(self) -> bytes:
         return b""
 
-    @override
-    def refusal(self) -> bytes:
-        return self._refused.encode()
+    @abstractmethod
+    def failure(self, error: AgentQueueError) -> bytes:
+        """Return what is sent in place of the result."""
 
     async def _body(self) -> AsyncGenerator[bytes]:
         """Yield line ends until the run has ended, then its result. Raises ServerStopping."""
-        async with aclosing(self._ends()) as ends:
-            async for ended in ends:
-                if ended is not None:
-                    yield (await self._result_of(ended)).encode()
-                    return
-                yield KEEP_ALIVE
+        try:
+            async with aclosing(self._ends()) as ends:
+                async for ended in ends:
+                    if ended is not None:
+                        yield (await self._result_of(ended)).encode()
+                        return
+                    yield KEEP_ALIVE
+        except MessageNotFound:
+            yield self.failure(RunDeleted())
+            return
         raise ServerStopping  # without a last part of the body, so that the client comes back
 
     async def _ends(self) -> AsyncGenerator[dict[str, Any] | None]:

@@ -6,11 +6,14 @@ from contextlib import aclosing
 from typing import Protocol
 
 from ..access.principals import Principal
+from ..api.errors import ServerStopping
 from ..api.streaming import KEEP_ALIVE, tail_of
+from ..errors import AgentQueueError, MessageNotFound
 from ..events.fanout import Idle, StoredEvents
-from ..events.tail import TailItem, WaitingUpdate
+from ..events.tail import Reset, TailItem, WaitingUpdate
 from ..models.events import Event
 from ..services import Services
+from .cut_runs import EventsGone, RunDeleted
 from .runs import Run
 
 PAGE_EVENTS = 2_000
@@ -31,33 +34,61 @@ class RunReader(Protocol):
     def waiting(self, update: WaitingUpdate) -> bytes:
         """Return what tells the position in the queue; empty for nothing."""
 
+    def can_skip(self) -> bool:
+        """Return whether the last event of the run alone gives the reader the whole result."""
+
+    def cut_off(self, error: AgentQueueError) -> bytes:
+        """Return what tells that nothing more comes before the end of the run; empty if clients find out by themselves.
+
+        `error` is ServerStopping, RunDeleted or EventsGone.
+        """
+
 
 async def followed(
     services: Services, caller: Principal, run: Run, reader: RunReader, *, after: int
 ) -> AsyncGenerator[TailItem | bytes]:
-    """Yield the frames of the events after the event `after` until the run has ended, and keep-alives meanwhile."""
+    """Yield the frames of the events after the event `after` until the run has ended, and keep-alives meanwhile.
+
+    A stream that ends before the run does says why.
+    """
     if reader.has_ended():
         return
-    async with aclosing(tail_of(services, caller.tenant, run.message.id, after)) as items:
-        async for item in items:
-            match item:
-                case StoredEvents():
+    why: AgentQueueError = ServerStopping()
+    try:
+        async with aclosing(tail_of(services, caller.tenant, run.message.id, after)) as items:
+            async for item in items:
+                if isinstance(item, StoredEvents):
                     body = b""
                     for part in item.parts(PART_EVENTS):
                         if body:
                             yield body
                             await asyncio.sleep(0)
                         body = reader.frames_of(part)
-                case WaitingUpdate():
-                    body = reader.waiting(item)
-                case Idle():
-                    body = KEEP_ALIVE
-                case _:
-                    continue
-            if body:
-                yield body
-            if reader.has_ended():
-                return
+                else:
+                    body = _live(item, reader)
+                if body:
+                    yield body
+                if reader.has_ended():
+                    return
+    except MessageNotFound:
+        why = RunDeleted()
+    except EventsGone as error:
+        why = error
+    if told := reader.cut_off(why):
+        yield told
+
+
+def _live(item: WaitingUpdate | Reset | Idle, reader: RunReader) -> bytes:
+    """Return what an item gives that is not stored. Raises EventsGone for a gap that the reader cannot skip."""
+    match item:
+        case WaitingUpdate():
+            return reader.waiting(item)
+        case Idle():
+            return KEEP_ALIVE
+        case Reset():
+            if not reader.can_skip():
+                raise EventsGone
+            return b""
 
 
 def position_comment(update: WaitingUpdate) -> bytes:

@@ -35,6 +35,7 @@ SEEN: dict[str, Any] = {
     "refused": 500,
     "missing": [404, "response_not_found"],
     "unknown": "model_not_found",
+    "deleted": "message_not_found",
 }
 
 

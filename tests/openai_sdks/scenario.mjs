@@ -42,4 +42,18 @@ saw.failed = (await client.responses.create({ model: "failing", input: "x" })).s
 saw.refused = await client.chat.completions.create({ model: "failing", messages }).catch((error) => error.status);
 saw.missing = await client.responses.retrieve("resp_x").catch((error) => [error.status, error.code]);
 saw.unknown = await client.chat.completions.create({ model: "x", messages }).catch((error) => error.code);
+
+const queue = (verb) => fetch(new URL(`/queue/${verb}`, baseURL), { method: "POST" });
+await queue("pause");
+const talk = await client.conversations.create({});
+const cut = await client.responses.create({ model: "steps", input: "x", conversation: talk.id, stream: true });
+saw.deleted = await all(
+  (async function* () {
+    for await (const event of cut) {
+      if (event.type === "response.queued") await client.conversations.delete(talk.id);
+      yield event;
+    }
+  })(),
+).catch((error) => error.code);
+await queue("resume");
 console.log(JSON.stringify(saw));

@@ -1,16 +1,25 @@
-"""A reader of a run who gets a long page."""
+"""Readers of runs: a long page, and logs of which a part is gone."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
 
+from app.errors import AgentQueueError
 from app.events.fanout import StoredEvents
-from app.events.tail import WaitingUpdate
+from app.events.tail import Reset, TailItem, WaitingUpdate
 from app.models.events import Event, EventType
+from app.models.messages import MessageState
 from app.protocols import run_streams
-from app.protocols.run_streams import PART_EVENTS, followed
+from app.protocols.ai_sdk.projection import ChatView
+from app.protocols.ai_sdk.projection import Progress as PageProgress
+from app.protocols.ai_sdk.streams import ChatReader as PageReader
+from app.protocols.openai.chat import ChatReader as CompletionReader
+from app.protocols.openai.chat_projection import ChatView as CompletionView
+from app.protocols.openai.response_projection import Progress, ResponseView
+from app.protocols.openai.response_streams import ResponseReader
+from app.protocols.run_streams import PART_EVENTS, RunReader, followed
 
 PAGE = StoredEvents([Event(number, EventType.CHUNK, "{}", 0) for number in range(1, 3 * PART_EVENTS + 2)])
 
@@ -37,22 +46,73 @@ class Reader:
     def waiting(self, update: WaitingUpdate) -> bytes:
         raise AssertionError(update)
 
+    def can_skip(self) -> bool:
+        raise AssertionError
+
+    def cut_off(self, error: AgentQueueError) -> bytes:
+        raise AssertionError(error)
+
+
+def replace_tail(monkeypatch: pytest.MonkeyPatch, *items: TailItem) -> None:
+    async def tail(*_: Any) -> AsyncGenerator[TailItem]:
+        for item in items:
+            yield item
+
+    monkeypatch.setattr(run_streams, "tail_of", tail)
+
+
+async def read(reader: RunReader) -> list[Any]:
+    run: Any = type("Run", (), {"message": type("Message", (), {"id": "1"})})
+    caller: Any = type("Caller", (), {"tenant": "default"})
+    services: Any = None
+    return [frame async for frame in followed(services, caller, run, reader, after=0)]
+
+
+def stored(first: int, *events: tuple[EventType, str]) -> StoredEvents:
+    return StoredEvents([Event(first + at, kind, data, 0) for at, (kind, data) in enumerate(events)])
+
+
+BEGUN = stored(1, (EventType.PROCESSING, '{"attempt": 1}'), (EventType.CHUNK, '{"type": "content", "chunk": "Half"}'))
+DONE = stored(9, (EventType.DONE, '{"state": "completed", "result": "Half an answer"}'))
+READERS: dict[str, Callable[[], RunReader]] = {
+    "completion": lambda: CompletionReader(CompletionView("c", "steps", 0, includes_usage=False)),
+    "response": lambda: ResponseReader(ResponseView("r", "steps", {}), Progress(sequence=2), -1, is_last=True),
+    "chat": lambda: PageReader(ChatView("m"), PageProgress()),
+}
+
+
+@pytest.mark.parametrize("surface", READERS)
+async def test_half_an_answer_with_a_gap_behind_it_is_an_error(monkeypatch: pytest.MonkeyPatch, surface: str) -> None:
+    """The log was pruned while a slow reader was in the middle of it."""
+    replace_tail(monkeypatch, BEGUN, Reset(MessageState.COMPLETED, "Half an answer"), DONE)
+    frames = await read(READERS[surface]())
+    assert b"no longer kept" in frames[-1]
+    assert b"Half an answer" not in b"".join(frames)
+
+
+@pytest.mark.parametrize("surface", ["completion", "response"])
+async def test_a_reader_of_a_pruned_log_gets_the_result(monkeypatch: pytest.MonkeyPatch, surface: str) -> None:
+    replace_tail(monkeypatch, Reset(MessageState.COMPLETED, "Half an answer"), DONE)
+    frames = await read(READERS[surface]())
+    assert b"Half an answer" in frames[-1]
+
+
+async def test_an_answered_response_is_not_ended_by_the_end_of_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_tail(monkeypatch, Reset(MessageState.COMPLETED, "Half an answer"), DONE)
+    reader = ResponseReader(ResponseView("r", "steps", {}), Progress(sequence=2), -1, is_last=False)
+    [frame] = await read(reader)
+    assert b"no longer kept" in frame
+
 
 async def test_others_have_their_turn_between_the_parts_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def page(*_: Any) -> AsyncGenerator[StoredEvents]:
-        yield PAGE
-
-    run: Any = type("Run", (), {"message": type("Message", (), {"id": "1"})})
-    services: Any = None
-    monkeypatch.setattr(run_streams, "tail_of", page)
-    caller: Any = type("Caller", (), {"tenant": "default"})
+    replace_tail(monkeypatch, PAGE)
     one, other = Reader(), Reader()
     others = asyncio.create_task(one.count_turns())
-    frames = [frame async for frame in followed(services, caller, run, one, after=0)]
+    frames = await read(one)
     others.cancel()
     assert frames == [b"frames"] * 4
     assert [event for part, _ in one.given for event in part.events] == list(PAGE.events)
     turns = [turn for _, turn in one.given]
     assert turns == sorted(set(turns))
-    assert [frame async for frame in followed(services, caller, run, other, after=0)] == frames
+    assert await read(other) == frames
     assert [part for part, _ in other.given] == [part for part, _ in one.given], "readers share the parts"

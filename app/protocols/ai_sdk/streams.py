@@ -1,7 +1,6 @@
 """Streams the answers of chats to any number of readers."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from functools import partial
 
 from starlette.responses import Response
@@ -9,9 +8,11 @@ from typing_extensions import override
 
 from ...access.principals import Principal
 from ...api.streaming import EventStreamResponse, waiting_data
+from ...errors import AgentQueueError
 from ...events.fanout import StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
 from ...services import Services
+from ..cut_runs import EventsGone, RunDeleted
 from ..run_streams import followed, stored_events
 from ..runs import Run
 from .projection import DONE, ChatView, Progress, frame_of, frames_of, start_of
@@ -19,11 +20,21 @@ from .projection import DONE, ChatView, Progress, frame_of, frames_of, start_of
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 
 STOPPED = "The server has stopped and the answer goes on. Reload the page to see it."
+DELETED = "The chat was deleted before the answer was complete."
+PRUNED = "The answer is complete, but its stream is no longer kept. Load the chat again to see it."
 REFUSED = "Your access has ended. The answer goes on; sign in again to see it."
 
 
 class ChatResponse(EventStreamResponse):
-    """The stream of a chat. Without an end, a page would take half an answer for a whole one."""
+    """The stream of a chat."""
+
+    def __init__(self, view: ChatView, frames: AsyncGenerator[TailItem | bytes], services: Services) -> None:
+        super().__init__(frames, services, HEADERS)
+        self._view = view
+
+    @override
+    def opening(self) -> bytes:
+        return super().opening() + start_of(self._view)
 
     @override
     def refusal(self) -> bytes:
@@ -49,6 +60,19 @@ class ChatReader:
     def waiting(self, update: WaitingUpdate) -> bytes:
         """Return the position in the queue, which a page gets by `onData` and does not keep."""
         return frame_of({"type": "data-queue", "id": "queue", "data": waiting_data(update), "transient": True})
+
+    def can_skip(self) -> bool:
+        """Return False: the last event of an answer does not have its text."""
+        return False
+
+    def cut_off(self, error: AgentQueueError) -> bytes:
+        """Return the error that pages show. Without an end, they would take half an answer for a whole one."""
+        match error:
+            case RunDeleted():
+                return _error(DELETED)
+            case EventsGone():
+                return _error(PRUNED)
+        return _error(STOPPED)
 
 
 async def stream_of_request(services: Services, caller: Principal, run: Run) -> Response:
@@ -76,20 +100,7 @@ def _response(
     services: Services, caller: Principal, run: Run, view: ChatView, progress: Progress, *, after: int
 ) -> Response:
     reader = ChatReader(view, progress)
-    frames = followed(services, caller, run, reader, after=after)
-    return ChatResponse(_whole(view, reader, frames), services, HEADERS)
-
-
-async def _whole(
-    view: ChatView, reader: ChatReader, frames: AsyncGenerator[TailItem | bytes]
-) -> AsyncGenerator[TailItem | bytes]:
-    """Yield the frames between a start and an end."""
-    async with aclosing(frames):
-        yield start_of(view)
-        async for frame in frames:
-            yield frame
-    if not reader.has_ended():
-        yield _error(STOPPED)
+    return ChatResponse(view, followed(services, caller, run, reader, after=after), services)
 
 
 def _error(text: str) -> bytes:

@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 from starlette.responses import Response
+from typing_extensions import override
 
 from ...access.principals import Principal
-from ...errors import AgentUnavailable, NotFound, Unauthorized
+from ...errors import AgentQueueError, AgentUnavailable, NotFound, Unauthorized
 from ...errors.threads import AgentCodeFailed, AgentWithoutState
 from ...models.audit import Actor
 from ...services import Services
@@ -15,7 +16,18 @@ from ..runs import Run
 from .run_lookup import path_of
 
 ENDED = "Your access ended before the run did. Join it with another key."
-REFUSED = json.dumps({"__error__": {"error": Unauthorized.code, "message": ENDED}})
+
+
+class RunReply(HeldReply):
+    """Sends the values after a run. Clients raise an error that is in their place."""
+
+    @override
+    def refusal(self) -> bytes:
+        return self.failure(Unauthorized(ENDED))
+
+    @override
+    def failure(self, error: AgentQueueError) -> bytes:
+        return json.dumps(_error_of(error)).encode()
 
 
 def held_reply(
@@ -27,7 +39,7 @@ def held_reply(
         return json.dumps(await result_of(services, caller, run, ended) if with_result else {})
 
     headers = {"Content-Location": path_of(run), "Location": f"{path_of(run)}/join"}
-    return HeldReply(services, caller, run, result, headers=headers, cancels_as=cancels_as, refused=REFUSED)
+    return RunReply(services, caller, run, result, headers=headers, cancels_as=cancels_as)
 
 
 async def result_of(services: Services, caller: Principal, run: Run, ended: dict[str, Any]) -> Any:
@@ -40,5 +52,9 @@ async def result_of(services: Services, caller: Principal, run: Run, ended: dict
         message = await services.queue.get(caller, run.message.id)
         return message.result if message.output is None else json.loads(message.output)
     except (AgentUnavailable, AgentCodeFailed, NotFound) as error:  # the status is sent already
-        return {"__error__": {"error": error.code, "message": str(error)}}
+        return _error_of(error)
     return {**values, "__interrupt__": ended["interrupts"]} if "interrupts" in ended else values
+
+
+def _error_of(error: AgentQueueError) -> dict[str, Any]:
+    return {"__error__": {"error": error.code, "message": str(error)}}

@@ -8,13 +8,13 @@ from starlette.responses import Response
 
 from ...access.principals import Principal
 from ...api.streaming import EventStreamResponse
-from ...errors import InvalidRequest
+from ...errors import AgentQueueError, InvalidRequest
 from ...events.fanout import StoredEvents
 from ...events.tail import WaitingUpdate
 from ...models.audit import Actor
 from ...models.events import Event
 from ...services import Services
-from ..departures import cancelled_when_left
+from ..departures import Departure
 from ..run_streams import followed, position_comment, stored_events
 from ..runs import Run
 from .projection import FrameId, Progress, RunView, frames_of, messages_in
@@ -47,6 +47,14 @@ class ViewReader:
         """Return a comment that tells the position in the queue."""
         return position_comment(update)
 
+    def can_skip(self) -> bool:
+        """Return True: the last event shows the state after the run."""
+        return True
+
+    def cut_off(self, _: AgentQueueError) -> bytes:
+        """Return nothing: clients read the run when its stream ends, and come back if it goes on."""
+        return b""
+
     def _made(self, progress: Progress, events: Sequence[Event]) -> tuple[bytes, Progress]:
         return frames_of(self._view, progress, events, _BEGINNING)
 
@@ -70,9 +78,8 @@ class RunStream:
         after = _frame_id(last_event_id)
         reader = ViewReader(self._view, after, await self._progress_before(after))
         frames = followed(services, caller, run, reader, after=max(run.seen_before, after.event - 1))
-        if cancels_as is not None:
-            frames = cancelled_when_left(frames, services, caller, run, by=cancels_as)
-        return EventStreamResponse(frames, services, self.headers())
+        leaves = None if cancels_as is None else Departure(services, caller, run, cancels_as=cancels_as).cancel
+        return EventStreamResponse(frames, services, self.headers(), when_left=leaves)
 
     def headers(self) -> dict[str, str]:
         """Return the headers by which clients find the run, and continue its stream. Paths begin after the mount."""

@@ -1,25 +1,25 @@
 """Endpoints of chat completions. The given messages are the whole conversation, and nothing of it is remembered."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from fastapi import Request, Response
 from typing_extensions import override
 
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, body_of
-from ...api.errors import ServerStopping
 from ...api.streaming import EventStreamResponse
+from ...errors import AgentQueueError
 from ...events.fanout import StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
-from ..departures import cancelled_when_left
+from ...services import Services
+from ..departures import Departure
 from ..priorities import PriorityDep
 from ..run_streams import followed, position_comment
 from ..runs import Run
 from ..turns import submit_turns
 from .chat_projection import ChatView, Progress, frames_of, opening
 from .chat_replies import CompletionReply
-from .errors import AccessEnded, error_object, failure_frame
+from .errors import AccessEnded, failure_frame, object_of
 from .ids import completion_id_of
 from .new_messages import agent_of, new_message
 from .routing import make_router
@@ -49,31 +49,26 @@ async def create(
     view = ChatView(completion_id_of(run), message.agent, created, body.includes_usage)
     if not body.stream:
         return CompletionReply(services, principal, run, view, cancels_as=by)
-    reader = ChatReader(view)
-    frames = followed(services, principal, run, reader, after=0)
-    left = cancelled_when_left(_whole(view, reader, frames), services, principal, run, by=by)
-    return CompletionStream(left, services)
+    frames = followed(services, principal, run, ChatReader(view), after=0)
+    return CompletionStream(view, frames, services, Departure(services, principal, run, cancels_as=by))
 
 
 class CompletionStream(EventStreamResponse):
-    """The stream of a completion. Without an end, a client would take half an answer for a whole one."""
+    """The stream of a completion."""
+
+    def __init__(
+        self, view: ChatView, frames: AsyncGenerator[TailItem | bytes], services: Services, departure: Departure
+    ) -> None:
+        super().__init__(frames, services, when_left=departure.cancel)
+        self._view = view
+
+    @override
+    def opening(self) -> bytes:
+        return super().opening() + opening(self._view)
 
     @override
     def refusal(self) -> bytes:
-        return b"\n\n" + failure_frame(AccessEnded().as_object())  # the last frame may have been cut off
-
-
-async def _whole(
-    view: ChatView, reader: "ChatReader", frames: AsyncGenerator[TailItem | bytes]
-) -> AsyncGenerator[TailItem | bytes]:
-    """Yield the first chunk and the frames. A stream that a stop of the server cuts off ends with an error."""
-    yield opening(view)
-    async with aclosing(frames):
-        async for frame in frames:
-            yield frame
-    if not reader.has_ended():
-        stopping = ServerStopping()
-        yield failure_frame(error_object(503, stopping.code, str(stopping)))
+        return b"\n\n" + failure_frame(object_of(AccessEnded()))  # the last frame may have been cut off
 
 
 class ChatReader:
@@ -95,3 +90,11 @@ class ChatReader:
     def waiting(self, update: WaitingUpdate) -> bytes:
         """Return a comment that tells the position in the queue."""
         return position_comment(update)
+
+    def can_skip(self) -> bool:
+        """Return whether nothing was said, so that the last event can say all."""
+        return self._progress.said is None and not self._progress.before
+
+    def cut_off(self, error: AgentQueueError) -> bytes:
+        """Return the error. Without an end, a client would take half an answer for a whole one."""
+        return failure_frame(object_of(error))

@@ -6,9 +6,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from ...api.errors import response_to
 from ...api.replies import JsonReply
 from ...api.schemas.problems import Problem
-from ...errors import AgentNotFound, InvalidRequest, Unauthorized
+from ...errors import AgentNotFound, AgentQueueError, InvalidRequest, Unauthorized
 
 STATUSES = {422: 400, 410: 404}
 """Statuses that OpenAI's clients expect in place of native ones."""
@@ -34,10 +35,6 @@ class AccessEnded(Unauthorized):
     def __init__(self) -> None:
         super().__init__("Your access ended before the answer was complete. Send the request with another key.")
 
-    def as_object(self) -> dict[str, Any]:
-        """Return the error as clients read it inside of a reply."""
-        return error_object(401, self.code, str(self))
-
 
 class PreviousResponseNotFound(InvalidRequest):
     """A response cannot follow the one that the request names."""
@@ -50,11 +47,19 @@ class PreviousResponseNotFound(InvalidRequest):
 
 def error_of(problem: Problem) -> Response:
     """Return the reply that OpenAI's clients read in place of a problem."""
+    status, error = _status_and_object(problem)
+    return JsonReply(json.dumps({"error": error}), status, NO_RETRY if status == 409 else None)
+
+
+def object_of(error: AgentQueueError) -> dict[str, str | None]:
+    """Return an error as clients read it in a reply or a stream that has begun."""
+    return _status_and_object(Problem.model_validate_json(bytes(response_to(error).body)))[1]
+
+
+def _status_and_object(problem: Problem) -> tuple[int, dict[str, str | None]]:
     status = STATUSES.get(problem.status, problem.status)
     param = problem.errors[0].field if problem.errors else None
-    code = CODES.get(problem.code, problem.code)
-    headers = NO_RETRY if status == 409 else None
-    return JsonReply(json.dumps({"error": error_object(status, code, problem.detail, param)}), status, headers)
+    return status, error_object(status, CODES.get(problem.code, problem.code), problem.detail, param)
 
 
 def error_object(status: int, code: str, message: str, param: str | None = None) -> dict[str, str | None]:
@@ -64,5 +69,14 @@ def error_object(status: int, code: str, message: str, param: str | None = None)
 
 
 def failure_frame(error: Mapping[str, Any]) -> bytes:
-    """Return the last frame of a stream that ends with an error."""
+    """Return the last frame of a completion that ends with an error."""
     return f"data: {json.dumps({'error': error})}\n\n".encode()
+
+
+def error_event(error: Mapping[str, Any], number: int) -> bytes:
+    """Return the last event of a response's stream that ends before the response. SDKs raise for the field `error`.
+
+    `number` is the number of the event before. A client that goes on behind it thus misses nothing.
+    """
+    data = {**error, "type": "error", "sequence_number": number, "error": error}
+    return f"event: error\ndata: {json.dumps(data)}\n\n".encode()

@@ -8,23 +8,25 @@ from typing_extensions import override
 
 from ...access.principals import Principal
 from ...api.streaming import EventStreamResponse
+from ...errors import AgentQueueError
 from ...events.fanout import StoredEvents
 from ...events.tail import WaitingUpdate
 from ...models.events import Event
 from ...services import Services
 from ..run_streams import followed, position_comment
-from .errors import AccessEnded, failure_frame
+from .errors import AccessEnded, error_event, object_of
 from .response_lookup import FoundResponse, progress_before
 from .response_projection import BEFORE_ALL, Progress, ResponseView, frames_of, opening
 
 
 class ResponseReader:
-    """A reader who sees the events behind the number `after`."""
+    """A reader who sees the events behind the number `after`. `is_last` tells that no answer began a later run."""
 
-    def __init__(self, view: ResponseView, progress: Progress, after: int) -> None:
+    def __init__(self, view: ResponseView, progress: Progress, after: int, *, is_last: bool) -> None:
         self._view = view
         self._progress = progress
         self._after = after
+        self._is_last = is_last
 
     def opening(self) -> bytes:
         """Return the events before all stored ones."""
@@ -47,6 +49,14 @@ class ResponseReader:
         """Return a comment that tells the position in the queue."""
         return position_comment(update)
 
+    def can_skip(self) -> bool:
+        """Return whether the reader has seen no item, so that the last event of the message can show the only one."""
+        return self._is_last and not self._progress.places and self._after < self._progress.sequence
+
+    def cut_off(self, error: AgentQueueError) -> bytes:
+        """Return the event `error`. Without an end, a client would take half a response for a whole one."""
+        return error_event(object_of(error), max(self._after, self._progress.sequence - 1))
+
     def _made(self, progress: Progress, events: Sequence[Event]) -> tuple[bytes, Progress]:
         return frames_of(self._view, progress, events)
 
@@ -65,12 +75,13 @@ class ResponseStream(EventStreamResponse):
 
     @override
     def refusal(self) -> bytes:
-        return b"\n\n" + failure_frame(AccessEnded().as_object())  # the last frame may have been cut off
+        return b"\n\n" + self._reader.cut_off(AccessEnded())  # the last frame may have been cut off
 
 
 async def response_stream(
     services: Services, caller: Principal, found: FoundResponse, after: int = BEFORE_ALL
 ) -> Response:
     """Return the response that streams the events behind the number `after`."""
-    reader = ResponseReader(found.view, await progress_before(services, caller, found.run), after)
+    progress = await progress_before(services, caller, found.run)
+    reader = ResponseReader(found.view, progress, after, is_last=not found.run.is_answered)
     return ResponseStream(services, caller, found, reader)

@@ -12,11 +12,11 @@ from ...api.replies import JsonReply
 from ...errors import MessageNotFound, NotCancellable
 from ...models.messages import MessageState
 from ...models.requests import Selection
-from ..held_replies import HeldReply
 from ..priorities import PriorityDep
 from ..runs import find_run
-from .errors import AccessEnded, UnsupportedParameter
+from .errors import UnsupportedParameter
 from .input_items import input_items_of
+from .late_replies import LateReply
 from .lists import ListPageDep
 from .notes import Notes
 from .response_creation import create_response
@@ -53,7 +53,7 @@ async def create(
         ended = await found_response(services, principal, await find_run(services, principal, run.id))
         return json.dumps(await read_response(services, principal, ended))
 
-    return HeldReply(services, principal, run, result, refused=json.dumps({"error": AccessEnded().as_object()}))
+    return LateReply(services, principal, run, result)
 
 
 @router.get("/responses/{response_id}")
