@@ -177,6 +177,7 @@ async def tried(tmp_path: Path) -> AsyncIterator[Tried]:
     control = GraphControl(tmp_path)
     with server_process(
         tmp_path,
+        "tests.patient_server",
         AGENTS=",".join(f"{name}=misbehaving:{name}" for name in NAMES),
         MAX_ATTEMPTS="1",
         MAX_ABANDONED=str(ABANDONED),
