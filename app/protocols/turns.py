@@ -7,16 +7,19 @@ from ..access.principals import Principal
 from ..access.visible import check_webhooks
 from ..errors import MessageNotFound, NotCancellable, ThreadBusy
 from ..models.audit import Actor
-from ..models.messages import IfBusy, Message, NewMessage
+from ..models.messages import Accepted, IfBusy, NewMessage
+from ..models.requests import Key
 from ..services import Services
 from .questions import question_of
 
 
-async def submit_turns(services: Services, caller: Principal, new: Sequence[NewMessage], *, by: Actor) -> list[Message]:
+async def submit_turns(
+    services: Services, caller: Principal, new: Sequence[NewMessage], *, key: Key | None = None, by: Actor
+) -> Accepted:
     """Store messages in this order: all of them or none. Raises Forbidden and what `QueueManager.submit` raises.
 
     A message that is to wait in its thread cancels an open question there. What was done before the question stays in
-    the state.
+    the state. Messages that an earlier request with this `key` stored are not stored again, and cancel nothing.
     """
     check_webhooks(caller, new)
     questions = [await _open_question(services, caller, each) for each in new]
@@ -25,14 +28,14 @@ async def submit_turns(services: Services, caller: Principal, new: Sequence[NewM
         for each, question in zip(new, questions, strict=True)
     ]
     try:
-        return (await services.queue.submit(caller, first, webhook=caller.webhook, by=by)).messages
+        return await services.queue.submit(caller, first, key=key, webhook=caller.webhook, by=by)
     except ThreadBusy:
         if first == list(new):
             raise
     for question in filter(None, questions):
         with suppress(MessageNotFound, NotCancellable):
             await services.queue.cancel(caller, question, running=True, by=by)
-    return (await services.queue.submit(caller, new, webhook=caller.webhook, by=by)).messages
+    return await services.queue.submit(caller, new, key=key, webhook=caller.webhook, by=by)
 
 
 async def _open_question(services: Services, caller: Principal, new: NewMessage) -> str | None:

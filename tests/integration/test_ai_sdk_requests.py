@@ -21,6 +21,7 @@ from tests.surfaces import check_refused
 from tests.ui_messages import ReadMessage, chunks_of
 
 GRAPHS = "steps=tests.graphs:steps,approving=tests.graphs:approving,other=tests.graphs:steps"
+ANSWERED = ("ask_human", {"question": "May I?"}, "yes")
 PNG = {"type": "file", "mediaType": "image/png", "url": "data:image/png;base64,iVBORw0KGgo="}
 
 
@@ -296,3 +297,24 @@ async def test_a_page_whose_key_is_revoked_is_told_so(serve: Serve) -> None:
         message = ReadMessage().take(*chunks_of(await stream.aread()))
     assert message.end is not None
     assert "access has ended" in message.end["errorText"]
+
+
+async def test_a_message_that_comes_again_is_run_once(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    control.hold("second")
+    asked = [asyncio.create_task(sent(server, chat(agent="approving"))) for _ in range(3)]
+    questions = [await each for each in asked]
+    assert len({each.id for each in questions}) == 1
+    again = asyncio.create_task(sent(server, chat(answered(questions[0].parts[-1]["toolCallId"]))))
+    await until(lambda: control.waits("second"), "the second node")
+    late = asyncio.create_task(sent(server, chat(agent="approving")))
+    await until(lambda: server.runtime.services.streams.open_by_kind()["stream"] == 2, "the late page reads too")
+    control.release("second")
+    assert (await late).shown() == [*questions[0].shown()[:-1], ANSWERED, *(await again).shown()]
+    other = await sent(server, chat(said({"type": "text", "text": "Other"}), agent="steps"))
+    assert "Heard: Other" in other.shown(), "it has the id of another message, which it replaces in the memory"
+    assert (await server.client.delete("/threads/c")).status_code == 204
+    anew = await sent(server, chat(agent="steps"))
+    assert anew.shown()[-1] == "Heard: Hi", "another chat may have the same ids"
+    assert len((await server.client.get("/threads/c/messages")).json()["messages"]) == 1
+    assert control.runs["asks"] == 2, "the question and its answer"

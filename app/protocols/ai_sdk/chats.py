@@ -40,7 +40,9 @@ async def send(
     body = await body_of(request, ChatRequest)
     if body.priority is None:
         body = body.model_copy(update={"priority": priority})
-    run = await begun_run(services, principal, body, by=by)
+    run, is_known = await begun_run(services, principal, body, by=by)
+    if is_known:
+        return await stream_of_message(services, principal, run)
     return await stream_of_request(services, principal, run)
 
 

@@ -1,11 +1,14 @@
 """Carries out what a page posts: a new message, a message to answer anew, or the answer to a question."""
 
+import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...access.principals import Principal
-from ...errors import Conflict, InvalidRequest, NotInterrupted
+from ...api.request_keys import submit_key
+from ...errors import Conflict, InvalidRequest, KeyReused, NotInterrupted
+from ...errors.threads import MessageDeleted
 from ...models.audit import Actor
 from ...models.inputs import RunConfig, RunInput, ShownEvent
 from ...models.messages import IfBusy, Message, MessageFilter, MessageOptions, NewMessage, Page, Priority
@@ -13,7 +16,7 @@ from ...models.requests import Regeneration, ResumeAnswer
 from ...policy.input_preview import input_preview
 from ...services import Services
 from ..questions import answer_question, question_of
-from ..runs import Run
+from ..runs import Run, runs_of
 from ..turns import submit_turns
 from .questions import answers_in
 from .schemas import ChatRequest
@@ -37,27 +40,47 @@ class NothingAsked(Conflict):
         )
 
 
-async def begun_run(services: Services, caller: Principal, body: ChatRequest, *, by: Actor) -> Run:
+class Begun(NamedTuple):
+    """The run that answers a page. `is_known` tells that an earlier request with the same message began it."""
+
+    run: Run
+    is_known: bool = False
+
+
+async def begun_run(services: Services, caller: Principal, body: ChatRequest, *, by: Actor) -> Begun:
     """Store what the page wants, and return the run that answers it.
 
     Raises Forbidden, InvalidRequest, NothingAsked, and what `QueueManager.submit`, `QueueManager.resume` and
     `ThreadManager.regenerate` raise.
     """
     if body.message.role == "assistant":
-        return await _answered(services, caller, body, by)
-    stored = await _submitted(services, caller, body, by)
-    return Run(stored.id, stored)
-
-
-async def _submitted(services: Services, caller: Principal, body: ChatRequest, by: Actor) -> Message:
-    """Store a message of the user. One that the chat has already replaces what followed it."""
+        return Begun(await _answered(services, caller, body, by))
     new = new_message(body)
     if body.trigger == REGENERATE or body.message_id == body.message.id:
         earlier = await _message_of(services, caller, body.id, body.message.id)
         if earlier is not None:
-            return await _answered_anew(services, caller, body, earlier, new, by)
-    (message,) = await submit_turns(services, caller, [new], by=by)
-    return message
+            anew = await _answered_anew(services, caller, body, earlier, new, by)
+            return Begun(Run(anew.id, anew))
+    return await _submitted(services, caller, body.message.id, new, by)
+
+
+async def _submitted(services: Services, caller: Principal, client_id: str, new: NewMessage, by: Actor) -> Begun:
+    """Store a message of the user. A request that comes again, as after a lost connection, follows the same run."""
+    key = submit_key(_key_name(new.thread_id, client_id), new, services.registry.default)
+    try:
+        accepted = await submit_turns(services, caller, [new], key=key, by=by)
+    except (KeyReused, MessageDeleted):  # another message with this id, or another chat
+        accepted = await submit_turns(services, caller, [new], by=by)
+    (message,) = accepted.messages
+    if not accepted.replayed:
+        return Begun(Run(message.id, message))
+    now = await services.queue.get(caller, message.id)
+    return Begun([each async for each in runs_of(services, caller, now)][-1], is_known=True)
+
+
+def _key_name(chat_id: str | None, client_id: str) -> str:
+    """Return the name of a message's request key. No native key is like it, since those have no spaces."""
+    return f"ai-sdk {hashlib.sha256(json.dumps([chat_id, client_id]).encode()).hexdigest()}"
 
 
 def new_message(body: ChatRequest) -> NewMessage:

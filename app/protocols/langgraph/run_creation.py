@@ -40,7 +40,7 @@ async def create_runs(
 ) -> list[Run]:
     """Store runs with new input, as `submit_turns` does. Raises what `create_run` raises."""
     new = [_new_message(services, caller, thread_id, body) for thread_id, body in wanted]
-    return [Run(message.id, message) for message in await submit_turns(services, caller, new, by=by)]
+    return [Run(message.id, message) for message in (await submit_turns(services, caller, new, by=by)).messages]
 
 
 async def require_thread(services: Services, caller: Principal, thread_id: str, body: RunCreate) -> None:

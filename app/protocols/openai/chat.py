@@ -43,7 +43,7 @@ async def create(
         metadata=body.metadata,
         notes={},
     )
-    [message] = await submit_turns(services, principal, [new], by=by)
+    [message] = (await submit_turns(services, principal, [new], by=by)).messages
     run = Run(message.id, message)
     created = int(run.created_at.timestamp())
     view = ChatView(completion_id_of(run), message.agent, created, body.includes_usage)

@@ -47,7 +47,7 @@ async def create_response(
         return await _follow(services, caller, new, previous, by)
     elif body.store is not False:
         new = new._replace(thread_id=new_thread_id(caller))
-    [message] = await submit_turns(services, caller, [new], by=by)
+    [message] = (await submit_turns(services, caller, [new], by=by)).messages
     return Run(message.id, message)
 
 
@@ -93,11 +93,12 @@ async def _follow(services: Services, caller: Principal, new: NewMessage, previo
     if Notes.of(message).owns_thread:
         first = new._replace(thread_id=message.thread_id, if_busy=IfBusy.REJECT, last_number=message.thread_number)
         try:
-            [stored] = await submit_turns(services, caller, [first], by=by)
+            [stored] = (await submit_turns(services, caller, [first], by=by)).messages
             return Run(stored.id, stored)
         except (ThreadMoved, ThreadBusy):
             pass  # another response follows already
-    [stored] = await submit_turns(services, caller, [await _forked(services, caller, new, message, by)], by=by)
+    forked = await _forked(services, caller, new, message, by)
+    [stored] = (await submit_turns(services, caller, [forked], by=by)).messages
     return Run(stored.id, stored)
 
 
