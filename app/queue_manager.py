@@ -177,10 +177,10 @@ class QueueManager:
         """Return the message with this id or else alias, and the alias's first event. Raises MessageNotFound."""
         return await self._visible.find(caller, name)
 
-    async def list_aliases(self, message: Message) -> list[str]:
-        """Return the aliases of a message."""
+    async def list_aliases(self, message: Message) -> dict[str, int]:
+        """Return the aliases of a message and their first events, in the order of these events."""
         found = await self._store.list_aliases(message.tenant, message.id)
-        return [shown_alias(alias, message.subject) for alias in found]
+        return {shown_alias(alias, message.subject): first_event for alias, first_event in found.items()}
 
     async def list_messages(
         self, caller: Principal, chosen: MessageFilter, page: Page, subject: str | None = None
@@ -293,7 +293,7 @@ class QueueManager:
             except NotInterrupted:
                 pass
             raise
-        alias = None if answer.alias is None else own_name(caller, answer.alias)
+        alias = answer.alias if answer.alias is None or answer.for_all else own_name(caller, answer.alias)
         audit = record_of(by, AuditAction.ANSWER_MESSAGE, tenant, message.id)
         with self._tracing.receive("resume", trace=message.trace) as request_span:
             if (trace := request_span.answered(message.trace)) is not None:

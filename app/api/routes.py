@@ -213,7 +213,7 @@ async def get_message(message_id: MessageIdDep, services: ServicesDep, principal
     """Return the status of a message, its usage, its failed attempts, and the options of its submit."""
     message = await services.queue.get(principal, message_id)
     attempts = await services.queue.list_attempts([message])
-    aliases = await services.queue.list_aliases(message)
+    aliases = list(await services.queue.list_aliases(message))
     wait_estimate = await services.queue.wait_estimate(message)
     used = await services.usage.of_message(message)
     reply = MessageDetails.with_attempts(message, wait_estimate, attempts[message.id], aliases, used)

@@ -22,12 +22,14 @@ class Selection:
 class ResumeAnswer(NamedTuple):
     """The answer to an interrupted message: one value for its only question, or a value for each question's id.
 
-    `alias` is a further id of the message, from the answer on.
+    `alias` is a further id of the message, from the answer on. `for_all` is for an alias that this server makes: who
+    may see the message may use it. An alias that the caller gave is theirs.
     """
 
     value: object = None
     values: dict[str, object] | None = None
     alias: str | None = None
+    for_all: bool = False
 
 
 class CancelledMessages(NamedTuple):

@@ -38,7 +38,7 @@ async def answer_question(
     require_control(caller, field)
     alias = new_id()
     try:
-        await services.queue.resume(caller, message.id, given._replace(alias=alias), by=by)
+        await services.queue.resume(caller, message.id, given._replace(alias=alias, for_all=True), by=by)
     except InvalidRequest as error:
         if error.field not in ("value", "values"):
             raise

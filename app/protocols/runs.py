@@ -1,10 +1,10 @@
 """Runs, which are what the requests of clients made, and how to find them."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import NamedTuple
 
 from ..access.principals import Principal
+from ..errors import MessageNotFound
 from ..models.events import TERMINAL_EVENTS, EventType
 from ..models.messages import Alias, Message
 from ..services import Services
@@ -51,17 +51,14 @@ async def find_run(services: Services, caller: Principal, name: str) -> Run:
     """Return the run with this id or alias. Raises MessageNotFound."""
     found = await services.queue.find(caller, name)
     message = await services.queue.get(caller, found.message_id)
-    return [each async for each in runs_of(services, caller, message) if each.first_event == found.first_event][-1]
+    for run in reversed(await runs_of(services, message)):
+        if run.first_event == found.first_event:
+            return run
+    raise MessageNotFound(name)  # deleted meanwhile
 
 
-async def runs_of(services: Services, caller: Principal, message: Message) -> AsyncIterator[Run]:
-    """Yield the runs of a message, oldest first. Aliases that its submit gave name the first run."""
-    begun = [Alias(message.id, 0)]
-    names = [message.id]
-    for name in await services.queue.list_aliases(message):
-        found = await services.queue.find(caller, name)
-        if found.first_event:
-            begun.append(found)
-            names.append(name)
-    for at, (name, found) in enumerate(zip(names, begun, strict=True)):
-        yield Run(name, message, found.first_event, is_answered=at + 1 < len(begun))
+async def runs_of(services: Services, message: Message) -> list[Run]:
+    """Return the runs of a message, oldest first. Aliases that its submit gave name the first run."""
+    begun = [(message.id, 0)]
+    begun += [named for named in (await services.queue.list_aliases(message)).items() if named[1]]
+    return [Run(name, message, first, is_answered=at < len(begun)) for at, (name, first) in enumerate(begun, 1)]

@@ -56,10 +56,12 @@ async def test_the_aliases_of_a_message_are_listed_in_the_order_of_their_events(
     asking = await interrupt(store, thread="t", aliases=("b", "ä", "a"))
     await add(store, aliases=("another's",))
     await resume_as(store, asking, "0 of the answer")
-    assert await store.list_aliases(TENANT, asking.id) == ["a", "b", "ä", "0 of the answer"]
-    assert await store.list_aliases(OTHER_TENANT, asking.id) == []
-    assert await store.list_aliases(TENANT, "unknown") == []
-    assert await store.list_aliases(TENANT, (await add(store)).id) == []
+    (resumed,) = [event.id for event in await log(store, asking.id) if event.type is EventType.RESUMED]
+    expected = [("a", 0), ("b", 0), ("ä", 0), ("0 of the answer", resumed)]
+    assert list((await store.list_aliases(TENANT, asking.id)).items()) == expected
+    assert await store.list_aliases(OTHER_TENANT, asking.id) == {}
+    assert await store.list_aliases(TENANT, "unknown") == {}
+    assert await store.list_aliases(TENANT, (await add(store)).id) == {}
 
 
 async def test_an_alias_names_its_message(store: Store) -> None:

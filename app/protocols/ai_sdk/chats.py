@@ -64,7 +64,7 @@ async def resume(
         message = await _newest(services, principal, thread_id)
     if message is None:
         return Response(status_code=204)
-    run = [each async for each in runs_of(services, principal, message)][-1]
+    run = (await runs_of(services, message))[-1]
     return await stream_of_message(services, principal, run)
 
 

@@ -23,7 +23,7 @@ async def list_runs(
     """Return runs of a thread, newest first. Raises ThreadNotFound, or InvalidRequest if the id is no UUID either."""
     found: list[Run] = []
     async for message in _messages(services, caller, thread_id, _states(status)):
-        runs = [run async for run in runs_of(services, caller, message)]
+        runs = await runs_of(services, message)
         found += [run for run in reversed(runs) if status in (None, status_of(run))]
         if len(found) >= offset + limit:
             break

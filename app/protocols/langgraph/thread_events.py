@@ -128,7 +128,7 @@ class ThreadStream:
 
     async def _with_answers(self, view: MessageView, message: Message) -> MessageView:
         """Return the view with the runs of all answers so far."""
-        runs = [run async for run in runs_of(self._services, self._caller, message)]
+        runs = await runs_of(self._services, message)
         return view._replace(answers=tuple((run.first_event, run.id) for run in runs if run.first_event))
 
     async def _before(self, message: Message, after: Place) -> AsyncIterator[Sequence[Event]]:

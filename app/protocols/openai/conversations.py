@@ -113,9 +113,9 @@ async def _messages(
 async def _items_of(services: Services, caller: Principal, listed: Message) -> list[dict[str, Any]]:
     message = await services.queue.get(caller, listed.id)
     items: list[dict[str, Any]] = []
-    async for run in runs_of(services, caller, message):
+    for run in await runs_of(services, message):
         items += input_items_of(run)
-        items += (await read_response(services, caller, await found_response(services, caller, run)))["output"]
+        items += (await read_response(services, caller, await found_response(services, run)))["output"]
     return items
 
 

@@ -55,16 +55,16 @@ async def find_response(services: Services, caller: Principal, response_id: str)
     try:
         if name is None:
             raise MessageNotFound(response_id)
-        return await found_response(services, caller, await find_run(services, caller, name))
+        return await found_response(services, await find_run(services, caller, name))
     except MessageNotFound:
         raise ResponseNotFound(response_id) from None
 
 
-async def found_response(services: Services, caller: Principal, run: Run) -> FoundResponse:
+async def found_response(services: Services, run: Run) -> FoundResponse:
     """Return the response that a run gives."""
     previous = None
     if run.first_event:
-        earlier = [each async for each in runs_of(services, caller, run.message) if each.first_event < run.first_event]
+        earlier = [each for each in await runs_of(services, run.message) if each.first_event < run.first_event]
         previous = response_id_of(earlier[-1])
     return FoundResponse(run, ResponseView(response_id_of(run), run.message.agent, _begun(run, previous)))
 

@@ -43,14 +43,14 @@ async def create(
     """Make a response: hold the reply until it has ended, stream it, or reply at once if it runs in the background."""
     body = await body_of(request, ResponseCreate)
     run = await create_response(services, principal, body, priority_of(priority, body.service_tier), by=by)
-    found = await found_response(services, principal, run)
+    found = await found_response(services, run)
     if body.stream:
         return await response_stream(services, principal, found)
     if body.background:
         return JsonReply(json.dumps(response_object(found.view, found.unfinished or "queued")))
 
     async def result(_: dict[str, Any]) -> str:
-        ended = await found_response(services, principal, await find_run(services, principal, run.id))
+        ended = await found_response(services, await find_run(services, principal, run.id))
         return json.dumps(await read_response(services, principal, ended))
 
     return LateReply(services, principal, run, result)

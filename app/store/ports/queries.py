@@ -26,10 +26,10 @@ class QueryStore(Protocol):
     async def find_alias(self, tenant: str, alias: str) -> Alias | None:
         """Return the message of the tenant that an alias names; None if there is none, or its message was deleted."""
 
-    async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
-        """Return the aliases of a message in the order of their first events, then by name.
+    async def list_aliases(self, tenant: str, message_id: str) -> dict[str, int]:
+        """Return the aliases of a message and their first events, in the order of these events, then by name.
 
-        The list is empty for an unknown message, or for another tenant's message.
+        The result is empty for an unknown message, or for another tenant's message.
         """
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:

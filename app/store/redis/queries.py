@@ -55,9 +55,9 @@ class RedisQueries(RedisRooms, QueryStore):
         return None if reply is None else Alias(*reply)
 
     @override
-    async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
+    async def list_aliases(self, tenant: str, message_id: str) -> dict[str, int]:
         found = await self._reads.run("list_aliases", tenant, message_id)
-        return [alias for _, alias in sorted((first, alias) for alias, first in found)]
+        return {alias: first for first, alias in sorted((first, alias) for alias, first in found)}
 
     @override
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:

@@ -28,7 +28,7 @@ class SqlQueries(SqlRooms, QueryStore):
         return await self._read_thread.run(lambda: self._reads.alias(tenant, alias))
 
     @override
-    async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
+    async def list_aliases(self, tenant: str, message_id: str) -> dict[str, int]:
         return await self._read_thread.run(lambda: self._reads.aliases(tenant, message_id))
 
     @override

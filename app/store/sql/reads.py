@@ -61,9 +61,9 @@ class Reads(WorkerReads, ThreadReads):
         row = self.row("find_alias", tenant=tenant, alias=alias)
         return None if row is None else Alias._make(row)
 
-    def aliases(self, tenant: str, message_id: str) -> list[str]:
+    def aliases(self, tenant: str, message_id: str) -> dict[str, int]:
         """Implement `QueryStore.list_aliases`."""
-        return [alias for (alias,) in self.each("list_aliases", tenant=tenant, id=message_id)]
+        return dict(self.each("list_aliases", tenant=tenant, id=message_id))
 
     def messages(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """Return the messages with these ids that belong to the tenant, without positions."""

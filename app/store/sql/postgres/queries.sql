@@ -159,7 +159,8 @@ DELETE FROM deleted_messages WHERE id IN (
 SELECT message_id, first_event FROM aliases WHERE tenant = %(tenant)s AND alias = %(alias)s
 
 -- name: list_aliases
-SELECT alias FROM aliases WHERE message_id = %(id)s AND tenant = %(tenant)s ORDER BY first_event, alias COLLATE "C"
+SELECT alias, first_event FROM aliases WHERE message_id = %(id)s AND tenant = %(tenant)s
+ORDER BY first_event, alias COLLATE "C"
 
 -- name: named_aliases
 unnest(%(tenants)s::text[], %(aliases)s::text[], %(message_ids)s::text[]) AS given (tenant, alias, message_id)

@@ -96,7 +96,7 @@ DELETE FROM deleted_messages WHERE deleted_at <= :before
 SELECT message_id, first_event FROM aliases WHERE tenant = :tenant AND alias = :alias
 
 -- name: list_aliases
-SELECT alias FROM aliases INDEXED BY aliases_of_message WHERE message_id = :id AND tenant = :tenant
+SELECT alias, first_event FROM aliases INDEXED BY aliases_of_message WHERE message_id = :id AND tenant = :tenant
 ORDER BY first_event, alias
 
 -- name: find_taken_alias
