@@ -161,7 +161,6 @@ HOT = {
     "list_dropped_memories": {"dropped_memories_pkey", "messages_id_key", "threads_pkey"},
     "share_fence": {"messages_id_key"},
     "get_item": {"items_pkey"},
-    "lock_items": {"items_pkey"},
     "delete_items": {"items_pkey"},
     "refresh_items": {"items_pkey"},
     "prune_items": {"items_expiring", "items_pkey"},
