@@ -75,7 +75,7 @@ async def _submitted(services: Services, caller: Principal, client_id: str, new:
     if not accepted.replayed:
         return Begun(Run(message.id, message))
     now = await services.queue.get(caller, message.id)
-    return Begun([each async for each in runs_of(services, caller, now)][-1], is_known=True)
+    return Begun((await runs_of(services, now))[-1], is_known=True)
 
 
 def _key_name(chat_id: str | None, client_id: str) -> str:
