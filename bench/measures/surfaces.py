@@ -51,7 +51,7 @@ class Surface(NamedTuple):
 
 
 AGENT_PROTOCOL = "LangGraph's agent protocol"
-"""It submits by one request, and streams a thread by another, which is open before. Its runs record more than others."""
+"""It submits by one request, and streams a thread by another, which is open before. Its runs record more."""
 
 NATIVE = Surface("native", "/messages/{}/stream", "/messages", {"message": "Hi"}, b"event: chunk")
 NATIVE_THREAD = NATIVE._replace(
