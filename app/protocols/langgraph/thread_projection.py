@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ...models.events import Event, EventType
+from ..shared_maps import SharedMap
 from .streamed_blocks import OpenMessage
 
 FRAMES_AN_EVENT = 2**10
@@ -111,15 +112,14 @@ class Made(NamedTuple):
 class MessageProgress(NamedTuple):
     """The state on which later frames of a message depend. It is never changed, so that readers can share it.
 
-    `open` has the unfinished AI messages by their ids. `earlier` has the ids of those that earlier attempts showed: a
-    later attempt shows them again, and clients would add their text to what they have. `paths` are subgraphs that run.
+    `open` has the unfinished AI messages by their ids. `shown` has the attempt that first showed each message: a later
+    attempt shows it again, and clients would add its text to what they have. `paths` are subgraphs that run.
     """
 
     attempt: int = 0
     runs: bool = False
     open: Mapping[str, OpenMessage] = _NO_MESSAGES
-    shown: frozenset[str] = frozenset()
-    earlier: frozenset[str] = frozenset()
+    shown: SharedMap[str, int] = SharedMap()
     paths: tuple[Path, ...] = ()
     ended: bool = False
 
@@ -234,8 +234,7 @@ def _begun(view: MessageView, progress: MessageProgress) -> tuple[list[Made], Me
     made, progress = _closed(progress, progress.open.values())
     if not progress.runs:
         made.append(Made("lifecycle", (), {"event": "running", "graph_name": view.graph}))
-    earlier = progress.earlier | progress.shown
-    return made, progress._replace(attempt=progress.attempt + 1, runs=True, earlier=earlier, shown=frozenset())
+    return made, progress._replace(attempt=progress.attempt + 1, runs=True)
 
 
 def _ended(
@@ -285,12 +284,15 @@ def _chunk(
     """Return the events of a piece of a message, or of the result of a tool."""
     kind, piece = data["type"], data["chunk"]
     message_id = data.get("message") or f"{view.message_id}-{progress.attempt}"
-    if kind == "discard" or message_id in progress.earlier:
+    attempt = progress.shown.get(message_id)
+    if kind == "discard" or attempt not in (None, progress.attempt):
         return [], progress
+    if attempt is None:
+        progress = progress._replace(shown=progress.shown.having(message_id, progress.attempt))
     if kind == "tool_result":
         made, progress = _closed(progress, (each for each in progress.open.values() if each.path == path))
         made.append(Made("tools", path, _tool_result(piece)))
-        return made, progress._replace(shown=progress.shown | {message_id})
+        return made, progress
     made = []
     node = data.get("node")
     message = progress.open.get(message_id)
@@ -305,7 +307,7 @@ def _chunk(
     if kind == "tool_call":
         started = {"event": "tool-started", "tool_call_id": piece["id"], "tool_name": piece["name"]}
         made.append(Made("tools", path, {**started, "input": piece["args"]}))
-    return made, progress._replace(open=left, shown=progress.shown | {message_id})
+    return made, progress._replace(open=left)
 
 
 def _tool_result(result: Mapping[str, Any]) -> dict[str, Any]:

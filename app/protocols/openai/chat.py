@@ -93,7 +93,7 @@ class ChatReader:
 
     def can_skip(self) -> bool:
         """Return whether nothing was said, so that the last event can say all."""
-        return self._progress.said is None and not self._progress.before
+        return not self._progress.said and not self._progress.before
 
     def cut_off(self, error: AgentQueueError) -> bytes:
         """Return the error. Without an end, a client would take half an answer for a whole one."""

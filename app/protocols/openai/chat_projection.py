@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...models.events import Event, EventType
+from ..growing_texts import GrowingText, grown
 from .errors import error_object, failure_frame
 from .token_counts import TokenCounts
 
@@ -35,11 +36,11 @@ class ChatView(NamedTuple):
 class Progress(NamedTuple):
     """The state on which later chunks depend.
 
-    `said` has the pieces of the attempt, the last one first, and `length` their characters. `before` is what earlier
-    attempts have sent. The attempt has to begin with it. `separated` tells that something was taken back.
+    `said` is the text of the attempt, and `length` its number of characters. `before` is what earlier attempts have
+    sent. The attempt has to begin with it. `separated` tells that something was taken back.
     """
 
-    said: tuple[Any, str] | None = None
+    said: GrowingText = ()
     length: int = 0
     before: str = ""
     separated: bool = False
@@ -95,7 +96,7 @@ def _project(view: ChatView, progress: Progress, event: Event) -> tuple[list[byt
     if event.type is EventType.USAGE:
         return [], progress._replace(tokens=(progress.tokens or TokenCounts()).plus(data["models"]))
     if event.type is EventType.RETRY:
-        longest = max(progress.before, _joined(progress.said), key=len)
+        longest = max(progress.before, "".join(progress.said), key=len)
         return [], Progress(before=longest, tokens=progress.tokens)
     if event.type is EventType.DONE:
         if progress.length < len(progress.before):
@@ -109,7 +110,7 @@ def _project(view: ChatView, progress: Progress, event: Event) -> tuple[list[byt
 def _said(view: ChatView, progress: Progress, data: Mapping[str, Any]) -> tuple[list[bytes], Progress]:
     """Take a piece of the answer. A piece that an earlier attempt has sent is not sent again."""
     if data["type"] == "discard":
-        return [], progress._replace(separated=progress.said is not None)
+        return [], progress._replace(separated=bool(progress.said))
     if data["type"] != "content":
         return [], progress
     piece = SEPARATOR + data["chunk"] if progress.separated else data["chunk"]
@@ -117,17 +118,9 @@ def _said(view: ChatView, progress: Progress, data: Mapping[str, Any]) -> tuple[
     sent = progress.before[start:end]
     if not piece.startswith(sent):
         return _failed(progress, error_object(500, "text_diverged", DIVERGED))
-    progress = progress._replace(said=(progress.said, piece), length=end, separated=False)
+    progress = progress._replace(said=grown(progress.said, piece), length=end, separated=False)
     rest = piece[len(sent) :]
     return [_chunk(view, {"content": rest})] if rest else [], progress
-
-
-def _joined(said: tuple[Any, str] | None) -> str:
-    found: list[str] = []
-    while said is not None:
-        said, piece = said
-        found.append(piece)
-    return "".join(reversed(found))
 
 
 def _failed(progress: Progress, error: Mapping[str, Any]) -> tuple[list[bytes], Progress]:

@@ -1,11 +1,14 @@
 """Makes the events of a response from the stored events of its run. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ...models.events import Event, EventType
+from ..growing_texts import GrowingText, grown
+from ..shared_maps import SharedMap
 from .output_items import (
     call_item,
     message_item,
@@ -19,9 +22,6 @@ from .token_counts import TokenCounts
 
 Frame = tuple[str, dict[str, Any]]
 """The type of an event, and its other fields without the sequence number."""
-
-Pieces = tuple[Any, str] | None
-"""A text that grows: all earlier pieces, and the last one. Adding a piece to it copies nothing."""
 
 BEFORE_ALL = -1
 """Stands for the number before the first event."""
@@ -44,17 +44,18 @@ class OpenItem(NamedTuple):
     place: int
     id: str
     message: str
-    text: Pieces = None
+    text: GrowingText = ()
     call: ToolCall = ToolCall("", "{}")
 
 
 class ClosedItem(NamedTuple):
-    """A finished item. `message` is the id of the agent's message that it is of."""
+    """A finished item. `message` is the id of the agent's message that it is of, and `before` an earlier item of it."""
 
     place: int
     kind: str
     message: str
     item: Mapping[str, Any]
+    before: "ClosedItem | None" = None
 
 
 Key = tuple[str, str]
@@ -72,19 +73,20 @@ class ResponseView(NamedTuple):
 class Progress(NamedTuple):
     """The state on which later events of a response depend. It is never changed, so that readers can share it.
 
-    `sequence` is the number of the next event, and `places` the number of items so far. `used` counts the items by the
-    beginnings of their ids. `earlier` has the ids of messages that runs before this one showed, and `calls` the calls
-    of tools by their ids. `final` is the response at its end, None before.
+    `sequence` is the number of the next event, and `places` the number of items so far. `closed` has the last finished
+    item of each message. `used` counts the items by the beginnings of their ids. `earlier` has the ids of messages that
+    runs before this one showed, and `calls` the calls of tools by their ids. `final` is the response at its end, None
+    before.
     """
 
     sequence: int = 0
     places: int = 0
-    open: Mapping[Key, OpenItem] = {}
-    closed: tuple[ClosedItem, ...] = ()
-    used: Mapping[str, int] = {}
+    open: SharedMap[Key, OpenItem] = SharedMap()
+    closed: SharedMap[str, ClosedItem] = SharedMap()
+    used: SharedMap[str, int] = SharedMap()
     tokens: TokenCounts | None = None
     earlier: frozenset[str] = frozenset()
-    calls: Mapping[str, ToolCall] = {}
+    calls: SharedMap[str, ToolCall] = SharedMap()
     final: Mapping[str, Any] | None = None
 
 
@@ -115,13 +117,13 @@ def frames_of(
 
 def shown_before(events: Sequence[Event], progress: Progress) -> Progress:
     """Return the progress at the beginning of a run that goes on after these events of earlier runs."""
-    earlier, calls = set(progress.earlier), dict(progress.calls)
+    earlier, calls = set(progress.earlier), progress.calls
     for event in events:
         if event.type is EventType.CHUNK:
             data = json.loads(event.data)
             earlier.add(data.get("message", ""))
             if data["type"] == "tool_call":
-                calls[str(data["chunk"]["id"])] = _called(data["chunk"])
+                calls = calls.having(str(data["chunk"]["id"]), _called(data["chunk"]))
     return progress._replace(earlier=frozenset(earlier - {""}), calls=calls)
 
 
@@ -149,12 +151,13 @@ def _written(frames: Sequence[Frame], sequence: int, after: int) -> bytes:
     return "".join(found).encode("ascii")
 
 
-def _joined(pieces: Pieces) -> str:
-    found: list[str] = []
-    while pieces is not None:
-        pieces, last = pieces
-        found.append(last)
-    return "".join(reversed(found))
+def _all_closed(last: Iterable[ClosedItem | None]) -> Iterator[ClosedItem]:
+    """Yield the items of messages, those of each from its last one on."""
+    for found in last:
+        item = found
+        while item is not None:
+            yield item
+            item = item.before
 
 
 def _called(chunk: Mapping[str, Any]) -> ToolCall:
@@ -169,7 +172,7 @@ class _Step:
         self._view = view
         self._before = progress
         self._count = progress.places
-        self._open = dict(progress.open)
+        self._open = progress.open
         self._closed = progress.closed
         self._used = progress.used
         self._tokens = progress.tokens
@@ -200,7 +203,7 @@ class _Step:
                 self._tokens = (self._tokens or TokenCounts()).plus(data["models"])
             case EventType.RETRY:
                 self._close_all("incomplete")
-                self._closed = ()
+                self._closed = SharedMap()
                 self._tell("queued", response_object(self._view, "queued"))
             case EventType.INTERRUPTED:
                 self._close_all("incomplete", texts="completed")
@@ -222,7 +225,7 @@ class _Step:
         self.frames.append((f"response.{event}", {"response": response}))
 
     def _end(self, event: str, status: str, **fields: Any) -> None:
-        output = [each.item for each in sorted(self._closed, key=lambda each: each.place)]
+        output = [each.item for each in sorted(_all_closed(self._closed.values()), key=attrgetter("place"))]
         usage = None if self._tokens is None else self._tokens.of_response()
         self._final = response_object(self._view, status, output=output, usage=usage, **fields)
         self._tell(event, self._final)
@@ -250,7 +253,7 @@ class _Step:
 
     def _add_piece(self, kind: str, message: str, piece: str) -> None:
         item = self._open.get((kind, message)) or self._begin_text(kind, message)
-        self._open[kind, message] = item._replace(text=(item.text, piece))
+        self._open = self._open.having((kind, message), item._replace(text=grown(item.text, piece)))
         self._part(item, f"{_NAMES[kind]}.delta", delta=piece, **_LOGPROBS[kind])
 
     def _begin_text(self, kind: str, message: str) -> OpenItem:
@@ -263,8 +266,8 @@ class _Step:
     def _begin_call(self, message: str, call_id: str, call: ToolCall) -> None:
         self._close((CALL, call_id), status="incomplete")  # some models use an id again
         item = OpenItem(self._count, self._new_id(CALL, call_id), message, call=call)
-        self._calls = {**self._calls, call_id: call}
-        self._open[CALL, call_id] = item
+        self._calls = self._calls.having(call_id, call)
+        self._open = self._open.having((CALL, call_id), item)
         self._added(call_item(item.id, self._view.agent, call.name, "", "in_progress"))
         at = {"item_id": item.id, "output_index": item.place}
         self.frames.append(("response.mcp_call.in_progress", at))
@@ -286,14 +289,17 @@ class _Step:
         self._close((REASONING, message), status="completed" if is_kept else "incomplete")
         self._close((TEXT, message), status="completed" if is_kept else "incomplete", phase="commentary")
         gone = {TEXT} if is_kept else {TEXT, REASONING}
-        self._closed = tuple(each for each in self._closed if each.message != message or each.kind not in gone)
+        left = [each for each in _all_closed([self._closed.get(message)]) if each.kind not in gone]
+        self._closed = self._closed.without(message)
+        for each in reversed(left):
+            self._note_closed(each)
 
     # Ends
 
     def _answer(self, data: Mapping[str, Any]) -> None:
         """Finish all items. Show the result as a message if no text of the run is left, such as without its log."""
         self._close_all("incomplete", texts="completed")
-        if data["result"] and not any(each.kind == TEXT for each in self._closed):
+        if data["result"] and not any(each.kind == TEXT for each in _all_closed(self._closed.values())):
             self._add_piece(TEXT, self._view.response_id, data["result"])
             self._close_all("completed")
 
@@ -316,15 +322,16 @@ class _Step:
         self, key: Key, fields: Mapping[str, Any] | None = None, *, status: str = "completed", phase: str | None = None
     ) -> None:
         """Finish an item if it is open."""
-        item = self._open.pop(key, None)
+        item = self._open.get(key)
         if item is None:
             return
+        self._open = self._open.without(key)
         kind = key[0]
         if kind == CALL:
             shown = call_item(item.id, self._view.agent, *item.call, status)
             self._done(ClosedItem(item.place, kind, item.message, {**shown, **(fields or {})}))
             return
-        text = _joined(item.text)
+        text = "".join(item.text)
         whole = message_item(item.id, text, status, phase) if kind == TEXT else reasoning_item(item.id, text, status)
         self._part(item, f"{_NAMES[kind]}.done", text=text, **_LOGPROBS[kind])
         self._part(item, "content_part.done", part=whole["content"][0])
@@ -337,8 +344,12 @@ class _Step:
         self._count += 1
 
     def _done(self, closed: ClosedItem) -> None:
-        self._closed = (*self._closed, closed)
+        self._note_closed(closed)
         self.frames.append(("response.output_item.done", {"output_index": closed.place, "item": closed.item}))
+
+    def _note_closed(self, closed: ClosedItem) -> None:
+        before = self._closed.get(closed.message)
+        self._closed = self._closed.having(closed.message, closed._replace(before=before))
 
     def _part(self, item: OpenItem, event: str, **fields: Any) -> None:
         at = {"item_id": item.id, "output_index": item.place, "content_index": 0}
@@ -348,7 +359,7 @@ class _Step:
         """Return the id of a new item. Items of one message or call, such as of two attempts, have different ids."""
         base = ITEM_PREFIXES[kind] + name
         before = self._used.get(base, 0)
-        self._used = {**self._used, base: before + 1}
+        self._used = self._used.having(base, before + 1)
         return base if not before else f"{base}_{before + 1}"
 
 
