@@ -107,6 +107,33 @@ def test_a_text_that_was_finished_before_a_retry_is_shown_once_and_not_marked() 
     assert "~One~" in read(log(NewEvent.processing(1), text("One"), RETRY, NewEvent.processing(2), failed)).shown()
 
 
+def test_what_the_log_does_not_have_of_a_finished_step_is_shown_by_the_next_attempt() -> None:
+    """A killed worker may have finished a step whose last pieces were not stored."""
+    again = [NewEvent.processing(2), text("One, "), text("two"), call(), result(), DONE]
+    message = read(log(NewEvent.processing(1), text("One"), RETRY, *again))
+    assert message.shown() == ["<step-start>", "One, two", "<data-retry>", ("add", {"a": 1}, "2"), "<step-start>"]
+
+
+def test_other_text_under_the_id_of_an_earlier_attempt_is_a_part_of_its_own() -> None:
+    first = [NewEvent.processing(1), text("Step", "m0"), text("Yes, bec")]
+    again = [NewEvent.processing(2), text("Step", "m0"), text("Ye"), text("sterday"), text("."), DONE]
+    assert read(log(*first, RETRY, *again)).shown() == [
+        *("<step-start>", "Step", "~Yes, bec~", "<data-retry>", "<step-start>", "Yesterday."),
+    ]
+
+
+def test_a_finished_text_that_is_taken_back_after_a_retry_is_marked() -> None:
+    again = [NewEvent.processing(2), text("draft"), discard(kept=False), text("real", "m2"), DONE]
+    assert read(log(NewEvent.processing(1), text("draft"), RETRY, *again)).shown() == [
+        *("<step-start>", "~draft~", "<data-retry>", "<step-start>", "real"),
+    ]
+
+
+def test_content_that_was_too_large_to_be_stored_is_left_out() -> None:
+    message = read(log(NewEvent.processing(1), NewEvent.shown("custom", None, omitted=2_000_000), text("x"), DONE))
+    assert message.transient == []
+
+
 def test_a_result_after_a_retry_finds_its_call() -> None:
     message = read(log(NewEvent.processing(1), call(), RETRY, NewEvent.processing(2), call(), result(), DONE))
     assert ("add", {"a": 1}, "2") in message.shown()

@@ -9,6 +9,7 @@ import pytest
 
 from app.events.fanout import StoredEvents
 from app.models.events import Event, NewEvent
+from app.models.parts import EventPart
 from app.protocols.langgraph.modes import StreamMode
 from app.protocols.langgraph.projection import FrameId, Progress, RunView, frames_of, messages_in
 
@@ -206,6 +207,63 @@ def test_a_later_attempt_begins_new_messages_and_does_not_show_finished_ones_aga
     ]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_later_attempt_shows_what_the_log_does_not_have_of_a_finished_step(whole: bool) -> None:
+    """A killed worker may have finished a step whose last pieces were not stored."""
+    call = NewEvent.chunk("tool_call", {"id": "c", "name": "add", "args": {}}, 1, message="m1")
+    events = log(
+        NewEvent.processing(1),
+        text("first ", 0, "m1"),
+        text("st", 1, "m1"),
+        NewEvent.retry(attempt=1, error="killed", next_at=NOW, discard_from=2),
+        NewEvent.processing(2),
+        text("first step", 0, "m1"),
+        call,
+        NewEvent.retry(attempt=2, error="killed", next_at=NOW, discard_from=2),
+        NewEvent.processing(3),
+        text("first step", 0, "m1"),
+        call,
+        NewEvent.done("first step", NOW),
+    )
+    if whole:
+        partial = [data[0] for name, data in named(events, view(StreamMode.MESSAGES)) if name == "messages/partial"]
+        assert [message["content"] for message in partial] == ["first ", "first st", "first step", "first step"]
+        assert [len(message["tool_calls"]) for message in partial] == [0, 0, 0, 1]
+    else:
+        shown = pieces(events)
+        assert {piece["id"] for piece in shown} == {"m1"}
+        assert [piece["content"] for piece in shown] == ["first ", "st", "ep", ""]
+        assert [chunk["index"] for piece in shown for chunk in piece["tool_call_chunks"]] == [0]
+
+
+def test_other_text_under_the_id_of_an_earlier_attempt_is_a_message_of_its_own() -> None:
+    events = log(
+        NewEvent.processing(1),
+        NewEvent.chunk("reasoning", "Hm. ", 0, message="m1"),
+        text("Yes, bec", 1, "m1"),
+        NewEvent.retry(attempt=1, error="cut", next_at=NOW, discard_from=2),
+        NewEvent.processing(2),
+        NewEvent.chunk("reasoning", "Hm", 0, message="m1"),
+        text("Ye", 1, "m1"),
+        text("sterday", 2, "m1"),
+        text(".", 3, "m1"),
+        NewEvent.done("Yesterday.", NOW),
+    )
+    found: dict[str, list[str]] = {}
+    for piece in pieces(events):
+        found.setdefault(piece["id"], []).append(
+            piece["content"] or f"({piece['additional_kwargs']['reasoning_content']})"
+        )
+    assert found == {"m1": ["(Hm. )", "Yes, bec"], "m1-2": ["(Hm)", "Yesterday", "."]}
+
+
+@pytest.mark.parametrize("kind", ["values", "updates", "custom", "tasks", "checkpoints", "debug"])
+def test_content_that_was_too_large_to_be_stored_is_left_out(kind: EventPart) -> None:
+    events = log(NewEvent.processing(1), values("u"), NewEvent.shown(kind, None, omitted=2_000_000), ASKS)
+    assert [name for name, _ in named(events, view())] == ["metadata", "values", "updates", "values"]
+    assert named(events, view())[-1][1] == {"messages": ["u"], "__interrupt__": [QUESTION]}
+
+
 def test_text_of_an_unknown_message_is_not_glued_to_that_of_another_attempt() -> None:
     piece = NewEvent.chunk("content", "x", 0)
     retry = NewEvent.retry(attempt=1, error="", next_at=NOW, discard_from=2)
@@ -235,6 +293,8 @@ def test_a_discard_shows_nothing() -> None:
     assert len(seen(log(NewEvent.processing(1), text("x", 0), discard), view(StreamMode.MESSAGES_TUPLE))) == 2
 
 
+ASKS = NewEvent.interrupted(attempt=2, interrupts=json.dumps([QUESTION]), expires_at=NOW)
+
 QUESTIONED = log(
     NewEvent.processing(1),
     values("u"),
@@ -243,7 +303,7 @@ QUESTIONED = log(
     NewEvent.retry(attempt=1, error="", next_at=NOW, discard_from=2),
     NewEvent.processing(2),
     text("The end", 0, "m2"),
-    NewEvent.interrupted(attempt=2, interrupts=json.dumps([QUESTION]), expires_at=NOW),
+    ASKS,
 )
 
 

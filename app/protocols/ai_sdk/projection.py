@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...models.events import Event, EventType
+from ..shared_maps import SharedMap
+from ..shown_messages import ShownMessages, with_piece
 from .open_parts import NO_PARTS, Chunk, OpenParts
 from .questions import QUESTION_TOOL, question_input
 
@@ -32,19 +34,18 @@ class ChatView(NamedTuple):
 class Progress(NamedTuple):
     """The state on which later frames depend. It is never changed, so that readers can share it.
 
-    `shown` has the ids of the messages that the attempt showed, `earlier` those of earlier attempts: a later attempt
-    shows finished steps again. `doubtful` has the messages whose texts were open at a retry, until it is known whether
-    the next attempt shows them again; None without a retry. `calls` has the ids of all shown tool calls. `questions`
+    `messages` has the messages that attempts showed: a later attempt shows finished steps again. `doubtful` has the ids
+    of those whose texts were open at a retry, until it is known whether the next attempt shows them again; None without
+    a retry. `calls` has the ids of all shown tool calls. `questions`
     has the ids of the last questions. `usage` has the tokens of all model calls so far. `ended` says that the request
     has no further events.
     """
 
     attempt: int = 0
     parts: OpenParts = NO_PARTS
-    shown: frozenset[str] = frozenset()
-    earlier: frozenset[str] = frozenset()
+    messages: ShownMessages = SharedMap()
     doubtful: frozenset[str] | None = None
-    calls: frozenset[str] = frozenset()
+    calls: SharedMap[str, None] = SharedMap()
     questions: tuple[str, ...] = ()
     usage: Mapping[str, int] | None = None
     ended: bool = False
@@ -82,11 +83,10 @@ def _project(view: ChatView, progress: Progress, event: Event) -> tuple[Sequence
     chunks: Sequence[Chunk] = ()
     match event.type:
         case EventType.PROCESSING:
-            earlier = progress.earlier | progress.shown
-            progress = progress._replace(attempt=progress.attempt + 1, earlier=earlier, shown=frozenset())
+            progress = progress._replace(attempt=progress.attempt + 1)
         case EventType.CHUNK:
             chunks, progress = _piece(progress, event.id, data)
-        case EventType.CUSTOM:
+        case EventType.CUSTOM if "omitted" not in data:  # else too large to be stored
             chunks = [{"type": "data-custom", "data": data["data"], "transient": True}]
         case EventType.USAGE:
             progress = progress._replace(usage=_added(progress.usage or {}, data["models"]))
@@ -102,32 +102,62 @@ def _project(view: ChatView, progress: Progress, event: Event) -> tuple[Sequence
 
 
 def _piece(progress: Progress, event_id: int, data: Mapping[str, Any]) -> tuple[Sequence[Chunk], Progress]:
-    """Return the chunks of a piece of the answer. A message that an earlier attempt showed is not shown again."""
-    kind, piece = data["type"], data["chunk"]
-    message = data.get("message") or f"attempt-{progress.attempt}"
-    if message in progress.earlier:
-        return [], progress if progress.doubtful is None else progress._replace(doubtful=progress.doubtful - {message})
-    settled, progress = _settled(progress)
-    if message not in progress.shown:
-        progress = progress._replace(shown=progress.shown | {message})
-    match kind:
-        case "discard":
-            chunks, parts = progress.parts.without(message, is_void=not data.get("kept", False))
-        case "tool_call":
-            call_id = piece.get("id") or f"call-{event_id}"
-            chunks, parts = progress.parts.with_call(message)
-            chunks = [*chunks, _call(call_id, piece["name"], piece["args"])]
-            progress = progress._replace(calls=progress.calls | {call_id})
-        case "tool_result":
-            call_id = piece.get("id") or f"call-{event_id}"
-            chunks, parts = progress.parts.with_result()
-            if call_id not in progress.calls:
-                chunks = [*chunks, _call(call_id, piece.get("name") or "tool", {})]
-                progress = progress._replace(calls=progress.calls | {call_id})
-            chunks = [*chunks, _result(call_id, piece)]
-        case _:
-            chunks, parts = progress.parts.with_text(message, kind, piece)
-    return [*settled, *chunks], progress._replace(parts=parts)
+    """Return the chunks of a piece of the answer. What an earlier attempt showed is not shown again."""
+    name = data.get("message") or f"attempt-{progress.attempt}"
+    if data["type"] == "discard":
+        return _discard(progress, name, is_void=not data.get("kept", False))
+    before = progress.messages.get(name)
+    pieces, message, messages = with_piece(progress.messages, progress.attempt, name, data["type"], data["chunk"])
+    progress = progress._replace(messages=messages)
+    chunks: list[Chunk] = []
+    if message.is_repeated:
+        progress = _undoubted(progress, message.id)
+    else:
+        if before is not None and before.id != message.id:  # it says something else than before
+            ended, parts = progress.parts.without(before.id, is_void=True)
+            chunks, progress = [*ended], progress._replace(parts=parts)
+        settled, progress = _settled(progress)
+        chunks += settled
+    for kind, piece in pieces:
+        made, progress = _new_piece(progress, event_id, message.id, kind, piece)
+        chunks += made
+    return chunks, progress
+
+
+def _discard(progress: Progress, name: str, *, is_void: bool) -> tuple[Sequence[Chunk], Progress]:
+    """Return the chunks that finish the texts of a message that is not the answer."""
+    message = progress.messages.get(name)
+    if message is None or (message.attempt == progress.attempt and not message.is_repeated):
+        settled, progress = _settled(progress)
+    else:
+        settled, progress = [], _undoubted(progress, message.id)
+    ended, parts = progress.parts.without(name if message is None else message.id, is_void=is_void)
+    return [*settled, *ended], progress._replace(parts=parts)
+
+
+def _new_piece(
+    progress: Progress, event_id: int, message: str, kind: str, piece: Any
+) -> tuple[Sequence[Chunk], Progress]:
+    """Return the chunks of a piece that no attempt showed before."""
+    if kind == "tool_call":
+        call_id = piece.get("id") or f"call-{event_id}"
+        chunks, parts = progress.parts.with_call(message)
+        chunks = [*chunks, _call(call_id, piece["name"], piece["args"])]
+        return chunks, progress._replace(parts=parts, calls=progress.calls.having(call_id, None))
+    if kind == "tool_result":
+        call_id = piece.get("id") or f"call-{event_id}"
+        chunks, parts = progress.parts.with_result()
+        if call_id not in progress.calls:
+            chunks = [*chunks, _call(call_id, piece.get("name") or "tool", {})]
+            progress = progress._replace(calls=progress.calls.having(call_id, None))
+        return [*chunks, _result(call_id, piece)], progress._replace(parts=parts)
+    chunks, parts = progress.parts.with_text(message, kind, piece)
+    return chunks, progress._replace(parts=parts)
+
+
+def _undoubted(progress: Progress, message: str) -> Progress:
+    """Note that the present attempt has a message of an earlier one."""
+    return progress if progress.doubtful is None else progress._replace(doubtful=progress.doubtful - {message})
 
 
 def _settled(progress: Progress) -> tuple[Sequence[Chunk], Progress]:

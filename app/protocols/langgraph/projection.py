@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...models.events import Event, EventType
+from ..shared_maps import SharedMap
+from ..shown_messages import ShownMessage, ShownMessages, with_piece
 from .modes import StreamMode, shown_events
 from .streamed_messages import Streamed, message_so_far, piece_of_message, tool_message
 
@@ -14,9 +16,14 @@ Frame = tuple[str, Any]
 _OF_MODES = frozenset(EventType(event) for event in shown_events(list(StreamMode)))
 """Stored events with the names of their modes, whose content is shown as it is."""
 
-_NO_MESSAGES: Mapping[str, Streamed] = {}
-
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+class Partial(NamedTuple):
+    """The data of a frame that shows a message so far. A later frame of the message has all of it."""
+
+    message_id: str
+    streamed: Streamed
 
 
 class FrameId(NamedTuple):
@@ -46,14 +53,16 @@ class RunView(NamedTuple):
 class Progress(NamedTuple):
     """The state on which later frames depend. It is never changed, so that readers can share it.
 
-    `values` is the graph's newest state. `messages` has the messages of the attempt by their ids. `earlier` has the ids
-    of messages that earlier attempts showed: a later attempt shows the text of finished steps again, and clients would
-    add it to what they have. `ended` says that the log has no further events of this run.
+    `values` is the graph's newest state. `shown` has the messages that attempts of the run showed, and `earlier` the
+    ids of those that runs before showed: a later attempt shows the text of finished steps again, and clients would add
+    it to what they have. `whole` has messages as they are so far, by their ids, for the mode that shows them whole.
+    `ended` says that the log has no further events of this run.
     """
 
     attempt: int = 0
     values: Any = None
-    messages: Mapping[str, Streamed] = _NO_MESSAGES
+    shown: ShownMessages = SharedMap()
+    whole: SharedMap[str, Streamed] = SharedMap()
     earlier: frozenset[str] = frozenset()
     ended: bool = False
 
@@ -61,19 +70,33 @@ class Progress(NamedTuple):
 def frames_of(view: RunView, progress: Progress, events: Sequence[Event], after: FrameId) -> tuple[bytes, Progress]:
     """Return the frames behind the frame `after` that consecutive events give, and the progress after the events.
 
-    The events begin where the progress ends. Those behind the end of the run give nothing.
+    The events begin where the progress ends. Those behind the end of the run give nothing. A long message is shown so
+    far only once, at its last piece: with each piece, the frames would grow with the square of the message.
     """
-    written: list[str] = []
+    made: list[tuple[FrameId, str, Any] | None] = []
+    partials: dict[str, int] = {}
     for event in events:
         if progress.ended:
             break
-        made, progress = _project(view, progress, event)
-        for number, (name, data) in enumerate(made):
-            frame_id = FrameId(event.id, number)
-            if frame_id > after:
-                text = _ENCODER.encode(data)
-                written.append(f"event: {name}\ndata: {text}\nid: {frame_id}\n\n")
-    return "".join(written).encode("ascii"), progress
+        frames, progress = _project(view, progress, event)
+        for number, (name, data) in enumerate(frames):
+            if isinstance(data, Partial):
+                if data.message_id in partials:
+                    made[partials[data.message_id]] = None
+                if data.streamed.is_long:
+                    partials[data.message_id] = len(made)
+            made.append((FrameId(event.id, number), name, data))
+    return (
+        "".join(_written(frame) for frame in made if frame is not None and frame[0] > after).encode("ascii"),
+        progress,
+    )
+
+
+def _written(frame: tuple[FrameId, str, Any]) -> str:
+    frame_id, name, data = frame
+    if isinstance(data, Partial):
+        data = [message_so_far(*data)]
+    return f"event: {name}\ndata: {_ENCODER.encode(data)}\nid: {frame_id}\n\n"
 
 
 def messages_in(events: Sequence[Event]) -> set[str]:
@@ -88,12 +111,11 @@ def _project(view: RunView, progress: Progress, event: Event) -> tuple[Sequence[
     frames: Sequence[Frame] = ()
     match event.type:
         case EventType.PROCESSING:
-            earlier = progress.earlier | progress.messages.keys()
-            progress = Progress(progress.attempt + 1, progress.values, earlier=earlier)
+            progress = progress._replace(attempt=progress.attempt + 1)
             frames = [("metadata", {"run_id": view.run_id, "attempt": progress.attempt})]
         case EventType.CHUNK if _is_shown(view, data):
             frames, progress = _project_chunk(view, progress, data)
-        case _ if event.type in _OF_MODES and _is_shown(view, data):
+        case _ if event.type in _OF_MODES and "omitted" not in data and _is_shown(view, data):
             frames, progress = _project_shown(view, progress, event.type, data)
         case EventType.INTERRUPTED:
             frames, progress = list(_questions(view, progress, data["interrupts"])), progress._replace(ended=True)
@@ -144,33 +166,42 @@ def _checkpoint(view: RunView, config: Mapping[str, Any] | None) -> dict[str, An
 
 def _project_chunk(view: RunView, progress: Progress, data: Mapping[str, Any]) -> tuple[list[Frame], Progress]:
     """Return the frames of a piece of a message, in both forms."""
-    kind, piece = data["type"], data["chunk"]
-    message_id = data.get("message") or f"{view.run_id}-{progress.attempt}"
-    if kind == "discard" or message_id in progress.earlier:
+    name = data.get("message") or f"{view.run_id}-{progress.attempt}"
+    if data["type"] == "discard" or name in progress.earlier:
         return [], progress
-    whole, before = StreamMode.MESSAGES in view.modes, progress.messages.get(message_id)
-    so_far = before or Streamed()
-    if kind != "tool_result" and (whole or kind == "tool_call"):
-        so_far = so_far.with_piece(kind, piece)
-    if so_far is not before:
-        progress = progress._replace(messages={**progress.messages, message_id: so_far})
-    frames: list[Frame] = []
+    pieces, message, shown = with_piece(progress.shown, progress.attempt, name, data["type"], data["chunk"])
+    progress = progress._replace(shown=shown)
     metadata = _metadata(view, progress, data)
-    if StreamMode.MESSAGES_TUPLE in view.modes:
-        frames.append((_name("messages", data), [_shown_piece(message_id, kind, piece, before), metadata]))
-    if whole and before is None:
-        frames.append((_name("messages/metadata", data), {message_id: {"metadata": metadata}}))
-    if whole and kind == "tool_result":
-        frames.append((_name("messages/complete", data), [tool_message(message_id, piece)]))
-    elif whole:
-        frames.append((_name("messages/partial", data), [message_so_far(message_id, so_far)]))
+    frames: list[Frame] = []
+    for kind, piece in pieces:
+        if StreamMode.MESSAGES_TUPLE in view.modes:
+            frames.append((_name("messages", data), [_shown_piece(message, kind, piece), metadata]))
+        if StreamMode.MESSAGES in view.modes:
+            made, progress = _whole_message(progress, message.id, kind, piece, data, metadata)
+            frames += made
     return frames, progress
 
 
-def _shown_piece(message_id: str, kind: str, piece: Any, before: Streamed | None) -> dict[str, Any]:
+def _whole_message(
+    progress: Progress, message_id: str, kind: str, piece: Any, data: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> tuple[list[Frame], Progress]:
+    """Return the frames that show a message as it is after a piece."""
+    so_far = progress.whole.get(message_id)
+    frames: list[Frame] = []
+    if so_far is None:
+        frames.append((_name("messages/metadata", data), {message_id: {"metadata": metadata}}))
     if kind == "tool_result":
-        return tool_message(message_id, piece)
-    return piece_of_message(message_id, kind, piece, len(before.calls) if before else 0)
+        frames.append((_name("messages/complete", data), [tool_message(message_id, piece)]))
+        return frames, progress
+    so_far = (so_far or Streamed()).with_piece(kind, piece)
+    frames.append((_name("messages/partial", data), Partial(message_id, so_far)))
+    return frames, progress._replace(whole=progress.whole.having(message_id, so_far))
+
+
+def _shown_piece(message: ShownMessage, kind: str, piece: Any) -> dict[str, Any]:
+    if kind == "tool_result":
+        return tool_message(message.id, piece)
+    return piece_of_message(message.id, kind, piece, message.others - 1)
 
 
 def _metadata(view: RunView, progress: Progress, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+LONG_TEXT = 4_000
+LONG_CALLS = 20
+"""Sizes of long messages: more characters, or more tool calls."""
+
 
 class Streamed(NamedTuple):
     """The pieces of an AI message so far."""
@@ -11,6 +15,11 @@ class Streamed(NamedTuple):
     content: str = ""
     reasoning: str = ""
     calls: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_long(self) -> bool:
+        """Return whether the message is too long to be shown whole with each of its pieces."""
+        return len(self.content) + len(self.reasoning) > LONG_TEXT or len(self.calls) > LONG_CALLS
 
     def with_piece(self, kind: str, piece: Any) -> "Streamed":
         """Return the message with one more piece of its text, its reasoning or its tool calls."""
