@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -125,7 +125,6 @@ class ChangeStreams:
         self._log: LogFanout[str, SharedChanges] | None = None
         self._poller: asyncio.Task[None] | None = None
         self._next_read = 0.0
-        self._hastened = asyncio.Event()
         self._newer_seconds = NEWER_SECONDS
 
     def close(self) -> None:
@@ -139,11 +138,9 @@ class ChangeStreams:
         """Return whether this process closes, so that no further change will be seen."""
         return self._closing
 
-    def hasten(self) -> None:
-        """Do not put off the next read: a client of this process waits for a change that it has just made."""
-        self._hastened.set()
-        if self._log is not None:
-            self._source.publish(CHANGED)
+    def hint(self, thread_id: str) -> None:
+        """Wake the readers of a thread in this process, who need not wait for the next read then."""
+        self._source.publish(_topic_of(thread_id))
 
     async def newest(self) -> str:
         """Return the cursor of the newest change. Raises StoreUnavailable."""
@@ -158,21 +155,30 @@ class ChangeStreams:
         return 0
 
     async def tail(
-        self, chosen: ChangeFilter, *, after: str, starts: bool, idle_seconds: float
+        self, chosen: ChangeFilter, *, after: str, starts: bool, idle_seconds: float, hinted: bool = False
     ) -> AsyncGenerator[bytes | Idle]:
         """Yield the changes behind the cursor `after` in the order of their commits, without gaps or duplicates.
 
         If the reader `starts`, yield the event `reset` first. If changes behind `after` are no longer kept, yield
         `reset` and go on behind the newest change. After `idle_seconds` without an item, yield the event `cursor` if
-        the reader's cursor has moved, else `Idle`. End when this process closes.
+        the reader's cursor has moved, else `Idle`. If the reader is `hinted`, yield an empty text after each `hint` for
+        its thread that comes while it waits. End when this process closes.
         """
         if starts:
             yield _reset(after, ResetReason.START)
         sent, seen = after, NEVER
-        with closing(IdleTimer(idle_seconds)) as idle_timer, self._shared_log() as log:
+        topics = [_topic_of(str(chosen.thread_id))] if hinted else []
+        with (
+            closing(IdleTimer(idle_seconds)) as idle_timer,
+            self._shared_log() as log,
+            self._source.subscribe(*topics) as hints,
+        ):
+            hints.on_hint(idle_timer.wake)
             while not self._closing:
                 snapshot, seen = await log.next(after, seen, idle_timer)
                 if snapshot is None:
+                    if not self._closing:
+                        yield b""
                     continue
                 if isinstance(snapshot, Idle):
                     yield snapshot if sent == after else _frame("cursor", after, {}).encode()
@@ -213,9 +219,7 @@ class ChangeStreams:
         """Return the changes of all tenants behind a cursor. Return an empty page while the store is away."""
         loop = asyncio.get_running_loop()
         if (wait := self._next_read - loop.time()) > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._hastened.wait(), wait)
-        self._hastened.clear()
+            await asyncio.sleep(wait)
         try:
             page = await self._source.read_transitions(None, after=after, limit=PAGE_CHANGES)
         except StoreUnavailable as error:
@@ -241,6 +245,11 @@ class ChangeStreams:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             self._source.publish(CHANGED)
+
+
+def _topic_of(thread_id: str) -> str:
+    """Return the topic of hints for the readers of a thread, of any tenant."""
+    return f"thread:{thread_id}"
 
 
 def _wakes_reader(found: SharedChanges, after: str) -> bool:

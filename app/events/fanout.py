@@ -117,6 +117,11 @@ class IdleTimer:
         """Start the limit again: the reader has received something."""
         self._ends_at = self._loop.time() + self._limit_seconds
 
+    def wake(self) -> None:
+        """Give the reader None if it waits now."""
+        if self.waiter is not None:
+            _wake(self.waiter)
+
     def close(self) -> None:
         """Cancel the timer."""
         self._timer.cancel()

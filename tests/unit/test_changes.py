@@ -91,6 +91,26 @@ async def test_readers_share_one_read_for_a_hint_and_its_bytes(streams: ChangeSt
     assert streams.open_by_kind() == {"changes": 0}
 
 
+async def test_a_hint_wakes_the_hinted_readers_of_its_thread_without_a_read(
+    streams: ChangeStreams, store: CountingStore
+) -> None:
+    async def hinted(thread_id: str) -> AsyncGenerator[bytes | Idle]:
+        chosen = ChangeFilter(TENANT, thread_id=thread_id)
+        after = await store.newest_transition()
+        return streams.tail(chosen, after=after, starts=False, idle_seconds=LONG, hinted=True)
+
+    async with aclosing(await hinted("one")) as one, aclosing(await hinted("other")) as other:
+        waiting = [asyncio.create_task(frames(each)) for each in (one, other)]
+        await until(lambda: streams.open_by_kind()["changes"] == len(waiting) and store.reads == 1, "both wait")
+        streams.hint("one")
+        assert await waiting[0] == b""
+        again = asyncio.create_task(frames(one))
+        streams.hint("other")
+        assert await waiting[1] == b""
+        await add(store, thread="one")
+        assert b'"thread_id": "one"' in await again
+
+
 async def test_a_reader_of_another_tenant_only_moves_on(streams: ChangeStreams, store: CountingStore) -> None:
     async with aclosing(await reader(streams, store, OTHER_TENANT, idle_seconds=0.05)) as items:
         assert isinstance(await anext(items), Idle)

@@ -68,7 +68,7 @@ async def _start(services: Services, caller: Principal, by: Actor, thread_id: st
     if body.answers:
         raise CommandError("invalid_argument", "command.resume: answer with the command input.respond")
     run = await create_run(services, caller, thread_id, body, by=by)
-    services.changes.hasten()  # streams of the thread wait for its first event
+    services.changes.hint(thread_id)  # streams of the thread wait for its first event
     return {"run_id": run.id}
 
 

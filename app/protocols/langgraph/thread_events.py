@@ -94,7 +94,8 @@ class ThreadStream:
         changes = self._services.changes
         chosen = ChangeFilter(self._caller.tenant, thread_id=self._thread_id)
         seconds = self._services.settings.keepalive_seconds
-        return changes.tail(chosen, after=await changes.newest(), starts=False, idle_seconds=seconds)
+        after = await changes.newest()
+        return changes.tail(chosen, after=after, starts=False, idle_seconds=seconds, hinted=True)
 
     async def _frames_of(self, message: Message, after: Place) -> AsyncGenerator[TailItem | bytes]:
         """Yield the frames of a message behind a place until it has ended or was deleted."""
