@@ -1,7 +1,9 @@
 """Makes responses: new turns, and answers to questions of agents."""
 
+from contextlib import suppress
+
 from ...access.principals import Principal
-from ...errors import InvalidRequest, MessageNotFound, ThreadBusy
+from ...errors import AgentQueueError, InvalidRequest, MessageNotFound, ThreadBusy
 from ...errors.threads import AgentWithoutState, StateGone, ThreadMoved
 from ...models.audit import Actor
 from ...models.deliveries import ENDS, WebhookEvent, WebhookForm
@@ -98,7 +100,12 @@ async def _follow(services: Services, caller: Principal, new: NewMessage, previo
         except (ThreadMoved, ThreadBusy):
             pass  # another response follows already
     forked = await _forked(services, caller, new, message, by)
-    [stored] = (await submit_turns(services, caller, [forked], by=by)).messages
+    try:
+        [stored] = (await submit_turns(services, caller, [forked], by=by)).messages
+    except AgentQueueError:
+        with suppress(AgentQueueError):  # the client does not know the copy, and would make another one
+            await services.threads.delete(caller, forked.thread_id or "", by)
+        raise
     return Run(stored.id, stored)
 
 
