@@ -217,13 +217,13 @@ class QueueManager:
     # Operators
 
     async def cancel(
-        self, caller: Principal, message_id: str, *, running: bool = False, by: Actor | None = None
+        self, caller: Principal, message_id: str, *, running: bool = False, asks: bool = False, by: Actor | None = None
     ) -> Message:
-        """Cancel a queued message; with `running`, any unfinished message. Raises MessageNotFound, NotCancellable."""
+        """Cancel a queued message, or as `ControlStore.cancel` says. Raises MessageNotFound, NotCancellable."""
 
         def cancel(found: str) -> Awaitable[Message]:
             audit = record_of(by, AuditAction.CANCEL_MESSAGE, caller.tenant, found)
-            return self._store.cancel(caller.tenant, found, running=running, audit=audit)
+            return self._store.cancel(caller.tenant, found, running=running, asks=asks, audit=audit)
 
         message = await self._visible.call(caller, message_id, cancel)
         logger.info("Message cancelled: id=%s", message.id)

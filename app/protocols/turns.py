@@ -34,7 +34,7 @@ async def submit_turns(
             raise
     for question in filter(None, questions):
         with suppress(MessageNotFound, NotCancellable):
-            await services.queue.cancel(caller, question, running=True, by=by)
+            await services.queue.cancel(caller, question, asks=True, by=by)  # one that was answered goes on
     return await services.queue.submit(caller, new, key=key, webhook=caller.webhook, by=by)
 
 

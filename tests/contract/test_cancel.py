@@ -27,6 +27,7 @@ from tests.contract.builders import (
     claimed_ids,
     drain,
     event_types,
+    interrupt,
     log,
     seen,
     start,
@@ -42,6 +43,20 @@ async def test_a_cancelled_message_has_ended(store: Store, clock: ManualClock) -
     assert (cancelled.started_at, cancelled.result, cancelled.error) == (None, None, None)
     assert await store.get(TENANT, message.id) == cancelled
     assert await claim(store, ALL) == []
+
+
+async def test_of_messages_that_ask_only_the_question_is_cancelled(store: Store) -> None:
+    asking = await interrupt(store, thread="t")
+    await add(store, thread="t")
+    assert (await store.cancel(TENANT, asking.id, asks=True)).state is MessageState.CANCELLED
+    lease = await claim_one(store)
+    running = lease.message_id
+    others = [running, (await add(store)).id, asking.id]
+    for message_id in others:
+        before = await seen(store, message_id)
+        with pytest.raises(NotCancellable):
+            await store.cancel(TENANT, message_id, asks=True)
+        assert await seen(store, message_id) == before
 
 
 async def test_a_cancel_is_the_terminal_event_of_the_log(store: Store) -> None:

@@ -2,7 +2,7 @@
 -- message.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] id, ARGV[4] template of the event (\1T time), ARGV[5] 1 if the
--- message need not be queued
+-- message need not be queued, `asks` if it must be interrupted
 -- Returns its row and threads left to settle, or its state if it cannot be cancelled. Returns false if the tenant has no
 -- such message.
 -- include: keys
@@ -19,8 +19,13 @@ local function run(ARGV)
     unsettled = {}
     local message = load_of(ARGV[2], ARGV[3])
     if not message then return false end
-    local allowed = message.state == 'queued'
-        or ARGV[5] == '1' and (message.state == 'processing' or message.state == 'interrupted')
+    local allowed
+    if ARGV[5] == 'asks' then
+        allowed = message.state == 'interrupted'
+    else
+        allowed = message.state == 'queued'
+            or ARGV[5] == '1' and (message.state == 'processing' or message.state == 'interrupted')
+    end
     if not allowed then return message.state end
 
     local now, microseconds = clock(ARGV[1])

@@ -11,7 +11,13 @@ class ControlStore(Protocol):
     """Changes accepted messages, for callers and operators."""
 
     async def cancel(
-        self, tenant: str, message_id: str, *, running: bool = False, audit: NewAudit | None = None
+        self,
+        tenant: str,
+        message_id: str,
+        *,
+        running: bool = False,
+        asks: bool = False,
+        audit: NewAudit | None = None,
     ) -> Message:
         """Cancel a queued message; the next message of its thread moves up. Raises MessageNotFound, NotCancellable.
 
@@ -19,6 +25,8 @@ class ControlStore(Protocol):
         A processing message is marked, and ends as cancelled whatever its outcome. Its worker learns of the cancel with
         the next heartbeat, and subscribers of CANCELS are hinted. A second cancel changes nothing
         (tests/contract/test_cancel.py).
+
+        With `asks`, only an interrupted message is cancelled. One whose question was answered goes on.
         """
 
     async def reprioritize(

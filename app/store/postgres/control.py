@@ -20,6 +20,7 @@ from .placing import Placing
 from .session import Rows, step
 
 WAITING = (MessageState.QUEUED,)
+ASKING = (MessageState.INTERRUPTED,)
 UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED)
 Refusal = Callable[[str, str], AgentQueueError]
 
@@ -28,12 +29,12 @@ class ControlWrites(Placing, Keyed, ControlChanges):
     """Implements `ControlStore`. Each method runs in a transaction of its own."""
 
     @override
-    def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
+    def cancel(self, tenant: str, message_id: str, running: bool, asks: bool = False) -> Message:
         with self.transaction(
             step("lock_threads", ids=[message_id]), step("lock_message", id=message_id, tenant=tenant)
         ) as (now, (_, rows)):
             locked = _only(rows, message_id)
-            if locked.state not in (UNFINISHED if running else WAITING):
+            if locked.state not in (ASKING if asks else UNFINISHED if running else WAITING):
                 raise NotCancellable(message_id, locked.state, running=running)
             thread = {"tenant": tenant, "thread_id": locked.thread_id}
             inherited = locked.readiness == "blocked" and self.value(

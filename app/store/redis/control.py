@@ -24,7 +24,13 @@ class RedisControl(RedisRooms, ControlStore):
 
     @override
     async def cancel(
-        self, tenant: str, message_id: str, *, running: bool = False, audit: NewAudit | None = None
+        self,
+        tenant: str,
+        message_id: str,
+        *,
+        running: bool = False,
+        asks: bool = False,
+        audit: NewAudit | None = None,
     ) -> Message:
         def topics(reply: Any) -> Iterable[str]:
             if not isinstance(reply, list):
@@ -39,7 +45,7 @@ class RedisControl(RedisRooms, ControlStore):
             tenant,
             message_id,
             templates.CANCELLED,
-            int(running),
+            "asks" if asks else int(running),
             topics=topics,
             audit=self._record(audit),
         )

@@ -28,7 +28,7 @@ class ControlChanges(RecordedChanges, Protocol):
 
     unsettled: deque[Unsettled]
 
-    def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
+    def cancel(self, tenant: str, message_id: str, running: bool, asks: bool = False) -> Message:
         """Implement `ControlStore.cancel`."""
 
     def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
@@ -76,10 +76,16 @@ class SqlControl(SqlRooms, ControlStore):
 
     @override
     async def cancel(
-        self, tenant: str, message_id: str, *, running: bool = False, audit: NewAudit | None = None
+        self,
+        tenant: str,
+        message_id: str,
+        *,
+        running: bool = False,
+        asks: bool = False,
+        audit: NewAudit | None = None,
     ) -> Message:
         cancelled = await self._control_thread.run(
-            lambda: self._control.recorded(audit, lambda: self._control.cancel(tenant, message_id, running))
+            lambda: self._control.recorded(audit, lambda: self._control.cancel(tenant, message_id, running, asks))
         )
         await self._settling.complete(self._control.unsettled, [cancelled])
         return cancelled

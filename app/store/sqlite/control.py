@@ -9,7 +9,7 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from ...clock import to_datetime
-from ...errors import AgentQueueError, AliasTaken, MessageNotFound, NotFailed, NotInterrupted, NotQueued
+from ...errors import AgentQueueError, AliasTaken, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
 from ...models.attempts import Cancelled
 from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
@@ -49,9 +49,11 @@ class ControlWrites(Keyed, ControlChanges):
     """Implements `ControlStore`, inside a transaction."""
 
     @override
-    def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
+    def cancel(self, tenant: str, message_id: str, running: bool, asks: bool = False) -> Message:
         message = self._owned(tenant, message_id)
-        self._cancel(message, self._now(), running=running)
+        if asks and message.state is not MessageState.INTERRUPTED:
+            raise NotCancellable(message_id, message.state, running=running)
+        self._cancel(message, self._now(), running=running or asks)
         return self._by_number(message.number)
 
     @override
