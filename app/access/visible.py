@@ -3,17 +3,19 @@
 What a caller may not see is like a missing one: it is answered with the same error, after the same queries.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from ..errors import Forbidden, InvalidRequest, MessageNotFound, ThreadNotFound
+from ..models.inputs import STATE_EVENTS, ShownEvent
 from ..models.messages import Alias, Message, MessageFilter, NewMessage, Page, RequestKey, Thread
 from ..models.requests import Key
 from ..models.threads import ThreadFilter, ThreadOrder
 from ..models.visibility import Visibility
 from ..text import storable
 from .principals import Principal
+from .scopes import AccessScope
 
 T = TypeVar("T")
 
@@ -24,6 +26,12 @@ ALL_OF_TENANT = (
 NO_WEBHOOK = (
     "webhook_url: a caller who acts for an end user names no webhook, since the API key's secret would sign what it "
     "sends. Give the API key a webhook."
+)
+
+
+NO_STATE = (
+    "The events `values`, `tasks`, `checkpoints` and `debug` show the state of the thread. A reply that streams them "
+    "needs the scope `read`, which the caller does not have."
 )
 
 
@@ -196,6 +204,12 @@ def check_webhooks(caller: Principal, wanted: Sequence[NewMessage]) -> None:
     """Raise Forbidden if a caller who acts for an end user names a webhook for a message that they submit."""
     if caller.subject is not None and any(each.webhook_url is not None for each in wanted):
         raise Forbidden(NO_WEBHOOK)
+
+
+def check_streamed(caller: Principal, thread_id: str | None, shown: Collection[ShownEvent]) -> None:
+    """Raise Forbidden if a caller without the scope `read` would be shown the state of a thread by a new message."""
+    if thread_id is not None and AccessScope.READ not in caller.scopes and not STATE_EVENTS.isdisjoint(shown):
+        raise Forbidden(NO_STATE)
 
 
 def owned(caller: Principal, new: NewMessage, **fields: Any) -> NewMessage:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ..access.actors import actor_of
 from ..access.scopes import AccessScope, needs
-from ..access.visible import check_webhooks
+from ..access.visible import check_streamed, check_webhooks
 from ..models.messages import Message, MessageState
 from ..policy.lifecycle import TERMINAL
 from ..services import Services
@@ -98,6 +98,8 @@ async def submit_message(request: Request) -> Response:
     named = key_of(request)
     key = None if named is None else submit_key(named, submission, services.registry.default)
     check_webhooks(principal, [submission])
+    if _wants_stream(request) and submission.options is not None:
+        check_streamed(principal, submission.thread_id, submission.options.run.events)
     if submission.checkpoint_id is not None:
         await services.threads.check_places(principal, [submission], key)
     accepted = await services.queue.submit(principal, [submission], key=key, webhook=principal.webhook, by=by)

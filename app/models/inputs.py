@@ -25,6 +25,10 @@ class ShownEvent(StrEnum):
     DEBUG = "debug"
 
 
+STATE_EVENTS = frozenset({ShownEvent.VALUES, ShownEvent.TASKS, ShownEvent.CHECKPOINTS, ShownEvent.DEBUG})
+"""The events that show the whole state of a thread, with what earlier messages have left there."""
+
+
 class RunConfig(BaseModel):
     """The part of LangGraph's config that a message may set. None means the graph's default."""
 

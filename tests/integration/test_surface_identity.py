@@ -45,3 +45,26 @@ async def test_the_answers_of_an_end_user_are_runs_for_the_api_key_too(serve: Se
             assert (await ask(server, bob, "GET", f"{runs}/{run['run_id']}")).status == 404
         assert (await ask(server, caller, "GET", f"/v1/conversations/conv_{THREAD}/items")).status == 200
         assert (await ask(server, caller, "GET", f"/api/chat/{THREAD}/stream?ended=true")).status == 200
+
+
+async def test_a_caller_without_read_is_not_shown_the_state_of_a_thread(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    await issue(server)
+    submits = await admit(server, Principal("default", frozenset({AccessScope.SUBMIT})))
+    run = {"assistant_id": "steps", "input": {"messages": [{"role": "user", "content": "Hi"}]}}
+    headers = {"X-API-Key": submits, "Accept": "text/event-stream"}
+    for thread, mode, status in (
+        (THREAD, "values", 403),
+        (THREAD, "tasks", 403),
+        (THREAD, "checkpoints", 403),
+        (THREAD, "debug", 403),
+        (THREAD, "updates", 200),
+        (None, "values", 200),
+    ):
+        path = "/langgraph/runs/stream" if thread is None else f"/langgraph/threads/{thread}/runs/stream"
+        wanted = {**run, "stream_mode": mode, "if_not_exists": "create"}
+        assert (await ask(server, submits, "POST", path, wanted)).status == status, (thread, mode)
+        native = {"message": "Hi", "agent": "steps", "thread_id": thread, "events": [mode]}
+        reply = await server.client.post("/messages", json=native, headers=headers)
+        assert reply.status_code == status, (thread, mode)
+        assert status == 200 or "needs the scope `read`" in reply.json()["detail"]

@@ -10,13 +10,14 @@ from pydantic import BeforeValidator
 
 from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
+from ...access.visible import check_streamed
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep
 from ...models.audit import Actor
 from ...services import Services
 from ..runs import Run
 from .ids import assistant_id_of
 from .kept import Kept
-from .modes import StreamMode
+from .modes import StreamMode, shown_events
 from .projection import RunView
 from .routing import RunIdDep, make_router
 from .run_bodies import RunInBodyDep
@@ -106,6 +107,7 @@ async def _joined(services: Services, caller: Principal, by: Actor, run: Run, jo
 async def _created(
     body: RunCreate, services: Services, caller: Principal, by: Actor, thread_id: str | None
 ) -> Response:
+    check_streamed(caller, thread_id, shown_events(body.modes))
     run = await create_run(services, caller, thread_id, body, by=by)
     stream = _stream_of(services, caller, run, body.modes, subgraphs=bool(body.stream_subgraphs))
     return await stream.response(None, cancels_as=by if body.on_disconnect == "cancel" else None)
