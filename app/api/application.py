@@ -46,6 +46,7 @@ from .forwarding import ForwardedRequests
 from .header_checks import HeaderChecks
 from .middleware import Authorization, FoundRoute, Routing, call_endpoint
 from .queries import KnownQuery
+from .request_ids import HEADER, REQUEST_ID, request_id_of
 from .security_headers import secured
 from .stopping import answer_cut_off
 from .surfaces import Surface, in_its_form, reply_for, surface_at
@@ -87,7 +88,9 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
             return
         scope["app"] = self
-        send = secured(send)
+        request_id = request_id_of(scope)
+        REQUEST_ID.set(request_id.decode())
+        send = secured(send, request_id)
         if (surface := surface_at(self.surfaces, scope["path"].removeprefix(scope.get("root_path", "")))) is not None:
             send = in_its_form(send, surface)
         try:
@@ -108,6 +111,7 @@ class Application(FastAPI):
         surface = surface_at(self.surfaces, path)
         response = refusal if surface is None else reply_for(refusal, surface)
         let_page_read(response, scope, self.allowed_origins)
+        response.headers[HEADER.decode()] = request_id_of(scope).decode()
         return response
 
 

@@ -22,6 +22,7 @@ EXPOSED_HEADERS = (
     "Traceparent",
     "X-Pagination-Next",
     "X-Pagination-Total",
+    "X-Request-Id",
 )
 MAX_AGE_SECONDS = 600
 

@@ -32,6 +32,7 @@ from ..errors.threads import Gone
 from ..models.messages import MessageState
 from .field_errors import field_error
 from .replies import JsonReply
+from .request_ids import REQUEST_ID
 from .schemas.problems import Problem, ProblemError
 
 logger = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _problem_of(error: AgentQueueError) -> Response:
     status = next((s for kind, s in STATUS_BY_ERROR.items() if isinstance(error, kind)), 500)
     if status == 500 or isinstance(error, StoreError):
-        logger.error("A request failed: code=%s, error=%s", error.code, error)
+        _log_failure(error.code, error)
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
     if status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
@@ -170,6 +171,10 @@ def _problem_of(error: AgentQueueError) -> Response:
     detail = error.public if isinstance(error, StoreError) else str(error)
     state = error.state if isinstance(error, Conflict) else None
     return problem(status, error.code, detail, errors=errors, state=state, headers=headers)
+
+
+def _log_failure(code: str, error: object) -> None:
+    logger.error("A request failed: code=%s, error=%s, request_id=%s", code, error, REQUEST_ID.get())
 
 
 def invalid(errors: Sequence[Any], model: object = None) -> Response:
@@ -195,6 +200,7 @@ def response_to(error: Exception) -> Response:
             detail = NOTHING_HERE if error.status_code == 404 else str(error.detail)
             return problem(error.status_code, code, detail, headers=dict(error.headers or {}))
         case _:
+            _log_failure("internal_error", type(error).__name__)
             return problem(500, "internal_error", "The server had an unexpected error; its log has the details.")
 
 

@@ -1,8 +1,10 @@
-"""Headers that tell browsers how little they may do with an answer."""
+"""Headers of every answer: its request's id, and those that tell browsers how little they may do with it."""
 
 from collections.abc import Awaitable
 
 from starlette.types import Message, Send
+
+from .request_ids import HEADER
 
 CACHE_CONTROL = b"cache-control"
 
@@ -13,7 +15,7 @@ EVERYWHERE = (
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-"""Headers of every answer. Pages of CORS_ORIGINS are not concerned, since their requests are made with CORS."""
+"""Further headers of every answer. Pages of CORS_ORIGINS are not concerned, since their requests are made with CORS."""
 
 OF_PAGES = {
     "Referrer-Policy": "no-referrer",
@@ -25,15 +27,16 @@ OF_PAGES = {
 FRAMES = "frame-ancestors 'none'; base-uri 'none'"
 """The part of the Content-Security-Policy that all pages have: no page shows ours in a frame."""
 
-HEADS = frozenset(("http.response.start", "websocket.http.response.start"))
+HEADS = frozenset(("http.response.start", "websocket.http.response.start", "websocket.accept"))
 
 
-def secured(send: Send) -> Send:
+def secured(send: Send, request_id: bytes) -> Send:
     """Return a `send` that adds the headers to each answer. It is no coroutine function: coroutines cost time."""
+    everywhere = (*EVERYWHERE, (HEADER, request_id))
 
     def send_secured(message: Message) -> Awaitable[None]:
         if message["type"] in HEADS:
-            headers = [*message.get("headers", ()), *EVERYWHERE]
+            headers = [*message.get("headers", ()), *everywhere]
             for name, _ in headers:
                 if name == CACHE_CONTROL:
                     break

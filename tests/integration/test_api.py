@@ -479,3 +479,4 @@ async def test_a_failure_inside_the_server_shows_nothing_of_it(
     check_problem(response, 500, "internal_error")
     assert "hunter2" not in response.text
     assert "hunter2" in caplog.text, "the log has the details"
+    assert f"request_id={response.headers['x-request-id']}" in caplog.text

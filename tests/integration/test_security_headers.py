@@ -1,6 +1,12 @@
-"""Every answer tells browsers to take it for what it says, to show it to own pages only, and not to store it."""
+"""Every answer tells browsers to take it for what it says, to show it to own pages only, and not to store it.
+
+Every answer also has the id of its request.
+"""
+
+import re
 
 import pytest
+from websockets.asyncio.client import connect
 
 from tests import raw, wire
 from tests.integration.conftest import Serve
@@ -9,12 +15,14 @@ from tests.servers import LiveServer
 
 PAGES = ("/", "/docs", "/docs/oauth2-redirect", "/redoc")
 APP = "https://app.example"
+NEW_ID = re.compile("[0-9a-f]{24}")
 
 
 def check_headers(response: wire.RawResponse, cache: str = "no-store") -> None:
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["cross-origin-resource-policy"] == "same-origin"
     assert response.headers["cache-control"] == cache
+    assert NEW_ID.fullmatch(response.headers["x-request-id"])
 
 
 async def test_every_route_answers_with_them(serve: Serve) -> None:
@@ -76,3 +84,32 @@ async def test_a_browser_may_keep_the_files_of_the_documentation(quiet: LiveServ
     response = await wire.request(quiet.url, "GET", path, headers={"If-None-Match": tag})
     assert response.status == 304
     check_headers(response, "no-cache")
+
+
+@pytest.mark.parametrize("path", ["/queue", "/messages/x/stream", "/v1/models", "/nowhere"])
+async def test_an_answer_has_the_id_that_the_caller_gives(quiet: LiveServer, path: str) -> None:
+    for given in ("7f9c/Root=1-67891233-abcdef012345678912345678", "x" * 128):
+        response = await wire.request(quiet.url, "GET", path, headers={"X-Request-Id": given})
+        assert response.headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", 'a"b', "ü".encode().decode("latin-1")])
+async def test_an_id_that_no_log_should_show_is_replaced(quiet: LiveServer, given: str) -> None:
+    response = await wire.request(quiet.url, "GET", "/queue", headers={"X-Request-Id": given})
+    assert NEW_ID.fullmatch(response.headers["x-request-id"])
+
+
+async def test_of_two_ids_none_is_taken(quiet: LiveServer) -> None:
+    async with raw.connected(quiet.url) as client:
+        await client.send(raw.get("/queue", b"X-Request-Id: a", b"X-Request-Id: b"))
+        assert NEW_ID.fullmatch((await client.response()).headers["x-request-id"])
+
+
+async def test_a_refused_head_and_a_handshake_are_named_too(quiet: LiveServer) -> None:
+    async with raw.connected(quiet.url) as client:
+        await client.send(raw.get("/queue", b"X-Request-Id: mine", *[b"A: b"] * 200))
+        assert (await client.response()).headers["x-request-id"] == "mine"
+    headers = {"X-Request-Id": "mine"}
+    async with connect(f"{quiet.url.replace('http', 'ws')}/ws", additional_headers=headers) as socket:
+        assert socket.response is not None
+        assert socket.response.headers.get_all("X-Request-Id") == ["mine"]
