@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
 
 from app.access.principals import Principal
 from app.access.scopes import AccessScope
+from app.protocols.ai_sdk import SURFACE
 from tests import wire
 from tests.callers import admit
+from tests.foreign_ids import Asked, routes_of, walk
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import bearer, issue, manager
@@ -220,17 +222,21 @@ async def test_foreign_chats_are_like_new_ones(serve: Serve) -> None:
     store = server.runtime.services.store
     known = await ann_has(store)
     before = await snapshot(store)
-    for who, stranger in STRANGERS.items():
-        key = await admit(server, stranger)
-        for name in (*known["thread"], *known["message"], *known["alias"]):
-            path = name.replace("/", "%2F").replace(" ", "%20")
-            for method, verb in (("GET", "stream"), ("GET", "stream?ended=true"), ("POST", "stop")):
-                response = await ask(server, f"/{path}/{verb}", method=method, key=key)
-                assert (response.status, response.body) == (204, b""), (who, name, response)
-        if who in ("another subject", "other threads"):
-            for trigger in ("submit-message", "regenerate-message"):
-                refused = await ask(server, "", chat(id=known["thread"][0], trigger=trigger), key=key)
-                check_refused(refused, "/api/chat", 404, "")
+    asked: list[tuple[str, str, Any]] = [(*route, None) for route in routes_of(SURFACE) if route[1]]
+    asked += [("GET", "/{thread_id}/stream?ended=true", None)]
+    asked += [("POST", "", chat(answered("q"), id="{thread_id}"))]
+
+    def requests(_: str) -> Iterator[Asked]:
+        for method, path, body in asked:
+            for name in (*known["thread"], *known["message"], *known["alias"]):
+                yield Asked(method, path, {"thread_id": name}, {"thread_id": "ann/nothing"}, body)
+
+    await walk(server, SURFACE, requests, at_least=300)
+    for who in ("another subject", "other threads"):
+        key = await admit(server, STRANGERS[who])
+        for trigger in ("submit-message", "regenerate-message"):
+            refused = await ask(server, "", chat(id=known["thread"][0], trigger=trigger), key=key)
+            check_refused(refused, "/api/chat", 404, "")
     assert await snapshot(store) == before
 
 

@@ -2,11 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
-
-from starlette.routing import Route
 
 from app.access.principals import Principal
 from app.access.scopes import AccessScope
@@ -17,27 +15,25 @@ from app.protocols.langgraph.ids import assistant_id_of
 from tests import wire
 from tests.callers import admit
 from tests.contract.builders import ALL, interrupt, new
+from tests.foreign_ids import MISSING, THREAD, Asked, routes_of, walk
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
-from tests.integration.test_visibility import AGENTS, ANN, JSON, STRANGERS, ann_has, snapshot, without
+from tests.integration.test_visibility import AGENTS, ANN, JSON, STRANGERS, ann_has
 from tests.servers import LiveServer
 
-MISSING = "7f3e4b1c-0000-4000-8000-00000000000{}"
-THREAD = "0a3e4b1c-0000-4000-8000-000000000001"
-
-RUN = {"assistant_id": "AGENT", "input": {"messages": [{"role": "user", "content": "Hi"}]}, "if_not_exists": "reject"}
+RUN = {"assistant_id": "{agent}", "input": {"messages": [{"role": "user", "content": "Hi"}]}, "if_not_exists": "reject"}
 BODIES: dict[str, Any] = {
-    "POST /threads": {"thread_id": "THREAD"},
-    "POST /threads/search": {"ids": ["THREAD"]},
-    "POST /threads/count": {"ids": ["THREAD"]},
+    "POST /threads": {"thread_id": "{thread_id}"},
+    "POST /threads/search": {"ids": ["{thread_id}"]},
+    "POST /threads/count": {"ids": ["{thread_id}"]},
     "PATCH /threads/{thread_id}": {"metadata": {"a": 1}},
     "POST /threads/{thread_id}/state": {"values": {}},
     "POST /threads/{thread_id}/state/checkpoint": {"checkpoint": {"checkpoint_id": "x"}},
     "POST /threads/{thread_id}/history": {},
     **{f"POST /threads/{{thread_id}}/runs{how}": RUN for how in ("", "/wait", "/stream")},
-    "POST /runs/batch": [{**RUN, "thread_id": "THREAD"}],
-    "POST /runs/cancel": {"thread_id": "THREAD", "run_ids": ["RUN"]},
+    "POST /runs/batch": [{**RUN, "thread_id": "{thread_id}"}],
+    "POST /runs/cancel": {"thread_id": "{thread_id}", "run_ids": ["{run_id}"]},
 }
 FREE = {"POST /threads": "a missing id makes a thread, so the refusal is compared with that of a missing thread"}
 NO_ID = re.compile(
@@ -46,61 +42,46 @@ NO_ID = re.compile(
 """Paths without an id, or that refuse everybody. Items are kept apart by `tests/integration/test_items.py`."""
 
 
-async def ask(server: LiveServer, caller: str, method: str, path: str, **ids: str) -> tuple[int, str]:
-    """The status and the body of a reply, with ID in place of the ids."""
-    body = json.dumps(BODIES.get(f"{method} {path}"))
-    for name, value in ids.items():
-        path = path.replace(f"{{{name}_id}}", quote(value, safe=""))
-        body = body.replace(json.dumps(name.upper()), json.dumps(value))
-    path = path.replace("{checkpoint_id}", "x").replace("{namespace}", "x")
-    headers = {"X-API-Key": caller, **JSON}
-    response = await wire.request(server.url, method, f"/langgraph{path}", headers=headers, body=body.encode())
-    told = response.body.decode()
-    for value in ids.values():
-        told = without(told, value)
-    return response.status, told
-
-
 async def test_a_foreign_id_is_answered_like_a_missing_one(serve: Serve) -> None:
     server = await serve(worker_concurrency=0, agents=AGENTS)
     await issue(server)
     store = server.runtime.services.store
     known = await ann_has(store)
     (queued,) = (await store.add([new(thread=THREAD, subject="ann")], max_queued=ALL)).messages
-    before = await snapshot(store)
     alone = known["message"][-1]
-    asks = (known["thread"][2], known["message"][2])
-    theirs = [(THREAD, queued.id), (alone, alone), asks]
-    walked = 0
-    for who, stranger in STRANGERS.items():
-        caller = await admit(server, stranger)
-        agent = "coder" if who == "other agents" else "chat"
-        for route in SURFACE.routes:
-            assert isinstance(route, Route)
-            (method,) = route.methods or {""}
-            path = route.path.removeprefix(SURFACE.prefix)
-            if NO_ID.fullmatch(path):
+    theirs = [(THREAD, queued.id), (alone, alone), (known["thread"][2], known["message"][2])]
+
+    def of_route(who: str, method: str, path: str) -> Iterator[Asked]:
+        others = who == "other agents"  # threads of other agents are shown, without their messages
+        ids = {"checkpoint_id": "no-checkpoint", "namespace": "no-namespace"}
+        if "{assistant_id}" in path:
+            if others:
+                given, missing = {"assistant_id": assistant_id_of("chat")}, {"assistant_id": MISSING.format(1)}
+                yield Asked(method, path, {**ids, **given}, {**ids, **missing})
+            return
+        if others and "{run_id}" not in path:
+            return
+        is_free = f"{method} {path}" in FREE
+        for thread, run in theirs:
+            if is_free and (who.startswith("another tenant") or thread != THREAD):
                 continue
-            if "{assistant_id}" in path:
-                if who == "other agents":
-                    missing = await ask(server, caller, method, path, assistant=MISSING.format(1))
-                    assert await ask(server, caller, method, path, assistant=assistant_id_of("chat")) == missing
-                continue
-            if who == "other agents" and "{run_id}" not in path:
-                continue  # threads of other agents are shown, without their messages
-            for thread, run in theirs:
-                if f"{method} {path}" in FREE and (who.startswith("another tenant") or thread != THREAD):
-                    continue
-                unknown = MISSING if thread in (THREAD, alone) else "ann/nothing {}"
-                ids = {"thread": unknown.format(1), "run": MISSING.format(2), "agent": agent}
-                asked = ("GET", "/threads/{thread_id}") if f"{method} {path}" in FREE else (method, path)
-                missing = await ask(server, caller, *asked, **ids)
-                assert missing[0] in (404, 422) or missing[1].strip() in ("[]", "0"), (method, path, missing)
-                given = {**ids, "thread": thread, "run": run}
-                assert await ask(server, caller, method, path, **given) == missing, (who, method, path)
-                walked += 1
-    assert walked > 150
-    assert await snapshot(store) == before
+            unknown = MISSING if thread in (THREAD, alone) else "ann/nothing {}"
+            ids["agent"] = "coder" if others else "chat"
+            yield Asked(
+                method,
+                path,
+                {**ids, "thread_id": thread, "run_id": run},
+                {**ids, "thread_id": unknown.format(1), "run_id": MISSING.format(2)},
+                BODIES.get(f"{method} {path}"),
+                ("GET", "/threads/{thread_id}") if is_free else None,
+            )
+
+    def requests(who: str) -> Iterator[Asked]:
+        for method, path in routes_of(SURFACE):
+            if not NO_ID.fullmatch(path):
+                yield from of_route(who, method, path)
+
+    await walk(server, SURFACE, requests, at_least=150)
 
 
 async def found(server: LiveServer, caller: str) -> str:
