@@ -5,11 +5,12 @@ most of that already. A model may also use the id of a message of which an earli
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+
+from rpds import HashTrieMap
 
 from ..models.parts import TEXT_CHUNKS
 from .growing_texts import GrowingText, grown
-from .shared_maps import SharedMap
 
 Piece = tuple[str, Any]
 """The type of a chunk and its content."""
@@ -90,7 +91,7 @@ class ShownMessage(NamedTuple):
         return list(told.items()), ShownMessage(f"{self.id}-{self.attempt}", self.attempt, shown)
 
 
-ShownMessages = SharedMap[str, ShownMessage]
+ShownMessages: TypeAlias = "HashTrieMap[str, ShownMessage]"
 """By their ids in the agent's memory, the messages of which readers have something."""
 
 
@@ -101,4 +102,4 @@ def with_piece(
     found = messages.get(message_id)
     message = ShownMessage(message_id, attempt) if found is None else found.in_attempt(attempt)
     new, message = message.with_piece(kind, piece)
-    return new, message, messages.having(message_id, message)
+    return new, message, messages.insert(message_id, message)

@@ -13,7 +13,6 @@ from app.protocols.langgraph import projection as langgraph
 from app.protocols.langgraph import thread_projection as agent_protocol
 from app.protocols.langgraph.modes import StreamMode
 from app.protocols.openai import response_projection as responses
-from app.protocols.shared_maps import PARTS, SMALL, SharedMap
 
 CALLS = 8_000
 PART_EVENTS = 40
@@ -89,24 +88,6 @@ def test_messages_that_are_shown_whole_do_not_grow_with_the_square_of_their_text
     assert "x" * LONG_TEXT in body.decode()
     more, _ = project(progress, [Event(len(events) + 1, *NewEvent.chunk("content", "end", 0, message="m"), 0)])
     assert f"{'x' * LONG_TEXT}end" in more.decode()
-
-
-def test_a_map_with_another_entry_shares_its_parts() -> None:
-    versions: list[tuple[SharedMap[str, int], dict[str, int]]] = [(SharedMap(), {})]
-    for number in range(4 * SMALL):
-        shared, plain = versions[-1]
-        key = f"k{number % (3 * SMALL)}"
-        versions.append((shared.having(key, number), {**plain, key: number}))
-    for number in range(0, 3 * SMALL, 2):
-        shared, plain = versions[-1]
-        versions.append((shared.without(f"k{number}"), {key: plain[key] for key in plain if key != f"k{number}"}))
-    for shared, plain in versions:
-        assert shared == plain
-        assert len(shared) == len(plain)
-        assert all(shared.get(f"k{number}") == plain.get(f"k{number}") for number in range(3 * SMALL + 1))
-    before, after = versions[2 * SMALL][0], versions[2 * SMALL + 1][0]
-    assert sum(one is other for one, other in zip(before._parts, after._parts, strict=True)) == PARTS - 1
-    assert after.without("none") is after
 
 
 def test_a_growing_text_has_few_parts() -> None:

@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rpds import HashTrieMap, HashTrieSet
+
 from ...models.events import Event, EventType
-from ..shared_maps import SharedMap
 from ..shown_messages import ShownMessages, with_piece
 from .open_parts import NO_PARTS, Chunk, OpenParts
 from .questions import QUESTION_TOOL, question_input
@@ -43,9 +44,9 @@ class Progress(NamedTuple):
 
     attempt: int = 0
     parts: OpenParts = NO_PARTS
-    messages: ShownMessages = SharedMap()
+    messages: ShownMessages = HashTrieMap()
     doubtful: frozenset[str] | None = None
-    calls: SharedMap[str, None] = SharedMap()
+    calls: "HashTrieSet[str]" = HashTrieSet()
     questions: tuple[str, ...] = ()
     usage: Mapping[str, int] | None = None
     ended: bool = False
@@ -143,13 +144,13 @@ def _new_piece(
         call_id = piece.get("id") or f"call-{event_id}"
         chunks, parts = progress.parts.with_call(message)
         chunks = [*chunks, _call(call_id, piece["name"], piece["args"])]
-        return chunks, progress._replace(parts=parts, calls=progress.calls.having(call_id, None))
+        return chunks, progress._replace(parts=parts, calls=progress.calls.insert(call_id))
     if kind == "tool_result":
         call_id = piece.get("id") or f"call-{event_id}"
         chunks, parts = progress.parts.with_result()
         if call_id not in progress.calls:
             chunks = [*chunks, _call(call_id, piece.get("name") or "tool", {})]
-            progress = progress._replace(calls=progress.calls.having(call_id, None))
+            progress = progress._replace(calls=progress.calls.insert(call_id))
         return [*chunks, _result(call_id, piece)], progress._replace(parts=parts)
     chunks, parts = progress.parts.with_text(message, kind, piece)
     return chunks, progress._replace(parts=parts)

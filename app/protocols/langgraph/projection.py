@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rpds import HashTrieMap
+
 from ...models.events import Event, EventType
-from ..shared_maps import SharedMap
 from ..shown_messages import ShownMessage, ShownMessages, with_piece
 from .modes import StreamMode, shown_events
 from .streamed_messages import Streamed, message_so_far, piece_of_message, tool_message
@@ -61,8 +62,8 @@ class Progress(NamedTuple):
 
     attempt: int = 0
     values: Any = None
-    shown: ShownMessages = SharedMap()
-    whole: SharedMap[str, Streamed] = SharedMap()
+    shown: ShownMessages = HashTrieMap()
+    whole: "HashTrieMap[str, Streamed]" = HashTrieMap()
     earlier: frozenset[str] = frozenset()
     ended: bool = False
 
@@ -195,7 +196,7 @@ def _whole_message(
         return frames, progress
     so_far = (so_far or Streamed()).with_piece(kind, piece)
     frames.append((_name("messages/partial", data), Partial(message_id, so_far)))
-    return frames, progress._replace(whole=progress.whole.having(message_id, so_far))
+    return frames, progress._replace(whole=progress.whole.insert(message_id, so_far))
 
 
 def _shown_piece(message: ShownMessage, kind: str, piece: Any) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from rpds import HashTrieMap
+
 from ...models.events import Event, EventType
-from ..shared_maps import SharedMap
 from .streamed_blocks import OpenMessage
 
 FRAMES_AN_EVENT = 2**10
@@ -119,7 +120,7 @@ class MessageProgress(NamedTuple):
     attempt: int = 0
     runs: bool = False
     open: Mapping[str, OpenMessage] = _NO_MESSAGES
-    shown: SharedMap[str, int] = SharedMap()
+    shown: "HashTrieMap[str, int]" = HashTrieMap()
     paths: tuple[Path, ...] = ()
     ended: bool = False
 
@@ -288,7 +289,7 @@ def _chunk(
     if kind == "discard" or attempt not in (None, progress.attempt):
         return [], progress
     if attempt is None:
-        progress = progress._replace(shown=progress.shown.having(message_id, progress.attempt))
+        progress = progress._replace(shown=progress.shown.insert(message_id, progress.attempt))
     if kind == "tool_result":
         made, progress = _closed(progress, (each for each in progress.open.values() if each.path == path))
         made.append(Made("tools", path, _tool_result(piece)))

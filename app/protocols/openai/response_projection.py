@@ -6,9 +6,10 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from rpds import HashTrieMap
+
 from ...models.events import Event, EventType
 from ..growing_texts import GrowingText, grown
-from ..shared_maps import SharedMap
 from .output_items import (
     call_item,
     message_item,
@@ -81,12 +82,12 @@ class Progress(NamedTuple):
 
     sequence: int = 0
     places: int = 0
-    open: SharedMap[Key, OpenItem] = SharedMap()
-    closed: SharedMap[str, ClosedItem] = SharedMap()
-    used: SharedMap[str, int] = SharedMap()
+    open: "HashTrieMap[Key, OpenItem]" = HashTrieMap()
+    closed: "HashTrieMap[str, ClosedItem]" = HashTrieMap()
+    used: "HashTrieMap[str, int]" = HashTrieMap()
     tokens: TokenCounts | None = None
     earlier: frozenset[str] = frozenset()
-    calls: SharedMap[str, ToolCall] = SharedMap()
+    calls: "HashTrieMap[str, ToolCall]" = HashTrieMap()
     final: Mapping[str, Any] | None = None
 
 
@@ -123,7 +124,7 @@ def shown_before(events: Sequence[Event], progress: Progress) -> Progress:
             data = json.loads(event.data)
             earlier.add(data.get("message", ""))
             if data["type"] == "tool_call":
-                calls = calls.having(str(data["chunk"]["id"]), _called(data["chunk"]))
+                calls = calls.insert(str(data["chunk"]["id"]), _called(data["chunk"]))
     return progress._replace(earlier=frozenset(earlier - {""}), calls=calls)
 
 
@@ -203,7 +204,7 @@ class _Step:
                 self._tokens = (self._tokens or TokenCounts()).plus(data["models"])
             case EventType.RETRY:
                 self._close_all("incomplete")
-                self._closed = SharedMap()
+                self._closed = HashTrieMap()
                 self._tell("queued", response_object(self._view, "queued"))
             case EventType.INTERRUPTED:
                 self._close_all("incomplete", texts="completed")
@@ -253,7 +254,7 @@ class _Step:
 
     def _add_piece(self, kind: str, message: str, piece: str) -> None:
         item = self._open.get((kind, message)) or self._begin_text(kind, message)
-        self._open = self._open.having((kind, message), item._replace(text=grown(item.text, piece)))
+        self._open = self._open.insert((kind, message), item._replace(text=grown(item.text, piece)))
         self._part(item, f"{_NAMES[kind]}.delta", delta=piece, **_LOGPROBS[kind])
 
     def _begin_text(self, kind: str, message: str) -> OpenItem:
@@ -266,8 +267,8 @@ class _Step:
     def _begin_call(self, message: str, call_id: str, call: ToolCall) -> None:
         self._close((CALL, call_id), status="incomplete")  # some models use an id again
         item = OpenItem(self._count, self._new_id(CALL, call_id), message, call=call)
-        self._calls = self._calls.having(call_id, call)
-        self._open = self._open.having((CALL, call_id), item)
+        self._calls = self._calls.insert(call_id, call)
+        self._open = self._open.insert((CALL, call_id), item)
         self._added(call_item(item.id, self._view.agent, call.name, "", "in_progress"))
         at = {"item_id": item.id, "output_index": item.place}
         self.frames.append(("response.mcp_call.in_progress", at))
@@ -290,7 +291,7 @@ class _Step:
         self._close((TEXT, message), status="completed" if is_kept else "incomplete", phase="commentary")
         gone = {TEXT} if is_kept else {TEXT, REASONING}
         left = [each for each in _all_closed([self._closed.get(message)]) if each.kind not in gone]
-        self._closed = self._closed.without(message)
+        self._closed = self._closed.discard(message)
         for each in reversed(left):
             self._note_closed(each)
 
@@ -325,7 +326,7 @@ class _Step:
         item = self._open.get(key)
         if item is None:
             return
-        self._open = self._open.without(key)
+        self._open = self._open.discard(key)
         kind = key[0]
         if kind == CALL:
             shown = call_item(item.id, self._view.agent, *item.call, status)
@@ -349,7 +350,7 @@ class _Step:
 
     def _note_closed(self, closed: ClosedItem) -> None:
         before = self._closed.get(closed.message)
-        self._closed = self._closed.having(closed.message, closed._replace(before=before))
+        self._closed = self._closed.insert(closed.message, closed._replace(before=before))
 
     def _part(self, item: OpenItem, event: str, **fields: Any) -> None:
         at = {"item_id": item.id, "output_index": item.place, "content_index": 0}
@@ -359,7 +360,7 @@ class _Step:
         """Return the id of a new item. Items of one message or call, such as of two attempts, have different ids."""
         base = ITEM_PREFIXES[kind] + name
         before = self._used.get(base, 0)
-        self._used = self._used.having(base, before + 1)
+        self._used = self._used.insert(base, before + 1)
         return base if not before else f"{base}_{before + 1}"
 
 
