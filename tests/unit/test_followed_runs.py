@@ -27,8 +27,9 @@ PAGE = StoredEvents([Event(number, EventType.CHUNK, "{}", 0) for number in range
 class Reader:
     """Notes the events that it is given, and how often others have had their turn by then."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames: bytes = b"frames") -> None:
         self.turns = 0
+        self.frames = frames
         self.given: list[tuple[StoredEvents, int]] = []
 
     async def count_turns(self) -> None:
@@ -41,7 +42,7 @@ class Reader:
 
     def frames_of(self, stored: StoredEvents) -> bytes:
         self.given.append((stored, self.turns))
-        return b"frames"
+        return self.frames
 
     def waiting(self, update: WaitingUpdate) -> bytes:
         raise AssertionError(update)
@@ -104,13 +105,17 @@ async def test_an_answered_response_is_not_ended_by_the_end_of_a_later_one(monke
     assert b"no longer kept" in frame
 
 
-async def test_others_have_their_turn_between_the_parts_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shown", [b"frames", b""])
+async def test_others_have_their_turn_between_the_parts_of_a_page(
+    monkeypatch: pytest.MonkeyPatch, shown: bytes
+) -> None:
+    """Also while a reader sees nothing, such as one who has seen these events."""
     replace_tail(monkeypatch, PAGE)
-    one, other = Reader(), Reader()
+    one, other = Reader(shown), Reader(shown)
     others = asyncio.create_task(one.count_turns())
     frames = await read(one)
     others.cancel()
-    assert frames == [b"frames"] * 4
+    assert frames == [shown] * (4 if shown else 0)
     assert [event for part, _ in one.given for event in part.events] == list(PAGE.events)
     turns = [turn for _, turn in one.given]
     assert turns == sorted(set(turns))

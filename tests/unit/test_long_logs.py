@@ -1,7 +1,9 @@
 """Long logs: a part of one costs each surface the same wherever it is in the log."""
 
+import json
 import tracemalloc
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -76,6 +78,23 @@ def test_a_part_of_a_long_log_takes_no_more_memory_than_a_part_of_a_short_one(na
             tracemalloc.stop()
     early, late = peaks
     assert late < 3 * early
+
+
+def test_the_end_of_a_response_joins_items_that_are_encoded_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    project, progress = PROJECTIONS["response"]
+    begun, end = CALLED[:1_000], Event(1_001, *NewEvent.cancelled(datetime(2026, 11, 29, tzinfo=UTC)), 0)
+    _, progress = project(progress, begun)
+    encode, lengths = json.dumps, []
+
+    def dumps(value: Any) -> str:
+        text = encode(value)
+        lengths.append(len(text))
+        return text
+
+    monkeypatch.setattr(json, "dumps", dumps)
+    body, _ = project(progress, [end])
+    assert max(lengths) < 1_000
+    assert body.count(b'"mcp_call"') >= 499
 
 
 def test_messages_that_are_shown_whole_do_not_grow_with_the_square_of_their_text() -> None:

@@ -21,7 +21,7 @@ from app.protocols.openai.response_projection import (
     ResponseView,
     frames_of,
     opening,
-    response_object,
+    response_json,
     shown_before,
 )
 from tests.clock import START as START_MS
@@ -257,4 +257,4 @@ def test_another_attempt_goes_on_behind_what_was_sent(second: list[str], text: s
 
 
 def test_a_begun_response_has_no_output() -> None:
-    assert response_object(VIEW, "queued")["output"] == []
+    assert json.loads(response_json(VIEW, "queued"))["output"] == []

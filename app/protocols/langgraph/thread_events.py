@@ -110,22 +110,20 @@ class ThreadStream:
                     view = await self._with_answers(view, message)
             async with aclosing(tail_of(self._services, self._caller.tenant, message.id, seen)) as items:
                 async for item in items:
-                    body = b""
                     match item:
                         case StoredEvents():
                             if item.view(_has_answer, _has_answer):
                                 view = await self._with_answers(view, message)
-                            for part in item.parts(PART_EVENTS):
-                                if body:
-                                    yield body
+                            for at, part in enumerate(item.parts(PART_EVENTS)):
+                                if at:
                                     await asyncio.sleep(0)
                                 body, progress = self._shown(view, progress, part, after)
+                                if body:
+                                    yield body
                         case WaitingUpdate():
-                            body = position_comment(item)
+                            yield position_comment(item)
                         case Idle():
-                            body = KEEP_ALIVE
-                    if body:
-                        yield body
+                            yield KEEP_ALIVE
 
     async def _with_answers(self, view: MessageView, message: Message) -> MessageView:
         """Return the view with the runs of all answers so far."""

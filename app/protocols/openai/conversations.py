@@ -115,7 +115,7 @@ async def _items_of(services: Services, caller: Principal, listed: Message) -> l
     items: list[dict[str, Any]] = []
     for run in await runs_of(services, message):
         items += input_items_of(run)
-        items += (await read_response(services, caller, await found_response(services, run)))["output"]
+        items += json.loads(await read_response(services, caller, await found_response(services, run)))["output"]
     return items
 
 

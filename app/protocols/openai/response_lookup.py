@@ -9,8 +9,9 @@ from ...services import Services
 from ..run_streams import stored_events
 from ..runs import Run, find_run, runs_of
 from .ids import CONVERSATION, RESPONSE, conversation_id_of, name_in, response_id_of
+from .json_texts import JsonText
 from .notes import Notes
-from .response_projection import Progress, ResponseView, frames_of, opening, response_object, shown_before
+from .response_projection import Progress, ResponseView, frames_of, opening, response_json, shown_before
 
 STATUSES = {MessageState.QUEUED: "queued", MessageState.PROCESSING: "in_progress"}
 """The statuses of responses that have not ended."""
@@ -116,21 +117,21 @@ async def progress_before(services: Services, caller: Principal, run: Run) -> Pr
     return progress
 
 
-async def read_response(services: Services, caller: Principal, found: FoundResponse) -> dict[str, Any]:
-    """Return a response as it is now. Its output is complete when it has ended.
+async def read_response(services: Services, caller: Principal, found: FoundResponse) -> JsonText:
+    """Return a response as it is now, as JSON. Its output is complete when it has ended.
 
     Once the log is deleted, the output is the result alone. The end of a log is kept as long as its message.
     """
     run, view = found
     if found.unfinished is not None:
-        return response_object(view, found.unfinished)
+        return response_json(view, found.unfinished)
     progress = await progress_before(services, caller, run)
     _, progress = opening(view, progress, 0)
     page = await services.log.read(caller.tenant, run.message.id, after=run.seen_before, limit=1)
     if run.is_answered and page.first > run.seen_before + 1:  # what is left of the log is of the last run
-        return response_object(view, "completed")
+        return response_json(view, "completed")
     async for events in stored_events(services, caller, run, max(run.seen_before, page.first - 1), page.last):
         _, progress = frames_of(view, progress, events)
         if progress.final is not None:
             break
-    return dict(progress.final or response_object(view, "completed"))
+    return progress.final or response_json(view, "completed")

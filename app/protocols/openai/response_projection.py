@@ -10,6 +10,7 @@ from rpds import HashTrieMap
 
 from ...models.events import Event, EventType
 from ..growing_texts import GrowingText, grown
+from .json_texts import JsonText, list_of, object_of
 from .output_items import (
     call_item,
     message_item,
@@ -50,12 +51,12 @@ class OpenItem(NamedTuple):
 
 
 class ClosedItem(NamedTuple):
-    """A finished item. `message` is the id of the agent's message that it is of, and `before` an earlier item of it."""
+    """A finished item as JSON. `message` is the id of the agent's message, and `before` an earlier item of it."""
 
     place: int
     kind: str
     message: str
-    item: Mapping[str, Any]
+    item: JsonText
     before: "ClosedItem | None" = None
 
 
@@ -76,8 +77,8 @@ class Progress(NamedTuple):
 
     `sequence` is the number of the next event, and `places` the number of items so far. `closed` has the last finished
     item of each message. `used` counts the items by the beginnings of their ids. `earlier` has the ids of messages that
-    runs before this one showed, and `calls` the calls of tools by their ids. `final` is the response at its end, None
-    before.
+    runs before this one showed, and `calls` the calls of tools by their ids. `final` is the response at its end, as
+    JSON; None before.
     """
 
     sequence: int = 0
@@ -88,12 +89,12 @@ class Progress(NamedTuple):
     tokens: TokenCounts | None = None
     earlier: frozenset[str] = frozenset()
     calls: "HashTrieMap[str, ToolCall]" = HashTrieMap()
-    final: Mapping[str, Any] | None = None
+    final: JsonText | None = None
 
 
 def opening(view: ResponseView, progress: Progress, after: int) -> tuple[bytes, Progress]:
     """Return the events before all stored ones, and the progress after them."""
-    queued = response_object(view, "queued")
+    queued = response_json(view, "queued")
     frames = [("response.created", {"response": queued}), ("response.queued", {"response": queued})]
     return _written(frames, progress.sequence, after), progress._replace(sequence=progress.sequence + len(frames))
 
@@ -128,18 +129,10 @@ def shown_before(events: Sequence[Event], progress: Progress) -> Progress:
     return progress._replace(earlier=frozenset(earlier - {""}), calls=calls)
 
 
-def response_object(view: ResponseView, status: str, **fields: Any) -> dict[str, Any]:
-    """Return a response. What the fields do not give is as before its end."""
-    return {
-        **view.begun,
-        "status": status,
-        "completed_at": None,
-        "error": None,
-        "incomplete_details": None,
-        "output": [],
-        "usage": None,
-        **fields,
-    }
+def response_json(view: ResponseView, status: str, output: Iterable[JsonText] = (), **fields: Any) -> JsonText:
+    """Return a response as JSON. What the fields do not give is as before its end."""
+    ended = {"completed_at": None, "error": None, "incomplete_details": None, "usage": None, **fields}
+    return object_of({**view.begun, "status": status, **ended, "output": list_of(output)})
 
 
 def _written(frames: Sequence[Frame], sequence: int, after: int) -> bytes:
@@ -147,8 +140,8 @@ def _written(frames: Sequence[Frame], sequence: int, after: int) -> bytes:
     found = []
     for number, (kind, fields) in enumerate(frames, sequence):
         if number > after:
-            data = {"type": kind, **fields, "sequence_number": number}
-            found.append(f"event: {kind}\ndata: {json.dumps(data)}\n\n")
+            data = object_of({"type": kind, **fields, "sequence_number": number})
+            found.append(f"event: {kind}\ndata: {data}\n\n")
     return "".join(found).encode("ascii")
 
 
@@ -197,7 +190,7 @@ class _Step:
         """Take the event."""
         match kind:
             case EventType.PROCESSING:
-                self._tell("in_progress", response_object(self._view, "in_progress"))
+                self._tell("in_progress", response_json(self._view, "in_progress"))
             case EventType.CHUNK:
                 self._take_chunk(data)
             case EventType.USAGE:
@@ -205,7 +198,7 @@ class _Step:
             case EventType.RETRY:
                 self._close_all("incomplete")
                 self._closed = HashTrieMap()
-                self._tell("queued", response_object(self._view, "queued"))
+                self._tell("queued", response_json(self._view, "queued"))
             case EventType.INTERRUPTED:
                 self._close_all("incomplete", texts="completed")
                 for question in data["interrupts"]:
@@ -222,13 +215,13 @@ class _Step:
                 self._close_all("incomplete")
                 self._end("incomplete", "cancelled")
 
-    def _tell(self, event: str, response: Mapping[str, Any]) -> None:
+    def _tell(self, event: str, response: JsonText) -> None:
         self.frames.append((f"response.{event}", {"response": response}))
 
     def _end(self, event: str, status: str, **fields: Any) -> None:
         output = [each.item for each in sorted(_all_closed(self._closed.values()), key=attrgetter("place"))]
         usage = None if self._tokens is None else self._tokens.of_response()
-        self._final = response_object(self._view, status, output=output, usage=usage, **fields)
+        self._final = response_json(self._view, status, output, usage=usage, **fields)
         self._tell(event, self._final)
 
     # Pieces
@@ -312,7 +305,7 @@ class _Step:
         self.frames.append(("response.function_call_arguments.delta", {**at, "delta": asked["arguments"]}))
         done = {**at, "name": asked["name"], "arguments": asked["arguments"]}
         self.frames.append(("response.function_call_arguments.done", done))
-        self._done(ClosedItem(index, CALL, "", asked))
+        self._done(index, CALL, "", asked)
 
     def _close_all(self, status: str, texts: str | None = None) -> None:
         """Finish all open items, oldest first. `texts` is the status of texts; None means `status`."""
@@ -330,13 +323,13 @@ class _Step:
         kind = key[0]
         if kind == CALL:
             shown = call_item(item.id, self._view.agent, *item.call, status)
-            self._done(ClosedItem(item.place, kind, item.message, {**shown, **(fields or {})}))
+            self._done(item.place, kind, item.message, {**shown, **(fields or {})})
             return
         text = "".join(item.text)
         whole = message_item(item.id, text, status, phase) if kind == TEXT else reasoning_item(item.id, text, status)
         self._part(item, f"{_NAMES[kind]}.done", text=text, **_LOGPROBS[kind])
         self._part(item, "content_part.done", part=whole["content"][0])
-        self._done(ClosedItem(item.place, kind, item.message, whole))
+        self._done(item.place, kind, item.message, whole)
 
     # Frames
 
@@ -344,9 +337,10 @@ class _Step:
         self.frames.append(("response.output_item.added", {"output_index": self._count, "item": item}))
         self._count += 1
 
-    def _done(self, closed: ClosedItem) -> None:
+    def _done(self, place: int, kind: str, message: str, item: Mapping[str, Any]) -> None:
+        closed = ClosedItem(place, kind, message, object_of(item))
         self._note_closed(closed)
-        self.frames.append(("response.output_item.done", {"output_index": closed.place, "item": closed.item}))
+        self.frames.append(("response.output_item.done", {"output_index": place, "item": closed.item}))
 
     def _note_closed(self, closed: ClosedItem) -> None:
         before = self._closed.get(closed.message)

@@ -21,7 +21,7 @@ from .lists import ListPageDep
 from .notes import Notes
 from .response_creation import create_response
 from .response_lookup import find_response, found_response, read_response
-from .response_projection import BEFORE_ALL, response_object
+from .response_projection import BEFORE_ALL, response_json
 from .response_streams import response_stream
 from .routing import make_router
 from .schemas.fields import priority_of
@@ -47,11 +47,11 @@ async def create(
     if body.stream:
         return await response_stream(services, principal, found)
     if body.background:
-        return JsonReply(json.dumps(response_object(found.view, found.unfinished or "queued")))
+        return JsonReply(response_json(found.view, found.unfinished or "queued"))
 
     async def result(_: dict[str, Any]) -> str:
         ended = await found_response(services, await find_run(services, principal, run.id))
-        return json.dumps(await read_response(services, principal, ended))
+        return await read_response(services, principal, ended)
 
     return LateReply(services, principal, run, result)
 
@@ -71,7 +71,7 @@ async def get(
     found = await find_response(services, principal, response_id)
     if stream:
         return await response_stream(services, principal, found, starting_after)
-    return JsonReply(json.dumps(await read_response(services, principal, found)))
+    return JsonReply(await read_response(services, principal, found))
 
 
 @router.post("/responses/{response_id}/cancel")
@@ -83,7 +83,7 @@ async def cancel(services: ServicesDep, principal: PrincipalDep, by: ActorDep, r
         with suppress(MessageNotFound, NotCancellable):  # it ended meanwhile
             await services.queue.cancel(principal, found.run.message.id, running=True, by=by)
         found = await find_response(services, principal, response_id)
-    return JsonReply(json.dumps(await read_response(services, principal, found)))
+    return JsonReply(await read_response(services, principal, found))
 
 
 @router.delete("/responses/{response_id}")
