@@ -8,6 +8,7 @@ import httpx
 import pytest
 from agentq_client import AgentQ, AsyncAgentQ, async_streams, errors, streams, transport
 from agentq_client.core import sse
+from agentq_client.core.deadline import Deadline
 from agentq_client.core.following import BrokenStream, Following
 
 from tests.clients.scripted_server import MESSAGE_ID, scripted_server, transcript
@@ -58,6 +59,41 @@ async def test_a_silent_connection_is_given_up(monkeypatch: pytest.MonkeyPatch, 
                 return [event.id for event in stream]
 
         assert await asyncio.to_thread(read) == [1, 2, 3, 4]
+
+
+async def waits(url: str, *, is_async: bool) -> None:
+    if is_async:
+        async with AsyncAgentQ(url) as client:
+            await client.follow(MESSAGE_ID, wait_seconds=0.1).until_done()
+    with AgentQ(url) as other:
+        await asyncio.to_thread(other.follow(MESSAGE_ID, wait_seconds=0.1).until_done)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_a_wait_ends_although_the_connection_is_read(monkeypatch: pytest.MonkeyPatch, *, is_async: bool) -> None:
+    """The time-out of a read begins again with each keep-alive, and therefore cannot end the wait."""
+    monkeypatch.setattr(Deadline, "limit", lambda _, seconds: seconds)
+    played = transcript("cut_between_events")
+    played["connections"][0]["end"] = "hold"
+    async with asyncio.timeout(DEADLINE_SECONDS), scripted_server(played) as server:
+        with pytest.raises(errors.WaitTimeout):
+            await waits(server.url, is_async=is_async)
+    assert len(server.last_event_ids) == 1
+
+
+def test_a_submit_and_its_tries_have_the_time_of_the_wait() -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        raise httpx.ReadTimeout("slow")
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    client = AgentQ("http://queue.test", http_client=http, timeout=30)
+    with pytest.raises(errors.ServerUnreachable):
+        client.run("Hello", wait_seconds=0.2)
+    assert len(requests) == 1, "the next try would begin too late"
+    assert requests[0].extensions["timeout"]["read"] <= 0.2
 
 
 def test_a_reply_that_is_no_stream_is_told_by_its_type() -> None:

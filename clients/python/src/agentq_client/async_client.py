@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import calls, models
 from .async_resources import AsyncDeadLetters, AsyncDeliveries, AsyncQueue, AsyncThreads
 from .async_streams import AsyncMessageStream
+from .core.deadline import Deadline
 from .core.replies import Reply
 from .core.requests import Call, Config, Tries, config_of, to_request
 from .events import StreamEvent
@@ -114,12 +115,12 @@ class AsyncAgentQ:
     ) -> models.Message:
         """Submit a message and wait for its end. Return the completed message; `result` is the text.
 
-        `wait_seconds` may be exceeded by 15 seconds. Raises MessageFailed, MessageCancelled, MessageInterrupted, and
-        WaitTimeout; the message goes on after the last two.
+        `wait_seconds` is the time for all of it. Raises ServerUnreachable if the submit gets no reply in it,
+        MessageFailed, MessageCancelled, MessageInterrupted, and WaitTimeout. After the last two, the message goes on.
         """
 
-        async def submit() -> models.Accepted:
-            return await self.call(calls.submit(message, options, idempotency_key))
+        async def submit(deadline: Deadline) -> models.Accepted:
+            return await self.call(calls.submit(message, options, idempotency_key), deadline)
 
         async with AsyncMessageStream(self, None, submit=submit, wait_seconds=wait_seconds) as stream:
             return await stream.until_done()
@@ -129,8 +130,8 @@ class AsyncAgentQ:
     ) -> AsyncMessageStream:
         """Return a stream that submits a message when it is entered, and shows its events."""
 
-        async def submit() -> models.Accepted:
-            return await self.call(calls.submit(message, options, idempotency_key))
+        async def submit(deadline: Deadline) -> models.Accepted:
+            return await self.call(calls.submit(message, options, idempotency_key), deadline)
 
         return AsyncMessageStream(self, None, submit=submit)
 
@@ -276,26 +277,26 @@ class AsyncAgentQ:
         call = Call(method, path, lambda reply: reply, repeatable=repeatable or method == "GET", **given)
         return await self.send(call)
 
-    async def call(self, call: Call[T]) -> T:
-        """Send a call and return its result."""
-        return call.read(await self.send(call))
+    async def call(self, call: Call[T], deadline: Deadline | None = None) -> T:
+        """Send a call and return its result. No try begins after the deadline."""
+        return call.read(await self.send(call, deadline))
 
     def pages(self, call: Call[list[T]]) -> AsyncPages[T]:
         """Return the pages of a call."""
         return AsyncPages(call, self.send)
 
-    async def send(self, call: Call[Any]) -> Reply:
-        """Send a call, again if that may help, and return the reply."""
-        tries, request = Tries(call, self._config), to_request(call, self._config)
+    async def send(self, call: Call[Any], deadline: Deadline | None = None) -> Reply:
+        """Send a call, again if that may help, and return the reply. No try begins after the deadline."""
+        tries, request = Tries(call, self._config, deadline), to_request(call, self._config)
         while True:
-            step = tries.judge(await self._transport.send(request, self._config.timeout))
+            step = tries.judge(await self._transport.send(request, tries.seconds))
             if isinstance(step, Reply):
                 return step
             await sleep(step)
 
     @asynccontextmanager
-    async def opened(self, call: Call[Any], *, silence: float) -> AsyncIterator[AsyncOpenReply]:
-        """Open the stream of a call, once. `silence` is the longest pause in seconds."""
-        request = to_request(call, self._config)
-        async with self._transport.opened(request, connect=self._config.timeout, read=silence) as reply:
+    async def opened(self, call: Call[Any], deadline: Deadline, *, silence: float) -> AsyncIterator[AsyncOpenReply]:
+        """Open the stream of a call, once. `silence` is the longest pause in seconds, until the deadline."""
+        request, connect = to_request(call, self._config), deadline.limit(self._config.timeout)
+        async with self._transport.opened(request, connect=connect, read=deadline.limit(silence)) as reply:
             yield reply

@@ -9,12 +9,14 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from . import calls
 from .core.answer_text import TextFeed
+from .core.deadline import Deadline
 from .core.following import SILENCE_SECONDS, BrokenStream, Following, unreachable
-from .core.outcomes import Deadline, check_end, check_message
+from .core.outcomes import check_end, check_message
 from .core.replies import Reply
 from .core.requests import Call
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ServerUnavailable, ServerUnreachable
 from .events import Interrupted, StreamEvent, TerminalEvent
 from .models import Accepted, Cancellation, Message
 from .transport import ConnectionFailed, sleep
@@ -36,7 +38,7 @@ class AsyncMessageStream:
         message_id: str | None,
         *,
         after: int | None = None,
-        submit: Callable[[], Awaitable[Accepted]] | None = None,
+        submit: Callable[[Deadline], Awaitable[Accepted]] | None = None,
         wait_seconds: float | None = None,
     ) -> None:
         self._client = client
@@ -122,16 +124,24 @@ class AsyncMessageStream:
         """
         async for event in self:
             if isinstance(event, Interrupted):
-                check_message(await self._client.status(self.message_id))
+                check_message(await self._status())
         if self._state.terminal is not None:
             check_end(self.message_id, self._state.terminal)
-        message = await self._client.status(self.message_id)
+        message = await self._status()
         check_message(message)
         return message
 
     async def cancel(self) -> Cancellation:
         """Cancel the message. The stream then ends with `Cancelled`."""
         return await self._client.cancel(self.message_id)
+
+    async def _status(self) -> Message:
+        deadline = self._deadline or Deadline()
+        try:
+            return await self._client.call(calls.status(self.message_id), deadline)
+        except (ServerUnreachable, ServerUnavailable):
+            deadline.check(self.message_id)
+            raise
 
     @property
     def _state(self) -> Following:
@@ -142,7 +152,7 @@ class AsyncMessageStream:
     async def _start(self) -> tuple[Following, Deadline]:
         self._deadline = self._deadline or Deadline(self._wait_seconds)
         if self._following is None and self._submit is not None:
-            self.accepted = await self._submit()
+            self.accepted = await self._submit(self._deadline)
             self._following = Following(self.accepted.message_id)
         return self._state, self._deadline
 
@@ -167,12 +177,12 @@ class AsyncMessageStream:
 
     async def _connection(self, state: Following, deadline: Deadline) -> AsyncGenerator[StreamEvent, None]:
         call: Call[Reply] = Call("GET", state.path, lambda reply: reply, headers=state.headers)
-        async with self._client.opened(call, silence=deadline.limit(SILENCE_SECONDS)) as reply:
+        async with self._client.opened(call, deadline, silence=SILENCE_SECONDS) as reply:
             if not state.opened(reply.status, reply.headers):
-                for event in state.refused(await reply.read(self._client.timeout)):
+                for event in state.refused(await reply.read(deadline.limit(self._client.timeout))):
                     yield event
             elif not state.is_over:
-                async with aclosing(reply.pieces()) as pieces:
+                async with aclosing(reply.pieces(deadline.left)) as pieces:
                     async for piece in pieces:
                         for event in state.receive(piece):
                             if state.accept(event):

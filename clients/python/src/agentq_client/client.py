@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import calls, models
+from .core.deadline import Deadline
 from .core.replies import Reply
 from .core.requests import Call, Config, Tries, config_of, to_request
 from .events import StreamEvent
@@ -115,12 +116,12 @@ class AgentQ:
     ) -> models.Message:
         """Submit a message and wait for its end. Return the completed message; `result` is the text.
 
-        `wait_seconds` may be exceeded by 15 seconds. Raises MessageFailed, MessageCancelled, MessageInterrupted, and
-        WaitTimeout; the message goes on after the last two.
+        `wait_seconds` is the time for all of it. Raises ServerUnreachable if the submit gets no reply in it,
+        MessageFailed, MessageCancelled, MessageInterrupted, and WaitTimeout. After the last two, the message goes on.
         """
 
-        def submit() -> models.Accepted:
-            return self.call(calls.submit(message, options, idempotency_key))
+        def submit(deadline: Deadline) -> models.Accepted:
+            return self.call(calls.submit(message, options, idempotency_key), deadline)
 
         with MessageStream(self, None, submit=submit, wait_seconds=wait_seconds) as stream:
             return stream.until_done()
@@ -130,8 +131,8 @@ class AgentQ:
     ) -> MessageStream:
         """Return a stream that submits a message when it is entered, and shows its events."""
 
-        def submit() -> models.Accepted:
-            return self.call(calls.submit(message, options, idempotency_key))
+        def submit(deadline: Deadline) -> models.Accepted:
+            return self.call(calls.submit(message, options, idempotency_key), deadline)
 
         return MessageStream(self, None, submit=submit)
 
@@ -275,26 +276,26 @@ class AgentQ:
         call = Call(method, path, lambda reply: reply, repeatable=repeatable or method == "GET", **given)
         return self.send(call)
 
-    def call(self, call: Call[T]) -> T:
-        """Send a call and return its result."""
-        return call.read(self.send(call))
+    def call(self, call: Call[T], deadline: Deadline | None = None) -> T:
+        """Send a call and return its result. No try begins after the deadline."""
+        return call.read(self.send(call, deadline))
 
     def pages(self, call: Call[list[T]]) -> Pages[T]:
         """Return the pages of a call."""
         return Pages(call, self.send)
 
-    def send(self, call: Call[Any]) -> Reply:
-        """Send a call, again if that may help, and return the reply."""
-        tries, request = Tries(call, self._config), to_request(call, self._config)
+    def send(self, call: Call[Any], deadline: Deadline | None = None) -> Reply:
+        """Send a call, again if that may help, and return the reply. No try begins after the deadline."""
+        tries, request = Tries(call, self._config, deadline), to_request(call, self._config)
         while True:
-            step = tries.judge(self._transport.send(request, self._config.timeout))
+            step = tries.judge(self._transport.send(request, tries.seconds))
             if isinstance(step, Reply):
                 return step
             time.sleep(step)
 
     @contextmanager
-    def opened(self, call: Call[Any], *, silence: float) -> Iterator[OpenReply]:
-        """Open the stream of a call, once. `silence` is the longest pause in seconds."""
-        request = to_request(call, self._config)
-        with self._transport.opened(request, connect=self._config.timeout, read=silence) as reply:
+    def opened(self, call: Call[Any], deadline: Deadline, *, silence: float) -> Iterator[OpenReply]:
+        """Open the stream of a call, once. `silence` is the longest pause in seconds, until the deadline."""
+        request, connect = to_request(call, self._config), deadline.limit(self._config.timeout)
+        with self._transport.opened(request, connect=connect, read=deadline.limit(silence)) as reply:
             yield reply

@@ -8,12 +8,14 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from . import calls
 from .core.answer_text import TextFeed
+from .core.deadline import Deadline
 from .core.following import SILENCE_SECONDS, BrokenStream, Following, unreachable
-from .core.outcomes import Deadline, check_end, check_message
+from .core.outcomes import check_end, check_message
 from .core.replies import Reply
 from .core.requests import Call
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ServerUnavailable, ServerUnreachable
 from .events import Interrupted, StreamEvent, TerminalEvent
 from .models import Accepted, Cancellation, Message
 from .transport import ConnectionFailed
@@ -35,7 +37,7 @@ class MessageStream:
         message_id: str | None,
         *,
         after: int | None = None,
-        submit: Callable[[], Accepted] | None = None,
+        submit: Callable[[Deadline], Accepted] | None = None,
         wait_seconds: float | None = None,
     ) -> None:
         self._client = client
@@ -121,16 +123,24 @@ class MessageStream:
         """
         for event in self:
             if isinstance(event, Interrupted):
-                check_message(self._client.status(self.message_id))
+                check_message(self._status())
         if self._state.terminal is not None:
             check_end(self.message_id, self._state.terminal)
-        message = self._client.status(self.message_id)
+        message = self._status()
         check_message(message)
         return message
 
     def cancel(self) -> Cancellation:
         """Cancel the message. The stream then ends with `Cancelled`."""
         return self._client.cancel(self.message_id)
+
+    def _status(self) -> Message:
+        deadline = self._deadline or Deadline()
+        try:
+            return self._client.call(calls.status(self.message_id), deadline)
+        except (ServerUnreachable, ServerUnavailable):
+            deadline.check(self.message_id)
+            raise
 
     @property
     def _state(self) -> Following:
@@ -141,7 +151,7 @@ class MessageStream:
     def _start(self) -> tuple[Following, Deadline]:
         self._deadline = self._deadline or Deadline(self._wait_seconds)
         if self._following is None and self._submit is not None:
-            self.accepted = self._submit()
+            self.accepted = self._submit(self._deadline)
             self._following = Following(self.accepted.message_id)
         return self._state, self._deadline
 
@@ -164,11 +174,11 @@ class MessageStream:
 
     def _connection(self, state: Following, deadline: Deadline) -> Generator[StreamEvent, None, None]:
         call: Call[Reply] = Call("GET", state.path, lambda reply: reply, headers=state.headers)
-        with self._client.opened(call, silence=deadline.limit(SILENCE_SECONDS)) as reply:
+        with self._client.opened(call, deadline, silence=SILENCE_SECONDS) as reply:
             if not state.opened(reply.status, reply.headers):
-                yield from state.refused(reply.read(self._client.timeout))
+                yield from state.refused(reply.read(deadline.limit(self._client.timeout)))
             elif not state.is_over:
-                for piece in reply.pieces():
+                for piece in reply.pieces(deadline.left):
                     for event in state.receive(piece):
                         if state.accept(event):
                             yield event

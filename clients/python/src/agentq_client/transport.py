@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from .core.replies import Reply
@@ -83,6 +85,24 @@ class _Body:
         return b"".join(self._pieces)
 
 
+def _shut_down(connection: socket.socket) -> None:
+    with suppress(OSError):  # it was closed meanwhile
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+async def _within(seconds: float, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    import asyncio
+
+    end = time.monotonic() + seconds
+    try:
+        while True:
+            yield await asyncio.wait_for(body.__anext__(), max(0.0, end - time.monotonic()))
+    except StopAsyncIteration:
+        return
+    except asyncio.TimeoutError as error:
+        raise ConnectionFailed(_too_slow(seconds)) from error
+
+
 class OpenReply:
     """A reply whose body is read piece by piece."""
 
@@ -91,12 +111,33 @@ class OpenReply:
         self.status = response.status_code
         self.headers = _reply(response, b"").headers
 
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the body as it arrives. Raises ConnectionFailed."""
+    def pieces(self, seconds: float | None = None) -> Iterator[bytes]:
+        """Yield the body as it arrives, for `seconds` at most. Raises ConnectionFailed, also when they are over."""
+        with self._cut_after(seconds):
+            try:
+                yield from self._response.iter_bytes()
+            except _known() as error:
+                raise _translate(error) from error
+
+    @contextmanager
+    def _cut_after(self, seconds: float | None) -> Iterator[None]:
+        """Shut the socket down after some time, which ends a read that waits.
+
+        A time-out of the read itself begins again with each keep-alive. A connection of HTTP/2 is shared with other
+        requests, and is not cut.
+        """
+        stream = self._response.extensions.get("network_stream")
+        connection = None if stream is None else stream.get_extra_info("socket")
+        if seconds is None or connection is None or self._response.http_version == "HTTP/2":
+            yield
+            return
+        timer = threading.Timer(seconds, _shut_down, (connection,))
+        timer.daemon = True
+        timer.start()
         try:
-            yield from self._response.iter_bytes()
-        except _known() as error:
-            raise _translate(error) from error
+            yield
+        finally:
+            timer.cancel()
 
     def read(self, seconds: float) -> Reply:
         """Return the whole reply."""
@@ -114,10 +155,11 @@ class AsyncOpenReply:
         self.status = response.status_code
         self.headers = _reply(response, b"").headers
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it arrives. Raises ConnectionFailed."""
+    async def pieces(self, seconds: float | None = None) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it arrives, for `seconds` at most. Raises ConnectionFailed, also when they are over."""
+        body = self._response.aiter_bytes()
         try:
-            async for piece in self._response.aiter_bytes():
+            async for piece in body if seconds is None else _within(seconds, body):
                 yield piece
         except _known() as error:
             raise _translate(error) from error

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from ..errors import MessageCancelled, MessageFailed, MessageInterrupted, WaitTimeout
+from ..errors import MessageCancelled, MessageFailed, MessageInterrupted
 from ..events import Cancelled, Failed, TerminalEvent
 
 if TYPE_CHECKING:
@@ -34,22 +33,3 @@ def check_message(message: Message) -> None:
 
 def _failed(message_id: str, error: str, code: str | None) -> MessageFailed:
     return MessageFailed(f"The message {message_id} failed: {error.rstrip('.')}.", message_id=message_id, code=code)
-
-
-class Deadline:
-    """The end of a wait. `seconds` is None for a wait without end."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._seconds = seconds
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def limit(self, seconds: float) -> float:
-        """Return `seconds`, or the time that is left if it is shorter."""
-        return seconds if self._end is None else max(0.001, min(seconds, self._end - time.monotonic()))
-
-    def check(self, message_id: str) -> None:
-        """Raise WaitTimeout when the time is over."""
-        if self._end is not None and time.monotonic() >= self._end:
-            raise WaitTimeout(
-                f"The message {message_id} has not ended within {self._seconds:g} seconds.", message_id=message_id
-            )

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ..errors import ConfigurationError, ServerUnreachable, UnexpectedReply
+from .deadline import Deadline
 from .replies import Reply, refusal
 
 T = TypeVar("T")
@@ -125,24 +126,34 @@ def to_request(call: Call[Any], config: Config) -> Request:
 
 
 class Tries:
-    """Counts the tries of one request and decides what follows each."""
+    """Counts the tries of one request and decides what follows each. None follows after the deadline."""
 
-    def __init__(self, call: Call[Any], config: Config) -> None:
+    def __init__(self, call: Call[Any], config: Config, deadline: Deadline | None = None) -> None:
         self._call = call
         self._config = config
+        self._deadline = deadline or Deadline()
         self._left = config.max_retries
         self._pause = FIRST_PAUSE_SECONDS
+
+    @property
+    def seconds(self) -> float:
+        """Return the time of the next try in seconds."""
+        return self._deadline.limit(self._config.timeout)
 
     def judge(self, outcome: Reply | Failure) -> Reply | float:
         """Return a success, or the seconds to wait before the next try. Raises the error that is to be reported."""
         if isinstance(outcome, Failure):
-            if self._left and (self._call.repeatable or not outcome.maybe_sent):
-                return self._next_pause(None)
+            if self._call.repeatable or not outcome.maybe_sent:
+                pause = self._next_pause(None)
+                if pause is not None:
+                    return pause
             raise self._unreachable(outcome) from outcome.cause
         if 200 <= outcome.status < 300:
             return outcome
-        if self._left and self._may_repeat(outcome):
-            return self._next_pause(outcome.retry_after)
+        if self._may_repeat(outcome):
+            pause = self._next_pause(outcome.retry_after)
+            if pause is not None:
+                return pause
         raise refusal(outcome, self._call.method, self._call.path)
 
     def _may_repeat(self, reply: Reply) -> bool:
@@ -150,11 +161,14 @@ class Tries:
             return False
         return reply.status in NOT_CARRIED_OUT or (reply.status in MAYBE_CARRIED_OUT and self._call.repeatable)
 
-    def _next_pause(self, asked: float | None) -> float:
+    def _next_pause(self, asked: float | None) -> float | None:
+        """Return the seconds until the next try. None if there is none, or no time for one."""
+        pause = max(self._pause * random.uniform(0.5, 1.0), asked or 0.0)  # noqa: S311  spreads load, guards no secret
+        if not self._left or self._deadline.limit(pause) < pause:
+            return None
         self._left -= 1
-        pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311  spreads load, and guards no secret
         self._pause = min(2 * self._pause, MAX_PAUSE_SECONDS)
-        return max(pause, asked or 0.0)
+        return pause
 
     def _unreachable(self, failure: Failure) -> ServerUnreachable:
         what = f"{self._call.method} {self._config.base_url}{self._call.path} got no reply: {failure.what}."
