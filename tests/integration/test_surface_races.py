@@ -58,3 +58,28 @@ async def test_a_new_turn_leaves_a_question_alone_that_is_answered_meanwhile(
     await posted(server, "/v1/responses", turn)
     control.release("second")
     assert (await server.ended(first))["state"] == "completed"
+
+
+async def test_a_rollback_that_was_cut_off_can_be_sent_again(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    control.hold("second")
+    run = (await server.submit("One", agent="steps", thread_id="t"))["message_id"]
+    await until(lambda: control.waits("second"), "the run is in its second step")
+    await server.client.post(f"/messages/{run}/cancel")  # the first half of a rollback
+    await server.ended(run)
+    control.release("second")
+
+    async def messages() -> list[str]:
+        values = (await server.client.get("/threads/t/state")).json()["values"]
+        return [message["content"] for message in values.get("messages", ())]
+
+    assert await messages() == ["One", "Step one. "]
+    path = f"/langgraph/threads/t/runs/{run}/cancel"
+    await posted(server, path, None, 404)
+    for _ in range(2):
+        await posted(server, f"{path}?action=rollback", None)
+        assert await messages() == []
+    later = (await server.submit("Two", agent="steps", thread_id="t"))["message_id"]
+    await server.ended(later)
+    await posted(server, f"{path}?action=rollback", None, 404)
+    assert await messages() == ["Two", "Step one. ", "Heard: Two"]
