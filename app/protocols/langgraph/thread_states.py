@@ -1,7 +1,8 @@
 """Endpoints of the states of a thread."""
 
 import json
-from typing import Annotated
+from collections.abc import AsyncIterator, Iterable
+from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
@@ -10,8 +11,9 @@ from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of
 from ...api.replies import JsonReply
 from ...errors.threads import AgentWithoutState
-from ...models.thread_states import StateChange
+from ...models.thread_states import StateChange, StateText
 from ...services import Services
+from .json_lists import json_list
 from .routing import make_router
 from .schemas.threads import MAX_STATES, HistoryRead, StateRead, StateUpdate
 from .states import view_of
@@ -102,4 +104,9 @@ async def _history(services: Services, caller: Principal, thread_id: str, before
         states = await services.threads.list_states(caller, thread_id, agent=None, before=before, limit=limit)
     except AgentWithoutState:
         states = []
-    return JsonReply(json.dumps([view_of(state) for state in states]))
+    return JsonReply(await json_list(_views(states)))
+
+
+async def _views(states: Iterable[StateText]) -> AsyncIterator[dict[str, Any]]:
+    for state in states:
+        yield view_of(state)

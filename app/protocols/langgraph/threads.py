@@ -1,6 +1,8 @@
 """Endpoints of threads."""
 
 import json
+from collections.abc import AsyncIterator, Collection, Iterable
+from typing import Any
 
 from fastapi import Request, Response
 
@@ -15,6 +17,7 @@ from ...models.requests import Fork, ThreadCreation
 from ...models.threads import ThreadChange
 from ...services import Services
 from .errors import not_served
+from .json_lists import json_list
 from .paging import page_headers
 from .routing import make_router
 from .schemas.threads import ThreadCreate, ThreadMatch, ThreadPatch, ThreadSearch
@@ -47,13 +50,18 @@ async def search(request: Request, services: ServicesDep, principal: PrincipalDe
     chosen = wanted.chosen()
     found = await _page(services, principal, wanted)
     total = await services.threads.count_threads(principal, None, chosen)
-    selected = None if wanted.select is None else frozenset(wanted.select)
-    with_state = selected is None or not selected.isdisjoint(("values", "interrupts", "status"))
-    views = [await thread_view(services, principal, thread, with_state=with_state) for thread in found]
-    if selected is not None:
-        views = [{key: value for key, value in view.items() if key in selected} for view in views]
-    headers = page_headers(total, wanted.offset, len(found))
-    return JsonReply(json.dumps(views), headers=headers)
+    views = await json_list(_views(services, principal, found, wanted.select))
+    return JsonReply(views, headers=page_headers(total, wanted.offset, len(found)))
+
+
+async def _views(
+    services: Services, caller: Principal, threads: Iterable[Thread], select: Collection[str] | None
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield threads with the selected fields; None for all."""
+    with_state = select is None or not {"values", "interrupts", "status"}.isdisjoint(select)
+    for thread in threads:
+        view = await thread_view(services, caller, thread, with_state=with_state)
+        yield {key: value for key, value in view.items() if select is None or key in select}
 
 
 async def _page(services: Services, caller: Principal, wanted: ThreadSearch) -> list[Thread]:
