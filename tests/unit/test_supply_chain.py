@@ -17,7 +17,8 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent.parent
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
-NPM_LOCKS = [ROOT / "tests/oldest_servers/package-lock.json", ROOT / "examples/typescript-client/package-lock.json"]
+NPM_FOLDERS = ("tests/oldest_servers", "examples/typescript-client", "clients/typescript")
+NPM_LOCKS = [ROOT / folder / "package-lock.json" for folder in NPM_FOLDERS]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 ADVISORIES = tomllib.loads((ROOT / ".ci" / "advisories.toml").read_text("utf-8"))
 
@@ -60,7 +61,7 @@ def test_every_line_of_a_lock_is_one_version_with_the_hashes_of_its_files(lock: 
             assert re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", option), f"{requirement}: {option}"
 
 
-@pytest.mark.parametrize("lock", NPM_LOCKS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("lock", NPM_LOCKS, ids=NPM_FOLDERS)
 def test_every_package_of_a_javascript_lock_has_a_hash(lock: Path) -> None:
     packages = json.loads(lock.read_text("utf-8"))["packages"]
     assert [name for name, package in packages.items() if name and not package["integrity"].startswith("sha512-")] == []

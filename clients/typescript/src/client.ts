@@ -1,0 +1,228 @@
+/** `AgentQ`, the client. */
+
+import { Reply } from "./core/replies.js";
+import { Tries, checked, configOf, toRequest } from "./core/requests.js";
+import type { Call, CallOptions, ClientOptions, Config, Query, RequestOptions, SubmitOptions } from "./core/requests.js";
+import type { StreamEvent } from "./events.js";
+import type * as models from "./models.js";
+import type { Schemas } from "./models.js";
+import { Pages } from "./pages.js";
+import { many, ofMessage, one, readAccepted, readEvents, readMessage, withMetadata, type Read } from "./reading.js";
+import { DeadLetters, Deliveries, Queue, Threads } from "./resources.js";
+import { MessageStream, type FollowOptions } from "./stream.js";
+import { Transport, sleep, type Fetch, type OpenReply } from "./transport.js";
+
+export interface RunOptions extends SubmitOptions {
+  /** Seconds after which WaitTimeout is thrown. The message goes on. */
+  readonly waitSeconds?: number | undefined;
+}
+
+/**
+ * A client of an Agent Queue System. `baseUrl` and `apiKey` come from AGENTQ_URL and AGENTQ_API_KEY if they are not given,
+ * and in a page from the page's origin. `fetch` may be one of your own, with proxies, logs or certificates.
+ */
+export class AgentQ {
+  readonly threads = new Threads(this);
+  readonly deadLetters = new DeadLetters(this);
+  readonly deliveries = new Deliveries(this);
+  readonly queue = new Queue(this);
+  readonly #config: Config;
+  readonly #fetch: Fetch | undefined;
+  readonly #transport: Transport;
+
+  constructor(baseUrl?: string, { fetch, ...options }: ClientOptions & { readonly fetch?: Fetch | undefined } = {}) {
+    this.#config = configOf(baseUrl, options);
+    this.#fetch = fetch;
+    this.#transport = new Transport(fetch);
+  }
+
+  /** The address of the server. */
+  get baseUrl(): string {
+    return this.#config.baseUrl;
+  }
+
+  /** The seconds of one try. */
+  get timeoutSeconds(): number {
+    return this.#config.timeoutSeconds;
+  }
+
+  /** Return a client with other options. Headers are added to those of this one. */
+  withOptions({ headers = {}, ...options }: ClientOptions): AgentQ {
+    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+    const merged = { ...this.#config, ...given, headers: { ...this.#config.headers, ...headers } };
+    const { baseUrl, apiKey, ...others } = checked(merged);
+    return new AgentQ(baseUrl, { ...others, apiKey: apiKey ?? undefined, fetch: this.#fetch });
+  }
+
+  // Messages
+
+  /** Submit a message. All tries share one idempotency key, so that it is stored once. */
+  async submit(
+    message: models.Text | null,
+    fields: models.MessageFields = {},
+    options: SubmitOptions = {},
+  ): Promise<models.Accepted> {
+    const body = message === null ? fields : { ...fields, message };
+    return this.call("POST", "/messages", readAccepted, { ...options, body });
+  }
+
+  /** Submit up to 1,000 messages, all or none. */
+  async submitBatch(
+    messages: readonly (models.BatchMessage | string)[],
+    options: SubmitOptions = {},
+  ): Promise<models.Accepted[]> {
+    const bodies = messages.map((each) => (typeof each === "string" ? { message: each } : each));
+    const read = many<models.Accepted>("messages", "message_id", "state");
+    return this.call("POST", "/messages/batch", read, { ...options, body: { messages: bodies } });
+  }
+
+  /**
+   * Submit a message and wait for its end. Return the completed message; `result` is the text. Throws MessageFailed,
+   * MessageCancelled, MessageInterrupted, and WaitTimeout; the message goes on after the last two.
+   */
+  async run(
+    message: models.Text | null,
+    fields: models.MessageFields = {},
+    { waitSeconds, ...options }: RunOptions = {},
+  ): Promise<models.Message> {
+    const { signal } = options;
+    return new MessageStream(this, () => this.submit(message, fields, options), { waitSeconds, signal }).untilDone();
+  }
+
+  /** Return a stream that submits a message when it is started or read, and shows its events. */
+  stream(
+    message: models.Text | null,
+    fields: models.MessageFields = {},
+    options: SubmitOptions = {},
+  ): MessageStream {
+    return new MessageStream(this, () => this.submit(message, fields, options), { signal: options.signal });
+  }
+
+  /** Return the stream of a message, after the event `after` if it is given. */
+  follow(messageId: string, options: FollowOptions = {}): MessageStream {
+    return new MessageStream(this, messageId, options);
+  }
+
+  /** Return the status of a message. */
+  async status(messageId: string, options?: CallOptions): Promise<models.Message> {
+    return this.call("GET", ofMessage(messageId, "/status"), readMessage, options);
+  }
+
+  /** Return a message with what its submit gave, and its failed attempts. */
+  async message(messageId: string, options?: CallOptions): Promise<models.MessageDetails> {
+    return this.call("GET", ofMessage(messageId), one<models.MessageDetails>("message_id", "state"), options);
+  }
+
+  /** Return the messages, newest first. */
+  messages(query: models.MessageQuery = {}, options?: CallOptions): Pages<models.Message> {
+    return this.pages("/messages", many("messages", "message_id", "state"), withMetadata(query), options);
+  }
+
+  /** Return the stored events of a message, without waiting for more. */
+  async storedEvents(messageId: string, query: models.EventQuery = {}, options?: CallOptions): Promise<StreamEvent[]> {
+    return this.call("GET", ofMessage(messageId, "/events"), readEvents, { ...options, query: { ...query } });
+  }
+
+  /** Change the priority of a queued message. Throws Conflict for one that has begun. */
+  async setPriority(messageId: string, priority: models.Priority, options?: CallOptions): Promise<models.Message> {
+    return this.call("PATCH", ofMessage(messageId), readMessage, { ...options, body: { priority } });
+  }
+
+  /** Cancel a message in any state. Throws Conflict for one that has ended. */
+  async cancel(messageId: string, options?: CallOptions): Promise<models.Cancellation> {
+    return this.call("POST", ofMessage(messageId, "/cancel"), one("message_id"), options);
+  }
+
+  /** Cancel the unfinished messages of a filter. Throws Conflict if their number is another. */
+  async cancelAll(
+    filter: Schemas["UnfinishedFilter"],
+    expectedCount: number,
+    options?: CallOptions,
+  ): Promise<models.Cancellations> {
+    const body = { filter, expected_count: expectedCount };
+    return this.call("POST", "/messages/cancel", one("cancelled", "stopping"), { ...options, body, repeatable: false });
+  }
+
+  /** Answer the agent's question with `value`, or several by their ids with `values`. */
+  async resume(messageId: string, answer: models.Answer, options: SubmitOptions = {}): Promise<models.Answered> {
+    return this.call("POST", ofMessage(messageId, "/resume"), one("message_id"), { ...options, body: answer });
+  }
+
+  /** Answer a message anew, from the state before it. */
+  async regenerate(
+    messageId: string,
+    fields: Schemas["MessageRegenerate"] = {},
+    options: SubmitOptions = {},
+  ): Promise<models.Regenerated> {
+    const read = one<models.Regenerated>("message_id", "state");
+    return this.call("POST", ofMessage(messageId, "/regenerate"), read, { ...options, body: fields });
+  }
+
+  /** Queue a failed message again. Throws Conflict for one that has not failed. */
+  async retry(messageId: string, options?: CallOptions): Promise<models.Accepted> {
+    return this.call("POST", ofMessage(messageId, "/retry"), readAccepted, { ...options, repeatable: false });
+  }
+
+  // The server
+
+  /** Return the agents. */
+  async agents(options?: CallOptions): Promise<models.Agent[]> {
+    return this.call("GET", "/agents", many<models.Agent>("agents", "name"), options);
+  }
+
+  /** Return tokens and cost by group. */
+  usage({ group_by: groups, ...query }: models.UsageQuery = {}, options?: CallOptions): Pages<models.UsageRow> {
+    return this.pages("/usage", many("rows", "calls"), { ...query, group_by: groups?.join(",") }, options);
+  }
+
+  /** Make a token for an end user, such as a browser, with a part of the caller's rights. */
+  async createToken(fields: Schemas["TokenCreate"] = {}, options?: CallOptions): Promise<models.Token> {
+    return this.call("POST", "/tokens", one("token", "expires_at"), { ...options, body: fields });
+  }
+
+  /** Make a ticket that opens one stream of the message, or a WebSocket. */
+  async createTicket(messageId?: string, options?: CallOptions): Promise<models.Ticket> {
+    const body = { message_id: messageId };
+    return this.call("POST", "/tickets", one("ticket", "expires_at"), { ...options, body });
+  }
+
+  /** Return the state of the server. */
+  async health(options?: CallOptions): Promise<models.Health> {
+    return this.call("GET", "/health", one<models.Health>("status"), options);
+  }
+
+  // Any request
+
+  /**
+   * Send any request of the API and return the raw reply, with the retries and errors of all calls. Only a GET is taken
+   * as repeatable, unless `repeatable` says otherwise.
+   */
+  async request(method: string, path: string, options: RequestOptions = {}): Promise<Reply> {
+    return this.#send({ method, path, ...options, repeatable: options.repeatable ?? method === "GET" });
+  }
+
+  /** @internal */
+  async call<T>(method: string, path: string, read: Read<T>, options: RequestOptions = {}): Promise<T> {
+    return read(await this.#send({ method, path, ...options }));
+  }
+
+  /** @internal */
+  pages<T>(path: string, read: Read<T[]>, query: Query, options: CallOptions = {}): Pages<T> {
+    return new Pages({ method: "GET", path, query, ...options }, read, (call) => this.#send(call));
+  }
+
+  /** @internal */
+  async open(call: Call, ms: number): Promise<OpenReply> {
+    return this.#transport.open(toRequest(call, this.#config), ms, call.signal);
+  }
+
+  async #send(call: Call): Promise<Reply> {
+    const tries = new Tries(call, this.#config);
+    const request = toRequest(call, this.#config);
+    for (;;) {
+      const step = tries.judge(await this.#transport.send(request, 1000 * this.timeoutSeconds, call.signal));
+      if (step instanceof Reply) return step;
+      await sleep(step, call.signal);
+    }
+  }
+}

@@ -1,0 +1,42 @@
+/** The meaning of the end of a message to a caller who waits for its answer. */
+
+import { MessageCancelled, MessageFailed, MessageInterrupted, WaitTimeout } from "../errors.js";
+import type { TerminalEvent } from "../events.js";
+import type { Message } from "../models.js";
+
+/** Throw the error of a terminal event that is not `done`. */
+export function checkEnd(messageId: string, event: TerminalEvent | null): void {
+  if (event?.type === "failed") throw new MessageFailed(messageId, event.error, event.code);
+  if (event?.type === "cancelled") throw new MessageCancelled(messageId);
+}
+
+/** Throw the error of a message that gives no answer now. */
+export function checkMessage(message: Message): void {
+  const { message_id: id, state, error, error_code: code, interrupts = [] } = message;
+  if (state === "failed") throw new MessageFailed(id, error ?? "no error was stored", code);
+  if (state === "cancelled") throw new MessageCancelled(id);
+  if (state === "interrupted") throw new MessageInterrupted(id, interrupts);
+}
+
+/** The end of a wait. `seconds` is null for a wait without end. */
+export class Deadline {
+  readonly #seconds: number | null;
+  readonly #end: number;
+
+  constructor(seconds: number | null) {
+    this.#seconds = seconds;
+    this.#end = seconds === null ? Infinity : performance.now() + 1000 * seconds;
+  }
+
+  /** Return `ms`, or the time that is left if it is shorter. */
+  limit(ms: number): number {
+    return Math.max(1, Math.min(ms, this.#end - performance.now()));
+  }
+
+  /** Throw WaitTimeout when the time is over. */
+  check(messageId: string): void {
+    if (performance.now() >= this.#end) {
+      throw new WaitTimeout(`The message ${messageId} has not ended within ${this.#seconds} seconds.`, messageId);
+    }
+  }
+}

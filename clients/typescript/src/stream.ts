@@ -1,0 +1,214 @@
+/** The stream of a message. */
+
+import { TextFeed } from "./core/answer-text.js";
+import { BrokenStream, Following, SILENCE_MS } from "./core/following.js";
+import { Deadline, checkEnd, checkMessage } from "./core/outcomes.js";
+import { Failure } from "./core/requests.js";
+import { ConfigurationError, ServerUnreachable } from "./errors.js";
+import type { AgentQ } from "./client.js";
+import type { StreamEvent, TerminalEvent } from "./events.js";
+import type { Accepted, Cancellation, Message } from "./models.js";
+import { sleep } from "./transport.js";
+
+export interface FollowOptions {
+  /** Begin after this event instead of at the first one. */
+  readonly after?: number | null | undefined;
+  /** Seconds after which WaitTimeout is thrown. The message goes on. */
+  readonly waitSeconds?: number | undefined;
+  /** Ends the stream, which then throws the signal's reason. The message goes on. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * The events of a message, once each, over as many connections as it takes. Iterate over it with `for await`. Leaving the
+ * loop closes the connection and does not stop the message. `text`, `position` and `eta` are those after the last event.
+ */
+export class MessageStream implements AsyncIterable<StreamEvent> {
+  /** What the server replied to the submit, null before it, and for a stream of another message. */
+  accepted: Accepted | null = null;
+  readonly #client: AgentQ;
+  readonly #submit: (() => Promise<Accepted>) | null;
+  readonly #options: FollowOptions;
+  readonly #connections = new AbortController();
+  readonly #events: AsyncGenerator<StreamEvent, void, undefined>;
+  #following: Following | null;
+  #deadline: Deadline | null = null;
+  #starting: Promise<Following> | null = null;
+  #isClosed = false;
+
+  /** @internal */
+  constructor(client: AgentQ, of: string | (() => Promise<Accepted>), options: FollowOptions) {
+    this.#client = client;
+    this.#options = options;
+    this.#submit = typeof of === "string" ? null : of;
+    this.#following = typeof of === "string" ? new Following(of, options.after ?? null) : null;
+    this.#events = this.#read();
+  }
+
+  [Symbol.asyncIterator](): AsyncGenerator<StreamEvent, void, undefined> {
+    return this.#events;
+  }
+
+  /** Submit the message of a stream that `stream` has made, unless that was done. Iterating does this too. */
+  async start(): Promise<this> {
+    await this.#start();
+    return this;
+  }
+
+  /** Close the connection. The iteration ends, and the message goes on. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#connections.abort();
+    await this.#events.return();
+  }
+
+  get messageId(): string {
+    return this.#state.messageId;
+  }
+
+  /** The id after which `follow` can continue, also in another process. */
+  get lastEventId(): number | null {
+    return this.#state.lastEventId;
+  }
+
+  /** The answer so far, without what was discarded. */
+  get text(): string {
+    return this.#state.answer.text;
+  }
+
+  /** The number of messages before it, null when it does not wait. */
+  get position(): number | null {
+    return this.#state.position;
+  }
+
+  /** The estimated start, null when it is not known. */
+  get eta(): Date | null {
+    return this.#state.eta;
+  }
+
+  /** The message's state by the last event, null before the first. */
+  get state(): string | null {
+    return this.#state.state;
+  }
+
+  /** The number of the last attempt that was seen. */
+  get attempt(): number | null {
+    return this.#state.attempt;
+  }
+
+  /** The terminal event, null before it. */
+  get end(): TerminalEvent | null {
+    return this.#state.terminal;
+  }
+
+  /**
+   * Yield the answer's text, each part once, also when an attempt is tried again. Throws TextDiverged if a later attempt
+   * says something else, and the error of a message without an answer.
+   */
+  async *textStream(): AsyncGenerator<string, void, undefined> {
+    const feed = new TextFeed();
+    for await (const event of this) {
+      const text = feed.take(event, this.#state.answer, this.#state.lostText);
+      if (text !== "") yield text;
+    }
+    checkEnd(this.messageId, this.end);
+  }
+
+  /**
+   * Read to the end and return the completed message. Throws MessageFailed, MessageCancelled, or MessageInterrupted when
+   * the agent asks a human now.
+   */
+  async untilDone(): Promise<Message> {
+    for await (const event of this) {
+      if (event.type === "interrupted") checkMessage(await this.#status());
+    }
+    checkEnd(this.messageId, this.end);
+    const message = await this.#status();
+    checkMessage(message);
+    return message;
+  }
+
+  /** Cancel the message. The stream then ends with `cancelled`. */
+  async cancel(): Promise<Cancellation> {
+    return this.#client.cancel(this.messageId);
+  }
+
+  #status(): Promise<Message> {
+    return this.#client.status(this.messageId, { signal: this.#options.signal });
+  }
+
+  get #state(): Following {
+    if (this.#following === null) {
+      throw new ConfigurationError("The stream was not started.", { cure: "Await `start()`, or iterate over it." });
+    }
+    return this.#following;
+  }
+
+  #start(): Promise<Following> {
+    this.#starting ??= (async () => {
+      this.#deadline = new Deadline(this.#options.waitSeconds ?? null);
+      if (this.#submit !== null) {
+        this.accepted = await this.#submit();
+        this.#following = new Following(this.accepted.message_id);
+      }
+      return this.#state;
+    })();
+    return this.#starting;
+  }
+
+  async *#read(): AsyncGenerator<StreamEvent, void, undefined> {
+    const state = await this.#start();
+    const deadline = this.#deadline!;
+    const { signal } = this.#options;
+    const end = (): void => this.#connections.abort(signal?.reason);
+    if (signal?.aborted) end();
+    signal?.addEventListener("abort", end);
+    try {
+      while (!state.isOver) {
+        const began = performance.now();
+        let failure: unknown;
+        try {
+          yield* this.#connection(state, deadline);
+        } catch (error) {
+          if (error instanceof Failure) {
+            const what = `GET ${this.#client.baseUrl} got no reply: ${error.message}.`;
+            failure = new ServerUnreachable(what, { cause: error });
+          } else if (error instanceof BrokenStream) failure = error;
+          else throw error;
+        }
+        if (!state.isOver) {
+          deadline.check(state.messageId);
+          const pause = state.interrupted(performance.now() - began, failure);
+          await sleep(deadline.limit(pause), this.#connections.signal);
+          deadline.check(state.messageId);
+        }
+      }
+    } catch (error) {
+      if (!this.#isClosed) throw error;
+    } finally {
+      signal?.removeEventListener("abort", end);
+    }
+  }
+
+  async *#connection(state: Following, deadline: Deadline): AsyncGenerator<StreamEvent, void, undefined> {
+    const { signal } = this.#connections;
+    const call = { method: "GET", path: state.path, headers: state.headers, signal };
+    const reply = await this.#client.open(call, deadline.limit(SILENCE_MS));
+    try {
+      if (!state.opened(reply.status, reply.headers)) {
+        yield* state.refused(await reply.read(1000 * this.#client.timeoutSeconds));
+      } else if (!state.isOver) {
+        const pieces = reply.pieces(() => deadline.limit(SILENCE_MS));
+        for await (const piece of pieces) {
+          for (const event of state.receive(piece)) {
+            if (state.accept(event)) yield event;
+            if (state.terminal !== null) return;
+          }
+          deadline.check(state.messageId);
+        }
+      }
+    } finally {
+      reply.close();
+    }
+  }
+}

@@ -1,0 +1,70 @@
+/** Bounds of the client: of a line, and of a silent stream; and how its streams end. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { BrokenStream, Following } from "../src/core/following.js";
+import { MAX_LINE_CHARACTERS } from "../src/core/sse.js";
+import { AgentQ, WaitTimeout, type StreamEvent } from "../src/index.js";
+import { MESSAGE_ID, ScriptedServer, TRANSCRIPTS, type Transcript } from "./scripted-server.js";
+
+const HELD: Transcript = {
+  about: "a stream that stays open",
+  after: null,
+  connections: Array.from({ length: 20 }, () => ({
+    status: 200,
+    headers: { "Content-Type": "text/event-stream" },
+    body: ['retry: 1\nid: 1\nevent: processing\ndata: {"state": "processing", "attempt": 1}\n\n'],
+    end: "hold",
+  })),
+  expected: { last_event_ids: [], events: [], text: "", text_stream: null, outcome: "" },
+};
+
+async function serve(t: { after: (stop: () => void) => void }, played: Transcript): Promise<AgentQ> {
+  const server = new ScriptedServer(played);
+  t.after(() => server.stop());
+  return new AgentQ(await server.start(), { maxRetries: 0 });
+}
+
+test("a line without an end is not kept", () => {
+  const state = new Following("m");
+  state.opened(200, new Headers({ "content-type": "text/event-stream" }));
+  const piece = new Uint8Array(MAX_LINE_CHARACTERS / 4).fill(120);
+  assert.throws(() => {
+    for (let at = 0; at < 5; at += 1) assert.deepEqual(state.receive(piece), []);
+  }, BrokenStream);
+});
+
+test("a wait ends with its time, and the message goes on", { timeout: 10_000 }, async (t) => {
+  const stream = (await serve(t, HELD)).follow(MESSAGE_ID, { waitSeconds: 0.1 });
+  await assert.rejects(stream.untilDone(), (error) => error instanceof WaitTimeout && error.messageId === MESSAGE_ID);
+});
+
+test("an abort ends a silent stream with its reason", { timeout: 10_000 }, async (t) => {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const stream = (await serve(t, HELD)).follow(MESSAGE_ID, { signal: controller.signal });
+  await assert.rejects(async () => {
+    for await (const event of stream) {
+      assert.equal(event.type, "processing");
+      controller.abort(reason);
+    }
+  }, reason);
+  const late = (await serve(t, HELD)).follow(MESSAGE_ID, { signal: controller.signal });
+  await assert.rejects(late.untilDone(), reason);
+});
+
+test("closing a stream ends a reader who waits", { timeout: 10_000 }, async (t) => {
+  const stream = (await serve(t, HELD)).follow(MESSAGE_ID);
+  const seen: StreamEvent[] = [];
+  for await (const event of stream) {
+    seen.push(event);
+    setImmediate(() => void stream.close());
+  }
+  assert.equal(seen.length, 1);
+});
+
+test("a stream knows no message before its submit", async (t) => {
+  const client = await serve(t, TRANSCRIPTS.get("plain_answer")!);
+  assert.throws(() => client.stream("Hello").text, { name: "ConfigurationError" });
+});
