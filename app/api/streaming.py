@@ -155,7 +155,7 @@ class EventStreamResponse(Response):
             await asyncio.gather(sending, leaving, return_exceptions=True)
         if refused.is_set() and leaving.cancelled() and sending.cancelled():
             await send({"type": "http.response.body", "body": self.refusal()})
-        if _was_cut_off(sending, connection) and self._when_left is not None:
+        if await _was_cut_off(sending, connection) and self._when_left is not None:
             await self._when_left()
 
     def opening(self) -> bytes:
@@ -183,7 +183,7 @@ class EventStreamResponse(Response):
         await send_while_it_moves(send, {"type": "http.response.body", "body": b""}, connection)
 
 
-def _was_cut_off(sending: asyncio.Task[None], connection: Connection | None) -> bool:
+async def _was_cut_off(sending: asyncio.Task[None], connection: Connection | None) -> bool:
     """Return whether the reader left or was disconnected before the last item. Log why a stream ended early."""
     if sending.cancelled():
         return True
@@ -193,6 +193,7 @@ def _was_cut_off(sending: asyncio.Task[None], connection: Connection | None) -> 
         logger.warning("A reader of a stream read nothing for %g s and was disconnected", SEND_TIMEOUT_SECONDS)
         if connection is not None:
             connection.abort()
+            await asyncio.sleep(0)  # else uvicorn does not know yet, and logs the missing end as an error
         return True
     except AgentQueueError as error:
         logger.warning("A stream ended early; its reader can reconnect: %s", error)

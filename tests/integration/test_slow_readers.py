@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator
 
@@ -91,7 +92,10 @@ async def test_what_is_read_for_a_reader_is_bounded(flooding: tuple[LiveServer, 
 
 
 async def test_a_reader_that_sleeps_is_sent_away(
-    flooding: tuple[LiveServer, str], control: GraphControl, monkeypatch: pytest.MonkeyPatch
+    flooding: tuple[LiveServer, str],
+    control: GraphControl,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("app.api.streaming.SEND_TIMEOUT_SECONDS", SEND_TIMEOUT)
     server, message_id = flooding
@@ -106,6 +110,9 @@ async def test_a_reader_that_sleeps_is_sent_away(
             "the connection is closed and its buffer free, though the reader never reads",
             10 * SEND_TIMEOUT,
         )
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        f"A reader of a stream read nothing for {SEND_TIMEOUT:g} s and was disconnected"
+    ]
 
 
 async def test_a_slow_reader_that_goes_on_reading_gets_everything(
