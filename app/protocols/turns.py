@@ -11,6 +11,7 @@ from ..models.messages import Accepted, IfBusy, NewMessage
 from ..models.requests import Key
 from ..services import Services
 from .questions import question_of
+from .runs import Run, runs_of
 
 
 async def submit_turns(
@@ -36,6 +37,15 @@ async def submit_turns(
         with suppress(MessageNotFound, NotCancellable):
             await services.queue.cancel(caller, question, asks=True, by=by)  # one that was answered goes on
     return await services.queue.submit(caller, new, key=key, webhook=caller.webhook, by=by)
+
+
+async def first_run(services: Services, caller: Principal, accepted: Accepted) -> Run:
+    """Return the first run of the only message that was accepted, as it is now. Raises MessageNotFound."""
+    (message,) = accepted.messages
+    if accepted.replayed:
+        message = await services.queue.get(caller, message.id)
+        return (await runs_of(services, message))[0]
+    return Run(message.id, message)
 
 
 async def _open_question(services: Services, caller: Principal, new: NewMessage) -> str | None:

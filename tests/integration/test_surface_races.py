@@ -1,5 +1,6 @@
 """Requests of several clients of the surfaces that meet, and requests that fail halfway."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -83,3 +84,46 @@ async def test_a_rollback_that_was_cut_off_can_be_sent_again(serve: Serve, contr
     await server.ended(later)
     await posted(server, f"{path}?action=rollback", None, 404)
     assert await messages() == ["Two", "Step one. ", "Heard: Two"]
+
+
+async def test_a_request_to_openais_api_with_the_same_key_runs_once(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    conversation = (await posted(server, "/v1/conversations", {}))["id"]
+    turn = {"model": "steps", "input": "Hi"}
+    one = await posted(server, "/v1/responses", turn)
+    follow = {**turn, "previous_response_id": one["id"]}
+    await posted(server, "/v1/responses", follow)
+    unfollowed = await posted(server, "/v1/responses", turn)
+    completion = {"model": "steps", "messages": [{"role": "user", "content": "Hi"}]}
+    for number, (path, body) in enumerate(
+        [
+            ("/v1/responses", turn),
+            ("/v1/responses", {**turn, "conversation": conversation}),
+            ("/v1/responses", follow),
+            ("/v1/responses", {**turn, "previous_response_id": unfollowed["id"]}),
+            ("/v1/responses", {**turn, "background": True}),
+            ("/v1/chat/completions", completion),
+        ]
+    ):
+        headers = {"Idempotency-Key": f"key-{number}"}
+        known = await thread_ids(server)
+        sent = [server.client.post(path, json=body, headers=headers) for _ in range(2)]
+        replies = [*await asyncio.gather(*sent), await server.client.post(path, json=body, headers=headers)]
+        assert [reply.status_code for reply in replies] == [200] * 3, [reply.text for reply in replies]
+        assert len({reply.json()["id"] for reply in replies}) == 1, path
+        makes_thread = path == "/v1/responses" and number not in (1, 3)
+        assert len(await thread_ids(server) - known) == makes_thread, body
+        other = await server.client.post(path, json={**body, "metadata": {"a": "b"}}, headers=headers)
+        assert (other.status_code, other.json()["error"]["code"]) == (400, "idempotency_key_reused")
+    assert control.runs["second"] == 9
+
+
+async def test_an_answer_that_comes_again_is_told_where_the_first_one_went(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    asked = await posted(server, "/v1/responses", {"model": "approving", "input": "Hi"})
+    (call,) = [item for item in asked["output"] if item["type"] == "function_call"]
+    answer = {"type": "function_call_output", "call_id": call["call_id"], "output": "yes"}
+    body = {"model": "approving", "input": [answer], "previous_response_id": asked["id"]}
+    answered = await posted(server, "/v1/responses", body)
+    refused = await posted(server, "/v1/responses", body, 400)
+    assert f"{answered['id']} goes on with the answer" in refused["error"]["message"]

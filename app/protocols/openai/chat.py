@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, body_of
+from ...api.request_keys import submit_key
 from ...api.streaming import EventStreamResponse
 from ...errors import AgentQueueError
 from ...events.fanout import StoredEvents
@@ -15,14 +16,13 @@ from ...services import Services
 from ..departures import Departure
 from ..priorities import PriorityDep
 from ..run_streams import followed, position_comment
-from ..runs import Run
-from ..turns import submit_turns
+from ..turns import first_run, submit_turns
 from .chat_projection import ChatView, Progress, frames_of, opening
 from .chat_replies import CompletionReply
 from .errors import AccessEnded, failure_frame, object_of
 from .ids import completion_id_of
 from .new_messages import agent_of, new_message
-from .routing import make_router
+from .routing import KeyNameDep, make_router
 from .schemas.chat import ChatCreate
 from .schemas.fields import priority_of
 
@@ -32,7 +32,12 @@ router = make_router()
 @router.post("/chat/completions")
 @needs(AccessScope.SUBMIT)
 async def create(
-    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, priority: PriorityDep = None
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    by: ActorDep,
+    key: KeyNameDep,
+    priority: PriorityDep = None,
 ) -> Response:
     """Answer a conversation, in one reply or as a stream. The run is cancelled when the client has left."""
     body = await body_of(request, ChatCreate)
@@ -43,10 +48,10 @@ async def create(
         metadata=body.metadata,
         notes={},
     )
-    [message] = (await submit_turns(services, principal, [new], by=by)).messages
-    run = Run(message.id, message)
+    named = None if key is None else submit_key(key, new, services.registry.default)
+    run = await first_run(services, principal, await submit_turns(services, principal, [new], key=named, by=by))
     created = int(run.created_at.timestamp())
-    view = ChatView(completion_id_of(run), message.agent, created, body.includes_usage)
+    view = ChatView(completion_id_of(run), run.message.agent, created, body.includes_usage)
     if not body.stream:
         return CompletionReply(services, principal, run, view, cancels_as=by)
     frames = followed(services, principal, run, ChatReader(view), after=0)

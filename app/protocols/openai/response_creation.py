@@ -3,19 +3,20 @@
 from contextlib import suppress
 
 from ...access.principals import Principal
+from ...api.request_keys import submit_key
 from ...errors import AgentQueueError, InvalidRequest, MessageNotFound, ThreadBusy
 from ...errors.threads import AgentWithoutState, StateGone, ThreadMoved
 from ...models.audit import Actor
 from ...models.deliveries import ENDS, WebhookEvent, WebhookForm
 from ...models.messages import IfBusy, Message, MessageState, NewMessage, Priority
-from ...models.requests import Fork, ResumeAnswer
+from ...models.requests import Fork, Key, ResumeAnswer
 from ...services import Services
 from ..ids import new_thread_id
 from ..questions import answer_question, question_of
-from ..runs import Run, find_run
-from ..turns import submit_turns
+from ..runs import Run, find_run, runs_of
+from ..turns import first_run, submit_turns
 from .errors import PreviousResponseNotFound, UnsupportedParameter
-from .ids import RESPONSE, name_in
+from .ids import RESPONSE, name_in, response_id_of
 from .new_messages import agent_of, new_message
 from .notes import Notes
 from .response_lookup import find_conversation
@@ -28,12 +29,13 @@ UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING)
 
 
 async def create_response(
-    services: Services, caller: Principal, body: ResponseCreate, priority: Priority, *, by: Actor
+    services: Services, caller: Principal, body: ResponseCreate, priority: Priority, *, key: str | None, by: Actor
 ) -> Run:
-    """Store a response and return its run.
+    """Store a response and return its run. A request whose Idempotency-Key, `key`, came before gets the run of then.
 
-    Raises AgentNotFound, ConversationNotFound, PreviousResponseNotFound, InvalidRequest, Forbidden, and what
-    `submit_turns`, `answer_question` and `ThreadManager.fork` raise.
+    Answers need no key, since a question takes one answer. Raises AgentNotFound, ConversationNotFound,
+    PreviousResponseNotFound, InvalidRequest, Forbidden, and what `submit_turns`, `answer_question` and
+    `ThreadManager.fork` raise.
     """
     agent = agent_of(services, caller, body.model)
     if body.answers:
@@ -41,16 +43,17 @@ async def create_response(
     if not body.given:
         raise InvalidRequest("input: expected a message", field="input")
     new = _new_message(agent, body, priority)
+    meant = new._replace(thread_id=body.conversation_id)
+    named = None if key is None else submit_key(key, meant, services.registry.default)
     if body.conversation_id is not None:
         thread = await find_conversation(services, caller, body.conversation_id)
         new = new._replace(thread_id=thread.thread_id)
     elif body.previous_response_id is not None:
         previous = await _find_previous(services, caller, body.previous_response_id)
-        return await _follow(services, caller, new, previous, by)
+        return await _follow(services, caller, new, previous, named, by)
     elif body.store is not False:
         new = new._replace(thread_id=new_thread_id(caller))
-    [message] = (await submit_turns(services, caller, [new], by=by)).messages
-    return Run(message.id, message)
+    return await first_run(services, caller, await submit_turns(services, caller, [new], key=named, by=by))
 
 
 def _new_message(agent: str, body: ResponseCreate, priority: Priority) -> NewMessage:
@@ -79,13 +82,17 @@ async def _find_previous(services: Services, caller: Principal, response_id: str
     if run.message.thread_id is None:
         raise PreviousResponseNotFound("the response was not stored, so nothing can follow it")
     if run.is_answered:
-        raise PreviousResponseNotFound("its question was answered. Name the response that goes on with the answer")
+        runs = await runs_of(services, run.message)
+        later = runs[[each.id for each in runs].index(run.id) + 1]
+        raise PreviousResponseNotFound(f"its question was answered: {response_id_of(later)} goes on with the answer")
     if run.message.state in UNFINISHED:
         raise PreviousResponseNotFound("the response has not ended. Wait for its end, or cancel it")
     return run
 
 
-async def _follow(services: Services, caller: Principal, new: NewMessage, previous: Run, by: Actor) -> Run:
+async def _follow(
+    services: Services, caller: Principal, new: NewMessage, previous: Run, key: Key | None, by: Actor
+) -> Run:
     """Store a message that goes on where a response ended.
 
     The first response that follows goes on in the same thread. Others begin with the state where the response ended, in
@@ -95,18 +102,19 @@ async def _follow(services: Services, caller: Principal, new: NewMessage, previo
     if Notes.of(message).owns_thread:
         first = new._replace(thread_id=message.thread_id, if_busy=IfBusy.REJECT, last_number=message.thread_number)
         try:
-            [stored] = (await submit_turns(services, caller, [first], by=by)).messages
-            return Run(stored.id, stored)
+            return await first_run(services, caller, await submit_turns(services, caller, [first], key=key, by=by))
         except (ThreadMoved, ThreadBusy):
             pass  # another response follows already
     forked = await _forked(services, caller, new, message, by)
+    is_used = False
     try:
-        [stored] = (await submit_turns(services, caller, [forked], by=by)).messages
-    except AgentQueueError:
-        with suppress(AgentQueueError):  # the client does not know the copy, and would make another one
-            await services.threads.delete(caller, forked.thread_id or "", by)
-        raise
-    return Run(stored.id, stored)
+        accepted = await submit_turns(services, caller, [forked], key=key, by=by)
+        is_used = not accepted.replayed
+    finally:
+        if not is_used:
+            with suppress(AgentQueueError):  # the client does not know the copy, and would make another one
+                await services.threads.delete(caller, forked.thread_id or "", by)
+    return await first_run(services, caller, accepted)
 
 
 async def _forked(services: Services, caller: Principal, new: NewMessage, message: Message, by: Actor) -> NewMessage:

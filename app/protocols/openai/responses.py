@@ -23,7 +23,7 @@ from .response_creation import create_response
 from .response_lookup import find_response, found_response, read_response
 from .response_projection import BEFORE_ALL, response_json
 from .response_streams import response_stream
-from .routing import make_router
+from .routing import KeyNameDep, make_router
 from .schemas.fields import priority_of
 from .schemas.responses import ResponseCreate
 
@@ -38,11 +38,16 @@ KEPT = (
 @router.post("/responses")
 @needs(AccessScope.SUBMIT)
 async def create(
-    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, priority: PriorityDep = None
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    by: ActorDep,
+    key: KeyNameDep,
+    priority: PriorityDep = None,
 ) -> Response:
     """Make a response: hold the reply until it has ended, stream it, or reply at once if it runs in the background."""
     body = await body_of(request, ResponseCreate)
-    run = await create_response(services, principal, body, priority_of(priority, body.service_tier), by=by)
+    run = await create_response(services, principal, body, priority_of(priority, body.service_tier), key=key, by=by)
     found = await found_response(services, run)
     if body.stream:
         return await response_stream(services, principal, found)
