@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -137,6 +138,14 @@ def test_content_that_was_too_large_to_be_stored_is_left_out() -> None:
 def test_a_result_after_a_retry_finds_its_call() -> None:
     message = read(log(NewEvent.processing(1), call(), RETRY, NewEvent.processing(2), call(), result(), DONE))
     assert ("add", {"a": 1}, "2") in message.shown()
+
+
+@pytest.mark.parametrize("call_id", ["c1", "", None])
+def test_a_call_whose_id_is_missing_or_used_again_has_its_own_result(call_id: str | None) -> None:
+    asked = [call(id=call_id), result(id=call_id), call("m2", id=call_id), result("t2", id=call_id, content="3")]
+    assert shown(*asked, DONE) == [
+        *("<step-start>", ("add", {"a": 1}, "2"), "<step-start>", ("add", {"a": 1}, "3")),
+    ]
 
 
 def test_texts_that_are_no_answer_are_marked_unless_the_memory_keeps_them() -> None:

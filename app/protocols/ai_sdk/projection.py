@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rpds import HashTrieMap, HashTrieSet
+from rpds import HashTrieMap
 
 from ...models.events import Event, EventType
 from ..shown_messages import ShownMessages, with_piece
@@ -37,7 +37,7 @@ class Progress(NamedTuple):
 
     `messages` has the messages that attempts showed: a later attempt shows finished steps again. `doubtful` has the ids
     of those whose texts were open at a retry, until it is known whether the next attempt shows them again; None without
-    a retry. `calls` has the ids of all shown tool calls. `questions`
+    a retry. `calls` has the ids by which the newest tool calls are shown, by the agent's ids. `questions`
     has the ids of the last questions. `usage` has the tokens of all model calls so far. `ended` says that the request
     has no further events.
     """
@@ -46,7 +46,7 @@ class Progress(NamedTuple):
     parts: OpenParts = NO_PARTS
     messages: ShownMessages = HashTrieMap()
     doubtful: frozenset[str] | None = None
-    calls: "HashTrieSet[str]" = HashTrieSet()
+    calls: "HashTrieMap[str, str]" = HashTrieMap()
     questions: tuple[str, ...] = ()
     usage: Mapping[str, int] | None = None
     ended: bool = False
@@ -141,19 +141,30 @@ def _new_piece(
 ) -> tuple[Sequence[Chunk], Progress]:
     """Return the chunks of a piece that no attempt showed before."""
     if kind == "tool_call":
-        call_id = piece.get("id") or f"call-{event_id}"
+        shown_id, calls = _called(progress, event_id, piece)
         chunks, parts = progress.parts.with_call(message)
-        chunks = [*chunks, _call(call_id, piece["name"], piece["args"])]
-        return chunks, progress._replace(parts=parts, calls=progress.calls.insert(call_id))
+        chunks = [*chunks, _call(shown_id, piece["name"], piece["args"])]
+        return chunks, progress._replace(parts=parts, calls=calls)
     if kind == "tool_result":
-        call_id = piece.get("id") or f"call-{event_id}"
         chunks, parts = progress.parts.with_result()
-        if call_id not in progress.calls:
-            chunks = [*chunks, _call(call_id, piece.get("name") or "tool", {})]
-            progress = progress._replace(calls=progress.calls.insert(call_id))
-        return [*chunks, _result(call_id, piece)], progress._replace(parts=parts)
+        progress = progress._replace(parts=parts)
+        found = progress.calls.get(piece.get("id") or "")
+        if found is not None:
+            return [*chunks, _result(found, piece)], progress
+        shown_id, calls = _called(progress, event_id, piece)
+        called = _call(shown_id, piece.get("name") or "tool", {})
+        return [*chunks, called, _result(shown_id, piece)], progress._replace(calls=calls)
     chunks, parts = progress.parts.with_text(message, kind, piece)
     return chunks, progress._replace(parts=parts)
+
+
+def _called(progress: Progress, event_id: int, piece: Mapping[str, Any]) -> tuple[str, "HashTrieMap[str, str]"]:
+    """Return the id by which a call is shown, and all calls. Some models use an id again, or give none."""
+    call_id = piece.get("id") or ""
+    shown_id = call_id
+    if not call_id or call_id in progress.calls:
+        shown_id = f"{call_id or 'call'}-{event_id}"
+    return shown_id, progress.calls.insert(call_id, shown_id)
 
 
 def _undoubted(progress: Progress, message: str) -> Progress:
