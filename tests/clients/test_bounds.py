@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from agentq_client import AgentQ, AsyncAgentQ, async_streams, errors, streams, transport
+from agentq_client import AgentQ, AsyncAgentQ, async_reading, errors, reading, transport
 from agentq_client.core import sse
 from agentq_client.core.deadline import Deadline
-from agentq_client.core.following import BrokenStream, Following
+from agentq_client.core.following import Following
+from agentq_client.core.reconnecting import BrokenStream
 
 from tests.clients.scripted_server import MESSAGE_ID, scripted_server, transcript
 from tests.servers import DEADLINE_SECONDS
@@ -34,17 +35,17 @@ def client_of(*pieces: bytes, endless: bool = False) -> AgentQ:
 def test_a_reply_without_an_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_REPLY_BYTES", 1_000)
     with pytest.raises(errors.UnexpectedReply, match="1000 bytes"):
-        client_of(*(11 * [100 * b"x"])).health()
+        client_of(*(11 * [100 * b"x"])).server.health()
 
 
 def test_a_reply_that_trickles_ends_with_the_time_of_a_try() -> None:
     with pytest.raises(errors.ServerUnreachable, match=r"0\.2 seconds"):
-        client_of(b" ", endless=True).health()
+        client_of(b" ", endless=True).server.health()
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 async def test_a_silent_connection_is_given_up(monkeypatch: pytest.MonkeyPatch, *, is_async: bool) -> None:
-    for module in (streams, async_streams):
+    for module in (reading, async_reading):
         monkeypatch.setattr(module, "SILENCE_SECONDS", 0.05)
     played = transcript("cut_between_events")
     played["connections"][0]["end"] = "hold"

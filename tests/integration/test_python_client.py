@@ -51,10 +51,10 @@ async def test_a_run_gives_the_answer(serve: Serve, control: GraphControl) -> No
             again = client.regenerate(stream.message_id)
             with client.follow(again.message_id) as other:
                 assert other.until_done().result == "You said: Bye"
-            assert sum(row.calls for row in client.usage(group_by=["day", "model"])) == 3
-            assert client.health().status == "healthy"
-            assert [agent.name for agent in client.agents()] == ["chat"]
-            assert client.create_ticket(message.message_id).ticket
+            assert sum(row.calls for row in client.usage.list(group_by=["day", "model"])) == 3
+            assert client.server.health().status == "healthy"
+            assert [agent.name for agent in client.agents.list()] == ["chat"]
+            assert client.tickets.create(message.message_id).ticket
             assert client.request("GET", "/queue").json()["total_completed"] == 3
 
     await asyncio.to_thread(use)

@@ -8,9 +8,26 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import calls, models
-from .async_resources import AsyncDeadLetters, AsyncDeliveries, AsyncQueue, AsyncThreads
+from . import models
+from .async_resources import (
+    AsyncAgents,
+    AsyncAudit,
+    AsyncChanges,
+    AsyncDeadLetters,
+    AsyncDeliveries,
+    AsyncItems,
+    AsyncKeys,
+    AsyncQueue,
+    AsyncServer,
+    AsyncStatistics,
+    AsyncThreads,
+    AsyncTickets,
+    AsyncTokens,
+    AsyncUsage,
+    AsyncWorkers,
+)
 from .async_streams import AsyncMessageStream
+from .calls import messages as calls
 from .core.deadline import Deadline
 from .core.replies import Reply
 from .core.requests import Call, Config, Tries, config_of, to_request
@@ -52,6 +69,17 @@ class AsyncAgentQ:
         self.dead_letters = AsyncDeadLetters(self)
         self.deliveries = AsyncDeliveries(self)
         self.queue = AsyncQueue(self)
+        self.workers = AsyncWorkers(self)
+        self.agents = AsyncAgents(self)
+        self.usage = AsyncUsage(self)
+        self.statistics = AsyncStatistics(self)
+        self.changes = AsyncChanges(self)
+        self.items = AsyncItems(self)
+        self.keys = AsyncKeys(self)
+        self.tokens = AsyncTokens(self)
+        self.tickets = AsyncTickets(self)
+        self.audit = AsyncAudit(self)
+        self.server = AsyncServer(self)
 
     async def __aenter__(self) -> AsyncAgentQ:
         return self
@@ -157,13 +185,14 @@ class AsyncAgentQ:
         agent: str | None = None,
         priority: str | None = None,
         error_code: str | None = None,
+        fingerprint: str | None = None,
         subject: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         limit: int | None = None,
     ) -> AsyncPages[models.Message]:
         """Return the messages, newest first. `limit` is the size of a page."""
         query = {"state": state, "thread_id": thread_id, "agent": agent, "priority": priority}
-        query |= {"error_code": error_code, "subject": subject}
+        query |= {"error_code": error_code, "fingerprint": fingerprint, "subject": subject}
         return self.pages(calls.messages({**query, "limit": limit}, metadata))
 
     async def stored_events(
@@ -179,6 +208,10 @@ class AsyncAgentQ:
     async def cancel(self, message_id: str) -> models.Cancellation:
         """Cancel a message in any state. Raises Conflict for one that has ended."""
         return await self.call(calls.cancel(message_id))
+
+    async def cancel_queued(self, message_id: str) -> models.CancelledQueued:
+        """Cancel a message that has not begun. Raises Conflict for one that has."""
+        return await self.call(calls.cancel_queued(message_id))
 
     async def cancel_all(self, filter: Mapping[str, Any], *, expected_count: int) -> models.Cancellations:
         """Cancel the unfinished messages of a filter. Raises Conflict if their number is another."""
@@ -209,53 +242,9 @@ class AsyncAgentQ:
         body = {"priority": priority, "if_busy": if_busy, "metadata": metadata}
         return await self.call(calls.regenerate(message_id, body, idempotency_key))
 
-    async def retry(self, message_id: str) -> models.Accepted:
+    async def retry(self, message_id: str) -> models.RequeuedMessage:
         """Queue a failed message again. Raises Conflict for one that has not failed."""
         return await self.call(calls.retry(message_id))
-
-    # The server
-
-    async def agents(self) -> list[models.Agent]:
-        """Return the agents."""
-        return await self.call(calls.agents())
-
-    def usage(
-        self,
-        *,
-        since: str | None = None,
-        until: str | None = None,
-        group_by: Iterable[str] | None = None,
-        agent: str | None = None,
-        model: str | None = None,
-        subject: str | None = None,
-        limit: int | None = None,
-    ) -> AsyncPages[models.UsageRow]:
-        """Return tokens and cost by group."""
-        groups = None if group_by is None else ",".join(group_by)
-        query = {"since": since, "until": until, "group_by": groups, "agent": agent, "model": model}
-        return self.pages(calls.usage({**query, "subject": subject, "limit": limit}))
-
-    async def create_token(
-        self,
-        *,
-        subject: str | None = None,
-        thread_ids: Iterable[str] | None = None,
-        agents: Iterable[str] | None = None,
-        scopes: Iterable[str] | None = None,
-        expires_in: int | None = None,
-    ) -> models.Token:
-        """Make a token for an end user, with a part of the caller's rights."""
-        lists = {"thread_ids": thread_ids, "agents": agents, "scopes": scopes}
-        body = {name: None if each is None else list(each) for name, each in lists.items()}
-        return await self.call(calls.create_token({**body, "subject": subject, "expires_in": expires_in}))
-
-    async def create_ticket(self, message_id: str | None = None) -> models.Ticket:
-        """Make a ticket that opens one stream of the message, or a WebSocket."""
-        return await self.call(calls.create_ticket(message_id))
-
-    async def health(self) -> models.Health:
-        """Return the state of the server."""
-        return await self.call(calls.health())
 
     # Any request
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import calls
+from .async_reading import read
+from .calls import messages as calls
 from .core.answer_text import TextFeed
 from .core.deadline import Deadline
-from .core.following import SILENCE_SECONDS, BrokenStream, Following, unreachable
+from .core.following import Following
 from .core.outcomes import check_end, check_message
-from .core.replies import Reply
-from .core.requests import Call
 from .errors import ConfigurationError, ServerUnavailable, ServerUnreachable
 from .events import Interrupted, StreamEvent, TerminalEvent
 from .models import Accepted, Cancellation, Message
-from .transport import ConnectionFailed, sleep
 
 if TYPE_CHECKING:
     from .async_client import AsyncAgentQ
@@ -158,35 +155,6 @@ class AsyncMessageStream:
 
     async def _read(self) -> AsyncGenerator[StreamEvent, None]:
         state, deadline = await self._start()
-        while not state.is_over:
-            began = time.monotonic()
-            failure: Exception | None = None
-            try:
-                async with aclosing(self._connection(state, deadline)) as events:
-                    async for event in events:
-                        yield event
-            except BrokenStream as error:
-                failure = error
-            except ConnectionFailed as error:
-                failure = unreachable(self._client.base_url, error)
-            if not state.is_over:
-                deadline.check(state.message_id)
-                pause = state.interrupted(time.monotonic() - began, failure)
-                await sleep(deadline.limit(pause))
-                deadline.check(state.message_id)
-
-    async def _connection(self, state: Following, deadline: Deadline) -> AsyncGenerator[StreamEvent, None]:
-        call: Call[Reply] = Call("GET", state.path, lambda reply: reply, headers=state.headers)
-        async with self._client.opened(call, deadline, silence=SILENCE_SECONDS) as reply:
-            if not state.opened(reply.status, reply.headers):
-                for event in state.refused(await reply.read(deadline.limit(self._client.timeout))):
-                    yield event
-            elif not state.is_over:
-                async with aclosing(reply.pieces(deadline.left)) as pieces:
-                    async for piece in pieces:
-                        for event in state.receive(piece):
-                            if state.accept(event):
-                                yield event
-                            if state.terminal is not None:
-                                return
-                        deadline.check(state.message_id)
+        async with aclosing(read(self._client, state, deadline, lambda: deadline.check(state.message_id))) as events:
+            async for event in events:
+                yield event

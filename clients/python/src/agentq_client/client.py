@@ -9,14 +9,31 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import calls, models
+from . import models
+from .calls import messages as calls
 from .core.deadline import Deadline
 from .core.replies import Reply
 from .core.requests import Call, Config, Tries, config_of, to_request
 from .events import StreamEvent
 from .options import BatchMessage, SubmitOptions, Text
 from .pages import Pages
-from .resources import DeadLetters, Deliveries, Queue, Threads
+from .resources import (
+    Agents,
+    Audit,
+    Changes,
+    DeadLetters,
+    Deliveries,
+    Items,
+    Keys,
+    Queue,
+    Server,
+    Statistics,
+    Threads,
+    Tickets,
+    Tokens,
+    Usage,
+    Workers,
+)
 from .streams import MessageStream
 from .transport import OpenReply, Transport
 
@@ -53,6 +70,17 @@ class AgentQ:
         self.dead_letters = DeadLetters(self)
         self.deliveries = Deliveries(self)
         self.queue = Queue(self)
+        self.workers = Workers(self)
+        self.agents = Agents(self)
+        self.usage = Usage(self)
+        self.statistics = Statistics(self)
+        self.changes = Changes(self)
+        self.items = Items(self)
+        self.keys = Keys(self)
+        self.tokens = Tokens(self)
+        self.tickets = Tickets(self)
+        self.audit = Audit(self)
+        self.server = Server(self)
 
     def __enter__(self) -> AgentQ:
         return self
@@ -156,13 +184,14 @@ class AgentQ:
         agent: str | None = None,
         priority: str | None = None,
         error_code: str | None = None,
+        fingerprint: str | None = None,
         subject: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         limit: int | None = None,
     ) -> Pages[models.Message]:
         """Return the messages, newest first. `limit` is the size of a page."""
         query = {"state": state, "thread_id": thread_id, "agent": agent, "priority": priority}
-        query |= {"error_code": error_code, "subject": subject}
+        query |= {"error_code": error_code, "fingerprint": fingerprint, "subject": subject}
         return self.pages(calls.messages({**query, "limit": limit}, metadata))
 
     def stored_events(
@@ -178,6 +207,10 @@ class AgentQ:
     def cancel(self, message_id: str) -> models.Cancellation:
         """Cancel a message in any state. Raises Conflict for one that has ended."""
         return self.call(calls.cancel(message_id))
+
+    def cancel_queued(self, message_id: str) -> models.CancelledQueued:
+        """Cancel a message that has not begun. Raises Conflict for one that has."""
+        return self.call(calls.cancel_queued(message_id))
 
     def cancel_all(self, filter: Mapping[str, Any], *, expected_count: int) -> models.Cancellations:
         """Cancel the unfinished messages of a filter. Raises Conflict if their number is another."""
@@ -208,53 +241,9 @@ class AgentQ:
         body = {"priority": priority, "if_busy": if_busy, "metadata": metadata}
         return self.call(calls.regenerate(message_id, body, idempotency_key))
 
-    def retry(self, message_id: str) -> models.Accepted:
+    def retry(self, message_id: str) -> models.RequeuedMessage:
         """Queue a failed message again. Raises Conflict for one that has not failed."""
         return self.call(calls.retry(message_id))
-
-    # The server
-
-    def agents(self) -> list[models.Agent]:
-        """Return the agents."""
-        return self.call(calls.agents())
-
-    def usage(
-        self,
-        *,
-        since: str | None = None,
-        until: str | None = None,
-        group_by: Iterable[str] | None = None,
-        agent: str | None = None,
-        model: str | None = None,
-        subject: str | None = None,
-        limit: int | None = None,
-    ) -> Pages[models.UsageRow]:
-        """Return tokens and cost by group."""
-        groups = None if group_by is None else ",".join(group_by)
-        query = {"since": since, "until": until, "group_by": groups, "agent": agent, "model": model}
-        return self.pages(calls.usage({**query, "subject": subject, "limit": limit}))
-
-    def create_token(
-        self,
-        *,
-        subject: str | None = None,
-        thread_ids: Iterable[str] | None = None,
-        agents: Iterable[str] | None = None,
-        scopes: Iterable[str] | None = None,
-        expires_in: int | None = None,
-    ) -> models.Token:
-        """Make a token for an end user, with a part of the caller's rights."""
-        lists = {"thread_ids": thread_ids, "agents": agents, "scopes": scopes}
-        body = {name: None if each is None else list(each) for name, each in lists.items()}
-        return self.call(calls.create_token({**body, "subject": subject, "expires_in": expires_in}))
-
-    def create_ticket(self, message_id: str | None = None) -> models.Ticket:
-        """Make a ticket that opens one stream of the message, or a WebSocket."""
-        return self.call(calls.create_ticket(message_id))
-
-    def health(self) -> models.Health:
-        """Return the state of the server."""
-        return self.call(calls.health())
 
     # Any request
 

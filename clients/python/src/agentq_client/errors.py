@@ -153,6 +153,17 @@ class StreamLost(AgentQError):
         self.text = text
 
 
+class ChangesLost(AgentQError):
+    """The stream of changes brought nothing new in several tries. `last_event_id` is where to continue."""
+
+    code = "changes_lost"
+    cure = "Follow the changes again later, after `last_event_id`."
+
+    def __init__(self, what: str, *, last_event_id: str | None) -> None:
+        super().__init__(what)
+        self.last_event_id = last_event_id
+
+
 class TextDiverged(AgentQError):
     """A later attempt says something else than the text that was already handed out."""
 

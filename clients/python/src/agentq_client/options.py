@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from typing import Any, Literal, TypedDict
 
 Priority = Literal["high", "normal", "low"]
@@ -11,7 +11,10 @@ Scalar = str | int | float | bool | None
 
 
 class SubmitOptions(TypedDict, total=False):
-    """The optional fields of a message. `docs/reference/api.md` of the server describes each."""
+    """The optional fields of a message. `docs/reference/api.md` of the server describes each.
+
+    `continue_` is the field `continue`, which is a word of Python.
+    """
 
     input: Mapping[str, Any]
     command: Mapping[str, Any]
@@ -21,6 +24,7 @@ class SubmitOptions(TypedDict, total=False):
     thread_id: str
     agent: str
     checkpoint_id: str
+    continue_: bool
     interrupt_before: Sequence[str] | Literal["*"]
     interrupt_after: Sequence[str] | Literal["*"]
     max_attempts: int
@@ -44,16 +48,25 @@ class BatchMessage(SubmitOptions, total=False):
     message: str | Sequence[Mapping[str, Any]]
 
 
+Time = str | datetime | date
+"""A time, or a day in UTC. A time without a zone is taken as local time."""
+
 Text = str | Sequence[Mapping[str, Any]]
 """A text, or content blocks in LangChain's standard form."""
 
 
 def to_body(message: Text | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of a submit. A time without a zone is taken as local time."""
-    body = {name: value for name, value in options.items() if value is not None}
+    body = {name: time_text(value) for name, value in options.items() if value is not None}
+    if "continue_" in body:
+        body["continue"] = body.pop("continue_")
     if message is not None:
         body["message"] = message if isinstance(message, str) else list(message)
-    run_at = body.get("run_at")
-    if isinstance(run_at, datetime):
-        body["run_at"] = run_at.astimezone(timezone.utc).isoformat()
     return body
+
+
+def time_text(value: Any) -> Any:
+    """Return a time or a day as the API reads it, and anything else as it is."""
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat()
+    return value.isoformat() if isinstance(value, date) else value

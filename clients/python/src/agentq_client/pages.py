@@ -27,8 +27,9 @@ class Pages(Generic[T]):
         call: Call[list[T]] | None = self._call
         while call is not None:
             reply = self._send(call)
-            yield call.read(reply)
-            call = next_call(call, reply)
+            page = call.read(reply)
+            yield page
+            call = next_call(call, reply, page)
 
 
 class AsyncPages(Generic[T]):
@@ -48,5 +49,6 @@ class AsyncPages(Generic[T]):
         call: Call[list[T]] | None = self._call
         while call is not None:
             reply = await self._send(call)
-            yield call.read(reply)
-            call = next_call(call, reply)
+            page = call.read(reply)
+            yield page
+            call = next_call(call, reply, page)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import calls
+from .calls import messages as calls
 from .core.answer_text import TextFeed
 from .core.deadline import Deadline
-from .core.following import SILENCE_SECONDS, BrokenStream, Following, unreachable
+from .core.following import Following
 from .core.outcomes import check_end, check_message
-from .core.replies import Reply
-from .core.requests import Call
 from .errors import ConfigurationError, ServerUnavailable, ServerUnreachable
 from .events import Interrupted, StreamEvent, TerminalEvent
 from .models import Accepted, Cancellation, Message
-from .transport import ConnectionFailed
+from .reading import read
 
 if TYPE_CHECKING:
     from .client import AgentQ
@@ -157,31 +154,4 @@ class MessageStream:
 
     def _read(self) -> Generator[StreamEvent, None, None]:
         state, deadline = self._start()
-        while not state.is_over:
-            began = time.monotonic()
-            failure: Exception | None = None
-            try:
-                yield from self._connection(state, deadline)
-            except BrokenStream as error:
-                failure = error
-            except ConnectionFailed as error:
-                failure = unreachable(self._client.base_url, error)
-            if not state.is_over:
-                deadline.check(state.message_id)
-                pause = state.interrupted(time.monotonic() - began, failure)
-                time.sleep(deadline.limit(pause))
-                deadline.check(state.message_id)
-
-    def _connection(self, state: Following, deadline: Deadline) -> Generator[StreamEvent, None, None]:
-        call: Call[Reply] = Call("GET", state.path, lambda reply: reply, headers=state.headers)
-        with self._client.opened(call, deadline, silence=SILENCE_SECONDS) as reply:
-            if not state.opened(reply.status, reply.headers):
-                yield from state.refused(reply.read(deadline.limit(self._client.timeout)))
-            elif not state.is_over:
-                for piece in reply.pieces(deadline.left):
-                    for event in state.receive(piece):
-                        if state.accept(event):
-                            yield event
-                        if state.terminal is not None:
-                            return
-                    deadline.check(state.message_id)
+        yield from read(self._client, state, deadline, lambda: deadline.check(state.message_id))

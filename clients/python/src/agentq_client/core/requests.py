@@ -66,6 +66,8 @@ class Call(Generic[T]):
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
+    keyed: bool = True
+    next_page: Callable[[Call[Any], Any], Call[Any] | None] | None = None
 
     def target(self) -> str:
         """Return path and query."""
@@ -119,7 +121,7 @@ def to_request(call: Call[Any], config: Config) -> Request:
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"The request cannot be sent as JSON: {error}.") from error
         headers["content-type"] = "application/json"
-    if call.method == "POST":
+    if call.method == "POST" and call.keyed:
         headers["idempotency-key"] = str(uuid.uuid4())
     headers.update({name.lower(): value for name, value in call.headers.items()})
     return Request(call.method, config.base_url.rstrip("/") + call.target(), headers, content)
@@ -178,12 +180,14 @@ class Tries:
         return ServerUnreachable(what, maybe_done=failure.maybe_sent)
 
 
-def next_call(call: Call[T], reply: Reply) -> Call[T] | None:
+def next_call(call: Call[T], reply: Reply, page: T) -> Call[T] | None:
     """Return the call of the next page, None on the last one.
 
     Only the query is taken from the link, so that the key is never sent to another address. Raises UnexpectedReply for
     a link that leads nowhere new.
     """
+    if call.next_page is not None:
+        return call.next_page(call, page)
     for link in reply.headers.get("link", "").split(","):
         address, _, parameters = link.strip().partition(">")
         if address.startswith("<") and 'rel="next"' in parameters:

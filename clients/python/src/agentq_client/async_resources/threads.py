@@ -1,15 +1,16 @@
-"""The parts of `AsyncAgentQ` that have a name of their own. `resources` is the same for threads."""
+"""Threads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import calls, models
-from .pages import AsyncPages
+from .. import models
+from ..calls import threads as calls
+from ..pages import AsyncPages
 
 if TYPE_CHECKING:
-    from .async_client import AsyncAgentQ
+    from ..async_client import AsyncAgentQ
 
 
 class AsyncThreads:
@@ -26,11 +27,12 @@ class AsyncThreads:
         metadata: Mapping[str, Any] | None = None,
         sort_by: str | None = None,
         sort_order: str | None = None,
+        thread_id: str | None = None,
         limit: int | None = None,
     ) -> AsyncPages[models.Thread]:
         """Return the threads, newest activity first."""
-        query = {"status": status, "subject": subject, "sort_by": sort_by, "sort_order": sort_order, "limit": limit}
-        return self._client.pages(calls.threads(query, metadata))
+        query = {"status": status, "subject": subject, "sort_by": sort_by, "sort_order": sort_order}
+        return self._client.pages(calls.threads({**query, "thread_id": thread_id, "limit": limit}, metadata))
 
     async def create(
         self,
@@ -102,90 +104,3 @@ class AsyncThreads:
     ) -> AsyncPages[models.ThreadState]:
         """Return the states that are still kept, newest first."""
         return self._client.pages(calls.history(thread_id, {"agent": agent, "limit": limit}))
-
-
-class AsyncDeadLetters:
-    """Messages that have failed."""
-
-    def __init__(self, client: AsyncAgentQ) -> None:
-        self._client = client
-
-    def list(
-        self,
-        *,
-        thread_id: str | None = None,
-        agent: str | None = None,
-        priority: str | None = None,
-        error_code: str | None = None,
-        fingerprint: str | None = None,
-        limit: int | None = None,
-    ) -> AsyncPages[models.DeadLetter]:
-        """Return the failed messages, newest first."""
-        query = {"thread_id": thread_id, "agent": agent, "priority": priority, "error_code": error_code}
-        return self._client.pages(calls.dead_letters({**query, "fingerprint": fingerprint, "limit": limit}))
-
-    async def groups(self, *, limit: int | None = None) -> Sequence[models.DeadLetterGroup]:
-        """Return the failed messages by kind of failure."""
-        return await self._client.call(calls.dead_letter_groups(limit))
-
-    async def requeue(
-        self,
-        message_ids: Sequence[str] | None = None,
-        *,
-        filter: Mapping[str, Any] | None = None,
-        expected_count: int | None = None,
-    ) -> models.Requeued:
-        """Queue failed messages again: those with these ids, or `expected_count` by a filter."""
-        return await self._client.call(calls.requeue(message_ids, filter, expected_count))
-
-    async def purge(
-        self,
-        message_ids: Sequence[str] | None = None,
-        *,
-        filter: Mapping[str, Any] | None = None,
-        expected_count: int | None = None,
-    ) -> models.Purged:
-        """Delete failed messages: those with these ids, or `expected_count` by a filter."""
-        return await self._client.call(calls.purge(message_ids, filter, expected_count))
-
-
-class AsyncDeliveries:
-    """Webhooks that were sent."""
-
-    def __init__(self, client: AsyncAgentQ) -> None:
-        self._client = client
-
-    def list(
-        self,
-        *,
-        state: str | None = None,
-        event: str | None = None,
-        message_id: str | None = None,
-        limit: int | None = None,
-    ) -> AsyncPages[models.Delivery]:
-        """Return the deliveries, newest first."""
-        query = {"state": state, "event": event, "message_id": message_id, "limit": limit}
-        return self._client.pages(calls.deliveries(query))
-
-    async def replay(self, delivery_id: str) -> models.Delivery:
-        """Send a delivery again."""
-        return await self._client.call(calls.replay(delivery_id))
-
-
-class AsyncQueue:
-    """The queue as a whole."""
-
-    def __init__(self, client: AsyncAgentQ) -> None:
-        self._client = client
-
-    async def get(self, *, limit: int | None = None) -> models.QueueState:
-        """Return the queue in numbers, its waiting messages in order, and the running ones."""
-        return await self._client.call(calls.queue(limit))
-
-    async def pause(self) -> models.QueuePaused:
-        """Start no more messages."""
-        return await self._client.call(calls.pause(paused=True))
-
-    async def resume(self) -> models.QueuePaused:
-        """Start messages again."""
-        return await self._client.call(calls.pause(paused=False))

@@ -1,0 +1,25 @@
+"""The parts of `AsyncAgentQ` that have a name of their own. `resources` is the same for threads."""
+
+from .access import AsyncAudit, AsyncKeys, AsyncTickets, AsyncTokens
+from .items import AsyncItems
+from .queue import AsyncDeadLetters, AsyncDeliveries, AsyncQueue, AsyncWorkers
+from .server import AsyncAgents, AsyncChanges, AsyncServer, AsyncStatistics, AsyncUsage
+from .threads import AsyncThreads
+
+__all__ = [
+    "AsyncAgents",
+    "AsyncAudit",
+    "AsyncChanges",
+    "AsyncDeadLetters",
+    "AsyncDeliveries",
+    "AsyncItems",
+    "AsyncKeys",
+    "AsyncQueue",
+    "AsyncServer",
+    "AsyncStatistics",
+    "AsyncThreads",
+    "AsyncTickets",
+    "AsyncTokens",
+    "AsyncUsage",
+    "AsyncWorkers",
+]

@@ -1,0 +1,143 @@
+"""The queue, its workers, failed messages and webhooks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from .base import Model
+from .messages import FailedAttempt, RequeuedMessage
+
+
+class QueuedMessage(Model):
+    """A message that waits."""
+
+    id: str
+    priority: str
+    created_at: datetime
+    user_message: str
+    thread_id: str | None = None
+    agent: str
+
+
+class ProcessingMessage(Model):
+    """A message that runs."""
+
+    id: str
+    priority: str
+    started_at: datetime | None = None
+    user_message: str
+    thread_id: str | None = None
+    agent: str
+
+
+class QueueState(Model):
+    """The queue in numbers, its waiting messages in order, and the running ones."""
+
+    total_queued: int
+    total_processing: int
+    total_completed: int
+    total_failed: int
+    total_cancelled: int = 0
+    total_interrupted: int = 0
+    paused: bool = False
+    queued_messages: list[QueuedMessage] = []
+    current_processing: ProcessingMessage | None = None
+    processing_messages: list[ProcessingMessage] = []
+
+
+class QueuePaused(Model):
+    """Whether the queue is paused."""
+
+    paused: bool
+
+
+class DeadLetter(Model):
+    """A message that has failed."""
+
+    message_id: str
+    user_message: str
+    priority: str
+    thread_id: str | None = None
+    agent: str
+    created_at: datetime
+    failed_at: datetime | None = None
+    reason: str
+    error: str | None = None
+    error_code: str | None = None
+    fingerprint: str | None = None
+    attempt: int = 0
+    crashes: int = 0
+    attempts: list[FailedAttempt] = []
+    subject: str | None = None
+
+
+class DeadLetterGroup(Model):
+    """Failed messages of one kind."""
+
+    fingerprint: str
+    count: int
+    error: str
+    error_code: str
+    first_failed_at: datetime
+    last_failed_at: datetime
+
+
+class Requeued(Model):
+    """The messages that are queued again."""
+
+    message: str = ""
+    requeued: list[RequeuedMessage]
+
+
+class Purged(Model):
+    """The ids of the messages that were deleted."""
+
+    purged: list[str]
+
+
+class DeliveryTry(Model):
+    """A try of a delivery. `status` is that of the reply, None if none came."""
+
+    at: datetime
+    status: int | None = None
+    error: str | None = None
+
+
+class Delivery(Model):
+    """A webhook's delivery with its tries."""
+
+    id: str
+    message_id: str
+    thread_id: str | None = None
+    url: str
+    event: str
+    state: str
+    tries: int
+    created_at: datetime
+    next_at: datetime | None = None
+    attempts: list[DeliveryTry] = []
+
+
+class ServedAgent(Model):
+    """An agent of a worker. `state` is `loading`, `available`, `failed` or `stuck`; `error` says why."""
+
+    name: str
+    state: str
+    error: str | None = None
+    version: str | None = None
+
+
+class Worker(Model):
+    """A process that runs messages, as of its last heartbeat. `slots` is how many it runs at a time.
+
+    `clock_ahead_ms` is by how much its clock is ahead of the store's. `agents` is None if it does not report them.
+    """
+
+    id: str
+    host: str
+    pid: int
+    slots: int
+    started_at: datetime
+    last_beat: datetime
+    clock_ahead_ms: int = 0
+    agents: list[ServedAgent] | None = None

@@ -1,0 +1,25 @@
+"""The parts of `AgentQ` that have a name of their own. `async_resources` is the same for asyncio."""
+
+from .access import Audit, Keys, Tickets, Tokens
+from .items import Items
+from .queue import DeadLetters, Deliveries, Queue, Workers
+from .server import Agents, Changes, Server, Statistics, Usage
+from .threads import Threads
+
+__all__ = [
+    "Agents",
+    "Audit",
+    "Changes",
+    "DeadLetters",
+    "Deliveries",
+    "Items",
+    "Keys",
+    "Queue",
+    "Server",
+    "Statistics",
+    "Threads",
+    "Tickets",
+    "Tokens",
+    "Usage",
+    "Workers",
+]

@@ -1,0 +1,113 @@
+"""Callers: their keys, tokens and tickets, and what they changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .. import models
+from ..calls import access as calls
+from ..options import Time
+from ..pages import Pages
+
+if TYPE_CHECKING:
+    from ..client import AgentQ
+
+
+class Keys:
+    """API keys."""
+
+    def __init__(self, client: AgentQ) -> None:
+        self._client = client
+
+    def list(self, *, tenant: str | None = None, limit: int | None = None) -> Pages[models.Key]:
+        """Return the keys by id, also expired and revoked ones."""
+        return self._client.pages(calls.keys({"tenant": tenant, "limit": limit}))
+
+    def create(
+        self,
+        name: str | None = None,
+        *,
+        tenant: str | None = None,
+        scopes: Iterable[str] | None = None,
+        expires_at: Time | None = None,
+        webhook_url: str | None = None,
+        webhook_secret: str | None = None,
+    ) -> models.KeyIssued:
+        """Make a key. Store its `key`, which is shown once. By default it has the scopes `submit` and `read`."""
+        body: dict[str, Any] = {"name": name, "tenant": tenant, "scopes": None if scopes is None else [*scopes]}
+        body |= {"expires_at": expires_at, "webhook_url": webhook_url, "webhook_secret": webhook_secret}
+        return self._client.call(calls.create_key(body))
+
+    def get(self, key_id: str) -> models.Key:
+        """Return a key without its secrets."""
+        return self._client.call(calls.key(key_id))
+
+    def rotate(self, key_id: str, *, grace_seconds: float | None = None) -> models.KeyIssued:
+        """Give a key a new secret. The present one stays good for `grace_seconds`, a day by default."""
+        return self._client.call(calls.rotate_key(key_id, grace_seconds))
+
+    def revoke(self, key_id: str) -> models.Key:
+        """Revoke a key for good."""
+        return self._client.call(calls.revoke_key(key_id))
+
+
+class Tokens:
+    """Tokens of end users."""
+
+    def __init__(self, client: AgentQ) -> None:
+        self._client = client
+
+    def create(
+        self,
+        *,
+        subject: str | None = None,
+        thread_ids: Iterable[str] | None = None,
+        thread_prefix: str | None = None,
+        agents: Iterable[str] | None = None,
+        scopes: Iterable[str] | None = None,
+        expires_in: int | None = None,
+        rate_per_minute: int | None = None,
+    ) -> models.Token:
+        """Make a token for an end user, with a part of the caller's rights. `expires_in` is in seconds."""
+        lists = {"thread_ids": thread_ids, "agents": agents, "scopes": scopes}
+        body = {name: None if each is None else [*each] for name, each in lists.items()}
+        more = {"subject": subject, "thread_prefix": thread_prefix, "expires_in": expires_in}
+        return self._client.call(calls.create_token({**body, **more, "rate_per_minute": rate_per_minute}))
+
+    def revoke(self, subject: str | None = None, *, all_of_tenant: bool = False) -> models.TokensRevoked:
+        """End the tokens and tickets of an end user, or all of the tenant, that were made before now."""
+        return self._client.call(calls.revoke_tokens(subject, all_of_tenant=all_of_tenant))
+
+
+class Tickets:
+    """Tickets for streams where no header can be sent."""
+
+    def __init__(self, client: AgentQ) -> None:
+        self._client = client
+
+    def create(self, message_id: str | None = None) -> models.Ticket:
+        """Make a ticket that opens one stream of the message, or a WebSocket."""
+        return self._client.call(calls.create_ticket(message_id))
+
+
+class Audit:
+    """The audit log: what was changed, and by whom."""
+
+    def __init__(self, client: AgentQ) -> None:
+        self._client = client
+
+    def list(
+        self,
+        *,
+        tenant: str | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        target: str | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        limit: int | None = None,
+    ) -> Pages[models.AuditRecord]:
+        """Return the records, newest first. `target` is the id of what was changed."""
+        query = {"tenant": tenant, "actor": actor, "action": action, "target": target}
+        return self._client.pages(calls.audit({**query, "since": since, "until": until, "limit": limit}))
