@@ -208,7 +208,7 @@ def test_all_that_a_route_takes_can_be_given(recorded: Recorded) -> None:
         found = sent.setdefault(route_of(request), set())
         found |= set(request.url.params) | {name.lower() for name in request.headers}
         found |= set(json.loads(request.content)) if request.content else set()
-    missing = {}
+    missing: dict[tuple[str, str], set[str]] = {}
     for (method, path), found in sent.items():
         wanted = {name for name in taken(API["paths"][path][method.lower()]) if name not in NOT_GIVEN}
         left = {name for name in wanted if name not in found and name.lower() not in found}
@@ -226,7 +226,7 @@ def taken(operation: dict[str, Any]) -> Iterator[str]:
 
 def test_all_that_a_route_replies_has_a_field(recorded: Recorded) -> None:
     """A field that no model has would be left in `model_extra`, without a type."""
-    untyped = {}
+    untyped: dict[str, set[str]] = {}
     for name, results in recorded[1].items():
         for result in results:
             assert not isinstance(result, AgentQError) or name in ("follow", "stream", "changes.follow", "run"), name
