@@ -139,10 +139,10 @@ class QueueManager:
                     return replayed
                 raise
             try:
-                accepted = await self._store.add(
+                accepted = await self._visible.own_replay(caller, await self._store.add(
                     new, max_queued=self._max_queue_size, key=request, agents=caller.agents,
                     max_queued_of_tenant=self._max_queue_size_per_tenant, audit=interruption_record(caller, new, by),
-                )  # fmt: skip
+                ))  # fmt: skip
             except AliasTaken as error:
                 raise AliasTaken(shown_alias(error.alias, caller.subject)) from None
             if not accepted.replayed:
@@ -163,7 +163,7 @@ class QueueManager:
             return None
         new = [self._named(caller, each._replace(if_busy=IfBusy.ENQUEUE), at=0, batch=False) for each in wanted]
         try:
-            return await self._store.add(new, max_queued=0, key=request)
+            return await self._visible.own_replay(caller, await self._store.add(new, max_queued=0, key=request))
         except QueueFull:  # with a limit of 0, only a replay succeeds
             return None
 

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from ..errors import Forbidden, InvalidRequest, MessageNotFound, ThreadNotFound
+from ..errors import Forbidden, InvalidRequest, KeyReused, MessageNotFound, ThreadNotFound
 from ..models.inputs import STATE_EVENTS, ShownEvent
-from ..models.messages import Alias, Message, MessageFilter, NewMessage, Page, RequestKey, Thread
+from ..models.messages import Accepted, Alias, Message, MessageFilter, NewMessage, Page, RequestKey, Thread
 from ..models.requests import Key
 from ..models.threads import ThreadFilter, ThreadOrder
 from ..models.visibility import Visibility
@@ -132,6 +132,15 @@ class VisibleReads:
         return (
             0 if visible is None else await self._store.count_threads(caller.tenant, replace(chosen, visible=visible))
         )
+
+    async def own_replay(self, caller: Principal, accepted: Accepted) -> Accepted:
+        """Return an accepted request. Raises KeyReused if it repeats that of a caller whose messages are not shown."""
+        if accepted.replayed and caller.is_narrowed:
+            try:
+                await self.ids(caller, [each.id for each in accepted.messages])
+            except MessageNotFound:
+                raise KeyReused from None
+        return accepted
 
     async def _shown(self, caller: Principal, message_id: str) -> Message:
         message = await self._store.get(caller.tenant, message_id)

@@ -68,3 +68,21 @@ async def test_a_caller_without_read_is_not_shown_the_state_of_a_thread(serve: S
         reply = await server.client.post("/messages", json=native, headers=headers)
         assert reply.status_code == status, (thread, mode)
         assert status == 200 or "needs the scope `read`" in reply.json()["detail"]
+
+
+async def test_a_key_shows_nothing_of_callers_with_other_rights(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    await issue(server)
+    every = await admit(server, Principal("default", SCOPES))
+    narrowed = await admit(server, Principal("default", SCOPES, agents=frozenset({"asking"})))
+    headers = {"Idempotency-Key": "one"}
+    stored, refused = [
+        await server.client.post("/messages", json={"message": "Hi"}, headers={**headers, "X-API-Key": caller})
+        for caller in (every, narrowed)
+    ]
+    assert (stored.status_code, refused.json()["code"]) == (202, "idempotency_key_reused")
+    said = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
+    for caller in (every, narrowed):
+        assert (await ask(server, caller, "POST", "/api/chat", {"id": "c", "messages": [said]})).status == 200
+    messages = (await ask(server, every, "GET", "/threads/c/messages")).json()["messages"]
+    assert [message["agent"] for message in messages] == ["steps", "asking"]
