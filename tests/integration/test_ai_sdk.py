@@ -10,7 +10,8 @@ import pytest
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.node_packages import installed, node
-from tests.openai_stub import StubServer
+from tests.openai_clients import AGENTS as OPENAI_AGENTS
+from tests.openai_stub import Answer, StubServer, ToolCall
 from tests.pages import DOCS, named
 from tests.servers import ROOT, LiveServer
 
@@ -74,6 +75,39 @@ async def test_a_page_of_the_ai_sdk_has_its_whole_day(serve: Serve, control: Gra
     assert human["id"] == client_id
     assert [block["type"] for block in human["content"]] == ["image", "text"]
     assert human["content"][0]["extras"] == {"filename": "a.png"}
+
+
+TALKED: dict[str, Any] = {
+    "turns": [
+        ["Step one. Heard: One", "Step one. Heard: One | Two", "Step one. Heard: One | Two | Three"],
+        ["user", *["item_reference"] * 2, "user", *["item_reference"] * 2, "user"],
+    ],
+    "tools": [["Five.", "Six."], ["user", "item_reference", "item_reference", "user"]],
+    "question": ["ask_human", {"question": "May I?"}],
+    "answered": ["yesHeard: Do", ["user", "item_reference", "function_call", "function_call_output"]],
+    "later": [
+        "Step one. ",
+        ["user", "item_reference", "function_call", "function_call_output", *["item_reference"] * 2, "user"],
+    ],
+}
+
+
+async def test_the_provider_for_openai_talks_by_references_to_items(
+    serve: Serve, control: GraphControl, model: StubServer
+) -> None:
+    await asyncio.to_thread(installed, FOLDER)
+    server = await serve(agents=OPENAI_AGENTS)
+    for version in ("6", "7"):
+        model.replies.extend([ToolCall("_add", {"a": 2, "b": 3}), Answer("Five."), Answer("Six.")])
+        command = [node(), "provider.mjs", f"ai-{version}", f"openai-{version}", f"{server.url}/v1"]
+        done = await asyncio.to_thread(
+            subprocess.run, command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == TALKED
+        said = model.requests[-1].body["messages"]
+        assert [each["content"] for each in said] == ["2+3?", None, "5", "Five.", "And one more?"]
+        assert len(said[2]["tool_call_id"]) <= 40, "OpenAI's models take no longer ones"
 
 
 async def test_the_example_of_the_page_prints_the_answer(server: LiveServer, model: StubServer) -> None:

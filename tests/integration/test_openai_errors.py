@@ -40,7 +40,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (RESPONSES, {"tools": [{"type": "web_search"}]}, "tools"),
     (RESPONSES, {"text": {"format": {"type": "json_schema"}}}, "text.format.type"),
     (RESPONSES, {"prompt": {"id": "p"}}, "prompt"),
-    (RESPONSES, {"input": [CALL]}, "input.0.type"),
+    (RESPONSES, {"input": [CALL]}, "input"),
+    (RESPONSES, {"input": [{"type": "web_search_call", "id": "ws_1"}]}, "input.0.type"),
+    (RESPONSES, {"tools": [{"type": "function", "name": "f"}]}, "tools"),
     (RESPONSES, {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}, "input"),
     (RESPONSES, {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, "input"),
     (RESPONSES, {"input": " "}, "input"),
@@ -76,6 +78,9 @@ async def test_what_is_not_served_is_refused_by_name(serve: Serve) -> None:
     for path, name in ((CHAT, "model"), (RESPONSES, "model")):
         error = error_in(await server.client.post(path, json={**ASKED[path], "model": "x"}), path, 404)
         assert error["code"] == f"{name}_not_found"
+    for item_id in ("msg_x", "msg_019a2b3c-4d5e-7f00-8000-000000000000_x"):
+        named = {**ASKED[RESPONSES], "input": [{"type": "item_reference", "id": item_id}, USER]}
+        assert error_in(await server.client.post(RESPONSES, json=named), RESPONSES, 404)["code"] == "item_not_found"
     asked = {**ASKED[RESPONSES], "conversation": "conv_x"}
     assert error_in(await server.client.post(RESPONSES, json=asked), RESPONSES, 404)["code"] == "conversation_not_found"
     assert (await server.client.get("/messages")).json()["messages"] == []

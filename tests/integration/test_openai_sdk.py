@@ -311,3 +311,33 @@ async def test_webhooks_are_unwrapped_by_the_client(serve: Serve, control: Graph
         ("response.completed", done.id), ("response.failed", failed.id),
         ("response.completed", asked.id), ("response.completed", answered.id),
     }  # fmt: skip
+
+
+async def test_items_are_named_by_their_ids(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS)
+    store = server.runtime.services.store
+    async with sdk(server) as client:
+        asked: Any = await client.responses.create(model="approving", input="Do")
+        call = asked.output[-1]
+        named: list[Any] = [{"type": "item_reference", "id": item.id} for item in asked.output]
+        answer: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "yes"}
+        past: list[Any] = [{"role": "user", "content": "Do"}, *named, answer]
+        done: Any = await client.responses.create(model="approving", input=past)
+        assert (done.output_text, done.previous_response_id) == ("Heard: Do", asked.id)
+        with pytest.raises(openai.BadRequestError, match="nothing is asked there"):
+            await client.responses.create(model="approving", input=past)
+        past += [{"id": done.output[-1].id}, {"role": "user", "content": "More"}]
+        more = await client.responses.create(model="steps", input=past)
+        assert more.output_text == "Heard: Do | More"
+        items = [item.type async for item in client.responses.input_items.list(more.id, order="asc")]
+        assert items == ["message", "message", "mcp_call", "message", "message"]
+
+        async def is_pruned() -> bool:
+            await store.prune_logs(older_than_seconds=0, limit=10)
+            return (await store.read("default", more.id[5:], after=0, limit=1)).first > 1
+
+        await until(is_pruned, "the log is gone")
+        twice: Any = [{"id": more.output[0].id}, {"id": f"msg_{more.id[5:]}_another"}, {"role": "user", "content": "x"}]
+        after = await client.responses.create(model="steps", input=twice)
+        texts = [item.content[0].text async for item in client.responses.input_items.list(after.id, order="asc")]
+        assert texts == ["Heard: Do | More", "x"], "the result stands for all texts, once"

@@ -75,9 +75,10 @@ def stored(first: int, *events: tuple[EventType, str]) -> StoredEvents:
 
 BEGUN = stored(1, (EventType.PROCESSING, '{"attempt": 1}'), (EventType.CHUNK, '{"type": "content", "chunk": "Half"}'))
 DONE = stored(9, (EventType.DONE, '{"state": "completed", "result": "Half an answer"}'))
+VIEW = ResponseView("resp_1", "1", "steps", {})
 READERS: dict[str, Callable[[], RunReader]] = {
     "completion": lambda: CompletionReader(CompletionView("c", "steps", 0, includes_usage=False)),
-    "response": lambda: ResponseReader(ResponseView("r", "steps", {}), Progress(sequence=2), -1, is_last=True),
+    "response": lambda: ResponseReader(VIEW, Progress(sequence=2), -1, is_last=True),
     "chat": lambda: PageReader(ChatView("m"), PageProgress()),
 }
 
@@ -100,7 +101,7 @@ async def test_a_reader_of_a_pruned_log_gets_the_result(monkeypatch: pytest.Monk
 
 async def test_an_answered_response_is_not_ended_by_the_end_of_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
     replace_tail(monkeypatch, Reset(MessageState.COMPLETED, "Half an answer"), DONE)
-    reader = ResponseReader(ResponseView("r", "steps", {}), Progress(sequence=2), -1, is_last=False)
+    reader = ResponseReader(VIEW, Progress(sequence=2), -1, is_last=False)
     [frame] = await read(reader)
     assert b"no longer kept" in frame
 

@@ -27,7 +27,7 @@ from app.protocols.openai.response_projection import (
 from tests.clock import START as START_MS
 
 START = to_datetime(START_MS)
-VIEW = ResponseView("resp_1", "chat", {"id": "resp_1", "object": "response", "created_at": 1, "model": "chat"})
+VIEW = ResponseView("resp_1", "1", "chat", {"id": "resp_1", "object": "response", "created_at": 1, "model": "chat"})
 CHAT = ChatView("chatcmpl-1", "chat", 1, includes_usage=True)
 PROCESSING = NewEvent.processing(1)
 DONE = NewEvent.done("Hello.", START)
@@ -81,7 +81,7 @@ def test_an_attempt_that_failed_leaves_nothing_in_the_output() -> None:
     response = accepted(events)
     assert texts(response) == ["Hello."]
     added = [event["item"]["id"] for event in events if event["type"] == "response.output_item.added"]
-    assert added == ["msg_m", "msg_m_2"]
+    assert added == ["msg_1_m", "msg_1_m_2"]
     ended = [event["item"]["status"] for event in events if event["type"] == "response.output_item.done"]
     assert ended == ["incomplete", "completed"]
 
@@ -141,8 +141,8 @@ def test_questions_are_calls_of_a_function() -> None:
     response = accepted(shown(stored(PROCESSING, chunk("content", "Well."), end)))
     calls = response["output"][1:]
     assert [(call["call_id"], json.loads(call["arguments"])) for call in calls] == [
-        ("a", {"question": "May I?"}),
-        ("b", {"value": "Sure?"}),
+        ("call_1_a", {"question": "May I?"}),
+        ("call_1_b", {"value": "Sure?"}),
     ]
     assert texts(response) == ["Well."]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..runs import Run
-from .ids import ITEM
+from .ids import ITEM, call_id_of
 from .notes import Notes
 from .output_items import call_item
 
@@ -15,7 +15,7 @@ def input_items_of(run: Run) -> list[dict[str, Any]]:
     message = run.message
     if run.first_event:
         given = json.loads(message.resume_value or "{}")
-        return [_answer_item(run, call_id, value) for call_id, value in given.items()]
+        return [_answer_item(run, question_id, value) for question_id, value in given.items()]
     given = (message.options.run.input or {}).get("messages")
     messages = given if isinstance(given, list) else [{"role": "user", "content": message.content}]
     if Notes.of(message).instructions is not None:
@@ -65,12 +65,12 @@ def _part(kind: str, part: Any) -> dict[str, Any]:
     return {"type": kind, "text": json.dumps(part)}
 
 
-def _answer_item(run: Run, call_id: str, value: Any) -> dict[str, Any]:
+def _answer_item(run: Run, question_id: str, value: Any) -> dict[str, Any]:
     output = value if isinstance(value, str) else json.dumps(value)
     return {
-        "id": f"fco_{run.id}_{call_id}",
+        "id": f"fco_{run.id}_{question_id}",
         "type": "function_call_output",
-        "call_id": call_id,
+        "call_id": call_id_of(run.message.id, question_id),
         "output": output,
         "status": "completed",
     }

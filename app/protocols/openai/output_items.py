@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from .ids import QUESTION_ITEM, call_id_of
+
 ASK_HUMAN = "ask_human"
 """The name of the function by whose call an agent asks a human."""
 
@@ -54,15 +56,15 @@ def result_fields(result: Mapping[str, Any]) -> dict[str, Any]:
     return {"status": "completed", "output": content if isinstance(content, str) else json.dumps(content)}
 
 
-def question_item(question: Mapping[str, Any], status: str) -> dict[str, Any]:
-    """Return the function call by which the agent asks a human. An object is the arguments; else `value` has it."""
+def question_item(run_id: str, message_id: str, question: Mapping[str, Any], status: str) -> dict[str, Any]:
+    """Return the function call by which a run asks a human. An object is the arguments; else `value` has it."""
     value = question["value"]
     arguments = json.dumps(value if isinstance(value, dict) else {"value": value})
     return {
-        "id": f"fc_{question['id']}",
+        "id": f"{QUESTION_ITEM}{run_id}_{question['id']}",
         "type": "function_call",
         "status": status,
-        "call_id": question["id"],
+        "call_id": call_id_of(message_id, question["id"]),
         "name": ASK_HUMAN,
         "arguments": arguments if status == "completed" else "",
     }

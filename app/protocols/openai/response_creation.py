@@ -1,5 +1,6 @@
 """Makes responses: new turns, and answers to questions of agents."""
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from ...access.principals import Principal
@@ -16,14 +17,17 @@ from ..questions import answer_question, question_of
 from ..runs import Run, find_run, runs_of
 from ..turns import first_run, submit_turns
 from .errors import PreviousResponseNotFound, UnsupportedParameter
-from .ids import RESPONSE, name_in, response_id_of
+from .ids import RESPONSE, name_in, question_in, response_id_of
+from .item_references import with_items
 from .new_messages import agent_of, new_message
 from .notes import Notes
 from .response_lookup import find_conversation
-from .schemas.responses import ANSWER, ResponseCreate
+from .schemas.responses import ANSWER, FUNCTION_CALL, InputItem, ResponseCreate
 
 COMPLETIONS = (*ENDS, WebhookEvent.INTERRUPTED)
 """The events of a message that end a response. A question ends one too."""
+
+ALONE = "input: give the answers to ask_human alone or behind their calls, without later items"
 
 UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING)
 
@@ -34,12 +38,14 @@ async def create_response(
     """Store a response and return its run. A request whose Idempotency-Key, `key`, came before gets the run of then.
 
     Answers need no key, since a question takes one answer. Raises AgentNotFound, ConversationNotFound,
-    PreviousResponseNotFound, InvalidRequest, Forbidden, and what `submit_turns`, `answer_question` and
+    PreviousResponseNotFound, ItemNotFound, InvalidRequest, Forbidden, and what `submit_turns`, `answer_question` and
     `ThreadManager.fork` raise.
     """
     agent = agent_of(services, caller, body.model)
-    if body.answers:
+    body = await with_items(services, caller, body)
+    if _is_answer(body):
         return await _answer(services, caller, agent, body, by)
+    _check_calls(body.input)
     if not body.given:
         raise InvalidRequest("input: expected a message", field="input")
     new = _new_message(agent, body, priority)
@@ -131,11 +137,38 @@ async def _forked(services: Services, caller: Principal, new: NewMessage, messag
     return new._replace(thread_id=thread_id)
 
 
+def _is_answer(body: ResponseCreate) -> bool:
+    """Return whether the input ends with answers to questions. Outputs of other calls are a part of the past."""
+    called = {item.call_id for item in body.input if item.type == FUNCTION_CALL}
+    return any(question_in(str(item.call_id)) or item.call_id not in called for item in body.answers)
+
+
+def _check_calls(items: Sequence[InputItem]) -> None:
+    """Raise InvalidRequest unless each call of a function is followed by its output."""
+    called: set[str | None] = set()
+    answered: set[str | None] = set()
+    for item in items:
+        if item.type == FUNCTION_CALL:
+            called.add(item.call_id)
+        elif item.type == ANSWER and item.call_id not in called:
+            raise UnsupportedParameter(ALONE, field="input")
+        elif item.type == ANSWER:
+            answered.add(item.call_id)
+    if called - answered:
+        raise InvalidRequest("input: expected the output of each call of a function", field="input")
+
+
 async def _answer(services: Services, caller: Principal, agent: str, body: ResponseCreate, by: Actor) -> Run:
-    """Answer the questions of a response or of a conversation, and return the run that goes on with them."""
-    if any(item.type != ANSWER for item in body.input):
-        raise UnsupportedParameter("input: give the answers to ask_human alone, without other items", field="input")
-    message = await _asking(services, caller, body)
+    """Answer the questions of a response or of a conversation, and return the run that goes on with them.
+
+    A client that sends its whole conversation has the calls before their answers. What comes before them is the past of
+    the response that asked, which the server has.
+    """
+    answers = {str(item.call_id): item.answer() for item in body.answers}
+    called = {item.call_id for item in body.input if item.type == FUNCTION_CALL}
+    if len(body.input) > len(body.answers) and not answers.keys() <= called:
+        raise UnsupportedParameter(ALONE, field="input")
+    message = await _asking(services, caller, body, answers)
     changed = {
         "model": agent != message.agent,
         "instructions": body.instructions is not None,
@@ -146,21 +179,32 @@ async def _answer(services: Services, caller: Principal, agent: str, body: Respo
         if is_changed:
             told = "an answer goes on with the response that asked, so it cannot change this. Leave the field out."
             raise UnsupportedParameter(f"{name}: {told}", field=name)
-    return await answer_question(services, caller, message, ResumeAnswer(values=body.answers), field="input", by=by)
+    values = {_question_id(call_id): value for call_id, value in answers.items()}
+    return await answer_question(services, caller, message, ResumeAnswer(values=values), field="input", by=by)
 
 
-async def _asking(services: Services, caller: Principal, body: ResponseCreate) -> Message:
+async def _asking(services: Services, caller: Principal, body: ResponseCreate, call_ids: Iterable[str]) -> Message:
     """Return the message that asks what a body answers. Raises InvalidRequest if nothing is asked."""
     found: Message | None = None
+    named = {question[0] for question in map(question_in, call_ids) if question is not None}
     if body.conversation_id is not None:
         thread = await find_conversation(services, caller, body.conversation_id)
         asking = await question_of(services, caller, thread.thread_id)
         found = None if asking is None else await services.queue.get(caller, asking.id)
     elif body.previous_response_id is not None:
         found = (await _find_previous(services, caller, body.previous_response_id)).message
+    elif len(named) == 1:
+        with suppress(MessageNotFound):
+            found = await services.queue.get(caller, named.pop())
     else:
-        told = "an answer needs the previous_response_id of the response that asked"
+        told = "an answer needs the call_id of the question, or the previous_response_id of the response that asked"
         raise InvalidRequest(f"input: {told}", field="input")
     if found is None or found.state is not MessageState.INTERRUPTED:
         raise InvalidRequest("input: nothing is asked there, so there is nothing to answer", field="input")
     return found
+
+
+def _question_id(call_id: str) -> str:
+    """Return the id of the question that a call is of. Clients of the native API know it by this id alone."""
+    named = question_in(call_id)
+    return call_id if named is None else named[1]

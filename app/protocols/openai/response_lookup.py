@@ -1,5 +1,7 @@
 """Finds responses, and reads them from the logs of their runs."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from ...access.principals import Principal
@@ -67,7 +69,8 @@ async def found_response(services: Services, run: Run) -> FoundResponse:
     if run.first_event:
         earlier = [each for each in await runs_of(services, run.message) if each.first_event < run.first_event]
         previous = response_id_of(earlier[-1])
-    return FoundResponse(run, ResponseView(response_id_of(run), run.message.agent, _begun(run, previous)))
+    message = run.message
+    return FoundResponse(run, ResponseView(response_id_of(run), message.id, message.agent, _begun(run, previous)))
 
 
 async def find_conversation(services: Services, caller: Principal, conversation_id: str) -> Thread:
@@ -122,16 +125,27 @@ async def read_response(services: Services, caller: Principal, found: FoundRespo
 
     Once the log is deleted, the output is the result alone. The end of a log is kept as long as its message.
     """
-    run, view = found
     if found.unfinished is not None:
-        return response_json(view, found.unfinished)
+        return response_json(found.view, found.unfinished)
+    final = None
+    async with aclosing(shown_parts(services, caller, found)) as parts:
+        async for _, progress in parts:
+            final = progress.final
+    return final or response_json(found.view, "completed")
+
+
+async def shown_parts(
+    services: Services, caller: Principal, found: FoundResponse
+) -> AsyncGenerator[tuple[bytes, Progress]]:
+    """Yield the events of a response so far, as far as its log is kept, in parts, each with the progress after it."""
+    run, view = found
     progress = await progress_before(services, caller, run)
     _, progress = opening(view, progress, 0)
     page = await services.log.read(caller.tenant, run.message.id, after=run.seen_before, limit=1)
     if run.is_answered and page.first > run.seen_before + 1:  # what is left of the log is of the last run
-        return response_json(view, "completed")
+        return
     async for events in stored_events(services, caller, run, max(run.seen_before, page.first - 1), page.last):
-        _, progress = frames_of(view, progress, events)
+        frames, progress = frames_of(view, progress, events)
+        yield frames, progress
         if progress.final is not None:
-            break
-    return progress.final or response_json(view, "completed")
+            return

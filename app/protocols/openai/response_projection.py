@@ -10,6 +10,7 @@ from rpds import HashTrieMap
 
 from ...models.events import Event, EventType
 from ..growing_texts import GrowingText, grown
+from .ids import RESPONSE
 from .json_texts import JsonText, list_of, object_of
 from .output_items import (
     call_item,
@@ -68,8 +69,14 @@ class ResponseView(NamedTuple):
     """The response that readers see. `begun` has the fields that never change."""
 
     response_id: str
+    message_id: str
     agent: str
     begun: Mapping[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """Return the id of the response's run."""
+        return self.response_id.removeprefix(RESPONSE)
 
 
 class Progress(NamedTuple):
@@ -115,6 +122,13 @@ def frames_of(
         written.append(_written(step.frames, progress.sequence, after))
         progress = step.progress()
     return b"".join(written), progress
+
+
+def finished_items(frames: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the items that are finished in the events of a response, those too that its output leaves out."""
+    for frame in frames.decode("ascii").split("\n\n"):
+        if frame.startswith("event: response.output_item.done\n"):
+            yield json.loads(frame.partition("data: ")[2])["item"]
 
 
 def shown_before(events: Sequence[Event], progress: Progress) -> Progress:
@@ -227,7 +241,7 @@ class _Step:
     # Pieces
 
     def _take_chunk(self, data: Mapping[str, Any]) -> None:
-        message, chunk = data.get("message") or self._view.response_id, data["chunk"]
+        message, chunk = data.get("message") or "", data["chunk"]
         if message in self._before.earlier:
             return
         match data["type"]:
@@ -294,12 +308,15 @@ class _Step:
         """Finish all items. Show the result as a message if no text of the run is left, such as without its log."""
         self._close_all("incomplete", texts="completed")
         if data["result"] and not any(each.kind == TEXT for each in _all_closed(self._closed.values())):
-            self._add_piece(TEXT, self._view.response_id, data["result"])
+            self._add_piece(TEXT, "", data["result"])
             self._close_all("completed")
 
     def _ask(self, question: Mapping[str, Any]) -> None:
         index = self._count
-        begun, asked = question_item(question, "in_progress"), question_item(question, "completed")
+        view = self._view
+        begun, asked = (
+            question_item(view.run_id, view.message_id, question, status) for status in ("in_progress", "completed")
+        )
         self._added(begun)
         at = {"item_id": begun["id"], "output_index": index}
         self.frames.append(("response.function_call_arguments.delta", {**at, "delta": asked["arguments"]}))
@@ -352,7 +369,7 @@ class _Step:
 
     def _new_id(self, kind: str, name: str) -> str:
         """Return the id of a new item. Items of one message or call, such as of two attempts, have different ids."""
-        base = ITEM_PREFIXES[kind] + name
+        base = ITEM_PREFIXES[kind] + self._view.run_id + (f"_{name}" if name else "")
         before = self._used.get(base, 0)
         self._used = self._used.insert(base, before + 1)
         return base if not before else f"{base}_{before + 1}"
