@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -45,6 +46,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (RESPONSES, {"tools": [{"type": "function", "name": "f"}]}, "tools"),
     (RESPONSES, {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}, "input"),
     (RESPONSES, {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, "input"),
+    (RESPONSES, {"input": [{"id": f"msg_{UUID(int=number)}"} for number in range(501)]}, "input"),
     (RESPONSES, {"input": " "}, "input"),
     (RESPONSES, {"input": [ANSWER]}, "input"),
     (RESPONSES, {"input": [ANSWER, USER], "previous_response_id": "resp_x"}, "input"),

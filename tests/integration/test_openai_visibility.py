@@ -19,8 +19,17 @@ TURN = {"model": "{model}", "input": "Hi", "background": True}
 ANSWER = {"model": "{model}", "input": [{"type": "function_call_output", "call_id": "q", "output": "yes"}]}
 PASTS = ({"conversation": "{conversation_id}"}, {"previous_response_id": "{response_id}"})
 BY_BODY: list[dict[str, Any]] = [{**body, **past} for body in (TURN, ANSWER) for past in PASTS]
+NAMED: list[dict[str, Any]] = [
+    {**TURN, "input": [{"type": "item_reference", "id": "{item_id}"}]},
+    {**ANSWER, "input": [{"type": "function_call_output", "call_id": "{call_id}", "output": "yes"}]},
+]
 BODIES: dict[str, Any] = {"POST /conversations/{conversation_id}": {"metadata": {"a": 1}}}
 NO_ID = {"/models", "/models/{model}", "/responses", "/conversations", "/chat/completions"}
+
+
+def by_message(message_id: str) -> dict[str, str]:
+    """The ids that lead to a message."""
+    return {"response_id": f"resp_{message_id}", "item_id": f"msg_{message_id}", "call_id": f"call_{message_id}_q"}
 
 
 async def test_a_foreign_id_is_answered_like_a_missing_one(serve: Serve) -> None:
@@ -30,19 +39,19 @@ async def test_a_foreign_id_is_answered_like_a_missing_one(serve: Serve) -> None
     known = await ann_has(store)
     (queued,) = (await store.add([new(thread=THREAD, subject="ann")], max_queued=ALL)).messages
     theirs = [(THREAD, queued.id), *((known["thread"][2], message) for message in known["message"])]
-    asked: list[tuple[str, str, Any]] = [("POST", "/responses", body) for body in BY_BODY]
+    asked: list[tuple[str, str, Any]] = [("POST", "/responses", body) for body in BY_BODY + NAMED]
     asked += [(*each, BODIES.get(" ".join(each))) for each in routes_of(SURFACE) if each[1] not in NO_ID]
-    missing = {"response_id": f"resp_{MISSING.format(1)}", "conversation_id": f"conv_{MISSING.format(2)}"}
+    missing = {"conversation_id": f"conv_{MISSING.format(2)}", **by_message(MISSING.format(1))}
 
     def requests(who: str) -> Iterator[Asked]:
         others = who == "other agents"
         ids = {"model": "coder" if others else "chat"}
         for method, path, body in asked:
-            by_response = "{response_id}" in path + json.dumps(body)
+            by_response = any(f"{{{name}}}" in path + json.dumps(body) for name in by_message(""))
             if others and not by_response:
                 continue  # threads of other agents are shown, without their messages
             for thread, message in theirs if by_response else theirs[:2]:
-                given = {"response_id": f"resp_{message}", "conversation_id": f"conv_{thread}"}
+                given = {"conversation_id": f"conv_{thread}", **by_message(message)}
                 yield Asked(method, path, {**ids, **given}, {**ids, **missing}, body)
 
     await walk(server, SURFACE, requests, at_least=150)
@@ -70,6 +79,9 @@ async def test_each_act_needs_its_scope(serve: Serve) -> None:
     status, told = await ask(server, SURFACE, submits, "POST", "/responses", answer, model=asking.agent, **past)
     assert (status, "control" in told) == (403, True)
     status, told = await ask(server, SURFACE, submits, "GET", "/responses/{response_id}", **past)
+    assert (status, "read" in told) == (403, True)
+    item = {**TURN, "input": [{"type": "item_reference", "id": f"msg_{asking.id}"}]}
+    status, told = await ask(server, SURFACE, submits, "POST", "/responses", item, model=asking.agent)
     assert (status, "read" in told) == (403, True)
     hook = {"model": "chat", "input": "Hi", "webhook_url": "https://example.com"}
     status, told = await ask(server, SURFACE, await admit(server, ANN), "POST", "/responses", hook)

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...access.principals import Principal
-from ...errors import InvalidRequest, MessageNotFound, NotFound
+from ...access.scopes import AccessScope
+from ...errors import Forbidden, InvalidRequest, MessageNotFound, NotFound
 from ...services import Services
 from ..runs import find_run
 from .ids import ITEM, run_in
@@ -36,7 +37,9 @@ class ItemNotFound(NotFound):
 
 
 async def with_items(services: Services, caller: Principal, body: ResponseCreate) -> ResponseCreate:
-    """Return the body with the items in place of their ids. Raises ItemNotFound and InvalidRequest."""
+    """Return the body with the items in place of their ids. Raises Forbidden, ItemNotFound and InvalidRequest."""
+    if AccessScope.READ not in caller.scopes and any(item.type == REFERENCE for item in body.input):
+        raise Forbidden("input: ids of items need the scope `read`, which the caller does not have. Send the items.")
     runs = {run_in(str(item.id)) for item in body.input if item.type == REFERENCE} - {None}
     if len(runs) > MAX_RESPONSES:
         raise InvalidRequest(f"input: expected items of at most {MAX_RESPONSES} responses", field="input")
@@ -58,7 +61,7 @@ async def _items_of(services: Services, caller: Principal, run_id: str) -> Items
         run = await find_run(services, caller, run_id)
     except MessageNotFound:
         return {}
-    found = await found_response(services, caller, run)
+    found = await found_response(services, run)
     if found.unfinished is not None:
         return {}
     items = {item["id"]: item for item in input_items_of(run)}
