@@ -1,6 +1,7 @@
-"""Measures the Python client: what it adds to an event, the replay of a long stream, and its import."""
+"""Measures the Python and the TypeScript client: what they add to an event, the replay of a long stream, the import."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -58,12 +59,34 @@ def python(*arguments: str) -> str:
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
+def built(folder: Path) -> Path:
+    """Build the TypeScript client, and return where it is."""
+    npm = shutil.which("npm")
+    assert npm is not None, "Node.js with npm has to be installed"
+    for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
+        subprocess.run([npm, *arguments], cwd=folder, check=True, capture_output=True)
+    return folder / "dist"
+
+
+def typescript(url: str) -> Iterator[Row]:
+    """Measure the TypeScript client, each round in a new process."""
+    folder = built(ROOT / "clients" / "typescript")
+    node = shutil.which("node") or "node"
+    command = [node, str(ROOT / "bench" / "programs" / "client_reads.mjs"), str(folder), url, str(EVENTS)]
+    rounds = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(ROUNDS)]
+    core, whole = ([each[name] for each in rounds] for name in ("core", "AgentQ"))
+    yield row("TypeScript client, its core, an event", [1e6 * each / EVENTS for each in core], "us", most=50)
+    yield row("TypeScript client, an event, all included", [1e6 * each / EVENTS for each in whole], "us", most=50)
+    yield row(f"TypeScript client, replay of {EVENTS:,} events", whole, "s", most=1)
+
+
 def clients(backends: Sequence[str]) -> Iterator[Row]:
-    """Measure the Python client: microseconds an event, the replay of 10,000 events, and its import."""
+    """Measure both clients: microseconds an event, the replay of 10,000 events, and the import of the Python client."""
     python("-c", IMPORT)  # compiles
     yield row("Python client, import", [1000 * float(python("-c", IMPORT)) for _ in range(ROUNDS)], "ms", most=150)
     with serving(prepared()) as url:
         rounds = [json.loads(python("-m", "bench.programs.client_reads", url, str(EVENTS))) for _ in range(ROUNDS)]
+        yield from typescript(url)
     core = [1e6 * each["core"] / EVENTS for each in rounds]
     yield row("Python client, its core, an event", core, "us", most=50)
     for name in ("AgentQ", "AsyncAgentQ"):
