@@ -49,6 +49,7 @@ MISSING = {
     "key": "a" * 12,
     "subject": "nobody",
 }
+OF_EACH_REPLY = {"date", "content-length", "x-request-id"}
 REFUSALS = {"message_not_found", "thread_not_found", "delivery_not_found", "agent_not_found", "unknown_agent"}
 
 
@@ -307,9 +308,7 @@ async def ask(server: LiveServer, caller: str, row: Row, value: str) -> tuple[in
     headers = {"X-API-Key": caller, **(JSON if body is not None else {})}
     text = b"" if body is None else json.dumps(body).encode()
     response = await wire.request(server.url, method, path, headers=headers, body=text)
-    shown = {
-        name: without(text, value) for name, text in response.headers.items() if name not in ("date", "content-length")
-    }
+    shown = {name: without(text, value) for name, text in response.headers.items() if name not in OF_EACH_REPLY}
     return response.status, shown, without(response.body.decode(), value)
 
 
