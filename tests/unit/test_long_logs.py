@@ -30,7 +30,7 @@ def runs_of(mode: StreamMode) -> Project:
 
 
 THREAD = agent_protocol.MessageView("m", 1, "agent", agent_protocol.Subscription(frozenset({"messages", "tools"})))
-RESPONSE = responses.ResponseView("resp_m", "agent", {"id": "resp_m"})
+RESPONSE = responses.ResponseView("resp_m", "m", "agent", {"id": "resp_m"})
 CHAT = ai_sdk.ChatView("m")
 
 PROJECTIONS: dict[str, tuple[Project, Any]] = {
