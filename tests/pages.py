@@ -15,15 +15,18 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 import opentelemetry.sdk.environment_variables
 from uvicorn.main import main as uvicorn_command
 
-from app.cli.main import COMMANDS, parser
+from app.cli.commands import COMMANDS
 from app.config import Settings
+from tests.command_line import is_command
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -207,23 +210,8 @@ def _of_program(words: list[str], folder: Path) -> list[str]:  # noqa: C901, PLR
             named = [application, *(word for word in options if word.count(":") == 1)]
             modules = [word for word in named if not find_spec(word.partition(":")[0])]
             return modules + [word for word in options if word.startswith("-") and word not in UVICORN_OPTIONS]
-        case ["agentq", "keys"]:
-            return []
-        case ["agentq", "keys", action, *options]:
-            given = [*options, "ID"] if action in {"rotate", "revoke"} and not options else options
-            try:
-                parser().parse_args(["keys", action, *given])
-            except SystemExit:
-                return [" ".join(words)]
-            return []
-        case ["agentq", "audit" | "doctor" | "usage" as name, *options]:
-            try:
-                parser().parse_args([name, *options])
-            except SystemExit:
-                return [" ".join(words)]
-            return []
-        case ["agentq", command] | ["agentq", command, "--help"]:
-            return [] if command in {*COMMANDS, "--help", "--version"} else [command]
+        case ["agentq", *arguments]:
+            return [] if _of_agentq(arguments) else [" ".join(words)]
         case ["pytest", *rest]:
             return _missing(folder, [word for word in rest if not word.startswith("-")])
         case ["black", *paths] | ["ruff", "check", *paths]:
@@ -241,6 +229,14 @@ def _of_program(words: list[str], folder: Path) -> list[str]:  # noqa: C901, PLR
         case ["npm", "run", script]:
             return [] if script in json.loads((folder / "package.json").read_text("utf-8"))["scripts"] else [script]
     return [words[0]]
+
+
+def _of_agentq(arguments: list[str]) -> bool:
+    """Return whether `agentq` has this command. Sentences may name a group, or a command without its ids."""
+    if arguments and (entry := COMMANDS.get(arguments[0])) and entry.is_group and len(arguments) == 1:
+        return True
+    with redirect_stdout(StringIO()):
+        return is_command(arguments) or is_command([*arguments, "ID"])
 
 
 def _of_pip(words: list[str], folder: Path) -> list[str]:

@@ -1,1 +1,1 @@
-"""The command `agentq`, with one module for each group of commands: processes, database, keys, audit, doctor."""
+"""The command `agentq`, with one module for each group of commands. A module is imported when its command is run."""

@@ -1,6 +1,14 @@
 """Commands that change the database."""
 
-from ..main import migrate
-from .command import Command
+from .commands import group
+from .settings_help import EPILOG
 
-COMMANDS = (Command("migrate", migrate, "bring the database up to date, then end"),)
+app = group()
+
+
+@app.command(epilog=EPILOG)
+def migrate() -> None:
+    """Bring the database up to date, then end."""
+    from ..main import migrate, run
+
+    run(migrate)

@@ -1,14 +1,14 @@
 """The command `agentq doctor`, which finds faults of the queue and names their cures."""
 
-import argparse
 import asyncio
 import os
 import re
-import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import Annotated, NamedTuple
 
+import typer
 from pydantic import ValidationError
 
 from ..bootstrap import check_store, start_logging
@@ -18,6 +18,10 @@ from ..errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUna
 from ..models.diagnosis import Finding, FindingCode, Report, Severity, Unchecked
 from ..observability.doctor.findings import counted, error, note, report, warning
 from ..store.factory import SQLITE, make_store
+from .commands import group
+from .terminal import Terminal
+
+app = group()
 
 API_KEY = "AGENT_QUEUE_API_KEY"
 """Names the environment variable with a key of the scope `admin`, for servers that have keys."""
@@ -41,39 +45,47 @@ class Part(NamedTuple):
     report: Report | None = None
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command `doctor`."""
-    about = "find faults of the queue, its database and its server, and name their cures"
-    parser = commands.add_parser(
-        "doctor",
-        help=about,
-        description=f"{about[0].upper()}{about[1:]}. Exit code 0: no errors were found; 1: there are errors; 2: the "
-        f"examination could not be made. If the server has API keys, {API_KEY} must be one with the scope admin.",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
-        "--url", type=_address, help="the server to examine from inside; default: http://localhost:PORT"
-    )
-    parser.set_defaults(program=run)
-
-
 def _address(given: str) -> str:
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", given):
-        raise argparse.ArgumentTypeError("expected the address of a server, such as http://localhost:8000")
+        raise typer.BadParameter("expected the address of a server, such as http://localhost:8000")
     return given
 
 
-def run(arguments: argparse.Namespace) -> int:
+@app.command()
+def doctor(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            parser=_address,
+            metavar="URL",
+            help="The server to examine from inside. Default: http://localhost:PORT.",
+        ),
+    ] = None,
+) -> int:
+    """Find faults of the queue, its database and its server, and name their cures.
+
+    Exit code 0: no errors were found; 1: there are errors; 2: the examination could not be made. If the server has API
+    keys, AGENT_QUEUE_API_KEY must be one with the scope admin.
+    """
+    terminal: Terminal = ctx.obj
+    with redirect_stdout(terminal.stderr):  # only the report is on standard output, no log lines
+        return run(terminal, url, as_json=as_json)
+
+
+def run(terminal: Terminal, url: str | None, *, as_json: bool) -> int:
     """Examine, print the report, and return the exit code."""
     try:
-        found = asyncio.run(_examined(arguments.url))
+        found = asyncio.run(_examined(url))
     except Exception as failure:  # noqa: BLE001  another exit code tells it from a finding
-        sys.stderr.write(f"The examination could not be made. {type(failure).__name__}: {failure}\n")
+        terminal.note(f"The examination could not be made. {type(failure).__name__}: {failure}")
         return NOT_RUN
-    if arguments.json:
-        arguments.output.write(found.model_dump_json() + "\n")
+    if as_json:
+        terminal.stdout.write(found.model_dump_json() + "\n")
     else:
-        show(found, arguments.output)
+        show(found, terminal)
     return HEALTHY if found.healthy else UNHEALTHY
 
 
@@ -183,12 +195,12 @@ def _unusable(failure: AgentQueueError, url: str) -> Finding:
     return error(FindingCode.DATABASE_UNUSABLE, f"{failure}", cure)
 
 
-def show(found: Report, output: TextIO) -> None:
-    """Write a report for people, in colours if `output` is a terminal."""
-    from rich.console import Console
+def show(found: Report, terminal: Terminal) -> None:
+    """Write a report for people, in colours if they see it on a terminal."""
     from rich.text import Text
 
-    console = Console(file=output, highlight=False, soft_wrap=True)
+    console = terminal.console(terminal.stdout)
+    console.soft_wrap = True
     for each in found.findings:
         head = Text.assemble((f"{each.severity}", COLOURS[each.severity]), "  ", (each.code, "bold"), f"  {each.title}")
         console.print(head)

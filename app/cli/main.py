@@ -1,50 +1,89 @@
-"""Runs the command that the arguments name. Settings come from the environment and from `.env`."""
+"""Runs the command that the arguments name, and says errors in one line."""
 
-import argparse
+import json
+import os
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .. import __version__
-from ..config import Settings
-from ..main import run
-from . import audit, database, doctor, keys, processes, usage
+if TYPE_CHECKING:
+    from .failures import Failure
+    from .terminal import Terminal
 
-COMMANDS = {command.name: command for command in (*processes.COMMANDS, *database.COMMANDS)}
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line, with its help texts."""
-    names = ", ".join(name.upper() for name in Settings.model_fields)
-    arguments = argparse.ArgumentParser(
-        prog="agentq",
-        description="A durable queue for AI agents.",
-        epilog=f"Settings are environment variables, or NAME=value lines in the file .env of this folder: {names}.",
-    )
-    arguments.add_argument("--version", action="version", version=__version__)
-    commands = arguments.add_subparsers(dest="command", required=True, metavar="command")
-    for name, _, explanation in COMMANDS.values():
-        commands.add_parser(name, help=explanation, description=f"{explanation[0].upper()}{explanation[1:]}.")
-    keys.add_parsers(commands)
-    audit.add_parser(commands)
-    doctor.add_parser(commands)
-    usage.add_parser(commands)
-    return arguments
+BROKEN_PIPE = 141
+"""The exit code of programs that write to a pipe whose reader has gone: 128 and the number of SIGPIPE."""
 
 
 def main() -> None:
     """Run the command that the arguments name."""
-    arguments = parser().parse_args()
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:  # answered at once, without any library
+        from .. import __version__
+
+        sys.stdout.write(f"{__version__}\n")
+        return
     if not sys.flags.safe_path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: AGENTS may name modules of this folder
-    if "program" in arguments:
-        arguments.output = sys.stdout
-        with redirect_stdout(sys.stderr):
-            code = arguments.program(arguments)
-        sys.exit(code)
-    if "command_of" in arguments:
-        arguments.output = sys.stdout
-        with redirect_stdout(sys.stderr):  # only results are on standard output, no log lines
-            run(arguments.command_of(arguments))
-    else:
-        run(COMMANDS[arguments.command].run)
+    from .terminal import Terminal
+
+    try:
+        code = execute(arguments, Terminal.of_process())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        code = BROKEN_PIPE
+    sys.exit(code)
+
+
+def execute(arguments: Sequence[str], terminal: "Terminal") -> int:
+    """Run a command on these streams and return its exit code."""
+    import typer
+
+    from .commands import root
+    from .failures import FAILED, INTERRUPTED, Failure
+
+    if "_AGENTQ_COMPLETE" in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # not in its list of names
+
+        completion_init()
+    try:
+        done = root().main(list(arguments), prog_name="agentq", standalone_mode=False, obj=terminal)
+    except Failure as failure:
+        _tell(failure, arguments, terminal)
+        return failure.exit_code
+    except typer.TyperException as error:
+        return _refused(error, arguments, terminal)
+    except (typer.Abort, EOFError):
+        _tell(Failure("no_input", "The input has ended before an answer."), arguments, terminal)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return done if isinstance(done, int) else 0
+
+
+def _refused(error: Exception, arguments: Sequence[str], terminal: "Terminal") -> int:
+    """Tell of wrong usage and return the exit code."""
+    from .failures import USAGE, Failure
+
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        terminal.stderr.write(f"{error}\n")
+        return USAGE
+    path = context.command_path if context is not None else "agentq"
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    _tell(Failure("usage", message, f"{path} --help"), arguments, terminal)
+    return USAGE
+
+
+def _tell(failure: "Failure", arguments: Sequence[str], terminal: "Terminal") -> None:
+    """Write one line: JSON if the arguments ask for it, else what happened and the command that helps."""
+    options = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
+    if "--json" in options:
+        shown = {"code": failure.code, "message": failure.message, "fix": failure.fix or None}
+        terminal.end_line()
+        terminal.stderr.write(json.dumps(shown) + "\n")
+        return
+    terminal.end_line()
+    message = failure.message if failure.message.endswith((".", "!", "?")) else f"{failure.message}."
+    terminal.note(f"{message} Try: {failure.fix}" if failure.fix else message)

@@ -1,9 +1,22 @@
 """Commands that run a process until it is stopped."""
 
-from ..main import serve, work
-from .command import Command
+from .commands import group
+from .settings_help import EPILOG
 
-COMMANDS = (
-    Command("serve", serve, "take messages, show streams and run messages (WORKER_CONCURRENCY=0: run none)"),
-    Command("worker", work, "run messages only, without HTTP"),
-)
+app = group()
+
+
+@app.command(epilog=EPILOG)
+def serve() -> None:
+    """Take messages, show streams and run messages (WORKER_CONCURRENCY=0: run none)."""
+    from ..main import run, serve
+
+    run(serve)
+
+
+@app.command(epilog=EPILOG)
+def worker() -> None:
+    """Run messages only, without HTTP."""
+    from ..main import run, work
+
+    run(work)

@@ -1,6 +1,5 @@
 """The doctor over HTTP and on the command line, with faults that are really there."""
 
-import argparse
 import asyncio
 import functools
 import json
@@ -10,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from redis.exceptions import ResponseError
 from app.access.management import KeyManager
 from app.access.scopes import AccessScope
 from app.cli import doctor as command
+from app.cli.terminal import Terminal
 from app.errors import StoreUnavailable
 from app.models.diagnosis import EngineReading, FindingCode, Resource
 from app.observability.doctor.examination import CHECKS
@@ -348,7 +349,8 @@ async def test_an_examination_that_cannot_be_made_has_an_exit_code_of_its_own(tm
     assert "expected the address of a server, such as http://localhost:8000" in ended.stderr
 
 
-def test_so_has_one_that_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_so_has_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "load_settings", lambda: 1 / 0)
-    assert command.run(argparse.Namespace(url=None, json=False)) == 2
-    assert "could not be made. ZeroDivisionError" in capsys.readouterr().err
+    terminal = Terminal(StringIO(), StringIO(), StringIO())
+    assert command.run(terminal, None, as_json=False) == 2
+    assert "could not be made. ZeroDivisionError" in terminal.stderr.getvalue()  # type: ignore[attr-defined]  # as made above

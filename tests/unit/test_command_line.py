@@ -1,0 +1,126 @@
+"""The command line itself: what it imports, its errors, and what it writes to terminals and pipes."""
+
+import json
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+
+from app.cli.main import execute
+from app.cli.terminal import Column, Terminal, clean, on_line
+from tests.servers import ROOT
+
+IMPORTS = """
+import json, sys
+from app.cli.main import main
+found = []
+for arguments in (["--version"], ["--help"], ["completion", "bash"]):
+    sys.argv = ["agentq", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, arguments
+    found.append(sorted(sys.modules))
+print(json.dumps(found))
+"""
+
+HEAVY = (
+    "fastapi",
+    "langgraph",
+    "pydantic",
+    "httpx",
+    "httpx2",
+    "rich",
+    "asyncio",
+    "app.config",
+    "app.main",
+    "app.client",
+)
+
+
+class Screen(StringIO):
+    """A stream that a person sees."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def on_screen(width: int, **environment: str) -> Terminal:
+    return Terminal(Screen(), Screen(), Screen(), environment=environment, width=width)
+
+
+def in_pipe() -> Terminal:
+    return Terminal(StringIO(), StringIO(), StringIO(), environment={})
+
+
+def written(stream: object) -> str:
+    assert isinstance(stream, StringIO)
+    return stream.getvalue()
+
+
+def test_a_command_imports_only_what_it_needs() -> None:
+    """Imports are nearly all of the time of a short command."""
+    command = [sys.executable, "-c", IMPORTS]
+    done = subprocess.run(command, cwd=ROOT, env={}, check=True, capture_output=True, text=True)
+    version, help_of_all, completion = (set(each) for each in json.loads(done.stdout.splitlines()[-1]))
+    assert not {"typer", *HEAVY} & version
+    assert "typer" in help_of_all
+    assert not set(HEAVY) & help_of_all
+    assert set(HEAVY) & completion <= {"pydantic"}  # typer converts values with it
+    assert "app.cli.completion" in completion - help_of_all
+
+
+HOSTILE = "a\x1b[31mred\x1b]0;title\x07 \x9b2J \u202eevil\u2066 \x08\x00\r[bold]b[/bold] :smile:"
+HARMLESS = "a[31mred]0;title 2J evil [bold]b[/bold] :smile:"
+
+
+def test_hostile_text_reaches_no_terminal() -> None:
+    assert clean(HOSTILE) == HARMLESS
+    assert clean("two\n\tlines") == "two\n\tlines"
+    assert on_line("a\r\nb\u2028c\td ") == "a b c d"
+    for terminal in (on_screen(80), in_pipe()):
+        terminal.write(HOSTILE)
+        terminal.end_line()
+        terminal.note(HOSTILE)
+        terminal.fields([("name", HOSTILE)])
+        assert set(written(terminal.stdout).splitlines()) == {HARMLESS, f"name  {HARMLESS}"}
+        assert written(terminal.stderr) == f"{HARMLESS}\n"
+    shown = on_screen(80)
+    shown.table([Column("NAME")], [[HOSTILE]])
+    assert HARMLESS in written(shown.stdout)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_table_fits_the_screen_and_pipes_get_all_fields(width: int) -> None:
+    columns = [Column("ID"), Column("AGENT", least=100), Column("TEXT", is_long=True)]
+    row = ["i" * 36, "chat", "word " * 40]
+    shown = on_screen(width, NO_COLOR="1")
+    shown.table(columns, [row])
+    lines = written(shown.stdout).splitlines()
+    assert max(map(len, lines)) <= width
+    assert ("AGENT" in lines[0]) == (width >= 100)
+    piped = in_pipe()
+    piped.table(columns, [row])
+    assert written(piped.stdout) == "\t".join([*row[:2], row[2].strip()]) + "\n"
+
+
+def test_colours_are_for_terminals_that_want_them() -> None:
+    def bold(terminal: Terminal) -> str:
+        terminal.console(terminal.stdout).print("x", style="bold red")
+        return written(terminal.stdout)
+
+    assert "\x1b[" in bold(on_screen(80, TERM="xterm-256color"))
+    assert "31m" not in bold(on_screen(80, TERM="xterm-256color", NO_COLOR="1"))
+    assert bold(in_pipe()) == "x\n"
+
+
+def test_wrong_usage_is_one_line_with_a_command_that_helps() -> None:
+    terminal = in_pipe()
+    assert execute(["migrat"], terminal) == 2
+    assert written(terminal.stderr) == "No such command 'migrat'. Did you mean 'migrate'? Try: agentq --help\n"
+    terminal = in_pipe()
+    assert execute(["completion", "ksh", "--json"], terminal) == 2
+    told = json.loads(written(terminal.stderr))
+    assert (told["code"], told["fix"]) == ("usage", "agentq completion --help")
+    assert written(terminal.stdout) == ""
