@@ -46,6 +46,8 @@ WRONG: list[tuple[str, str, Any, int, str]] = [
     ("POST", RUNS, {**RUN, "metadata": {"a": ["\u0000"]}}, 422, "metadata"),
     ("POST", RUNS, {**RUN, "config": {"configurable": {"colour": 1}}}, 422, "config.configurable.colour"),
     ("POST", RUNS, {**RUN, "config": {"configurable": {"priority": "odd"}}}, 422, "priority"),
+    ("POST", RUNS, {**RUN, "metadata": {"priority": "odd"}}, 422, "metadata: priority: expected one of high, normal"),
+    ("POST", RUNS, {**RUN, "metadata": {"priority": [1]}}, 422, "metadata: priority"),
     ("POST", RUNS, {**RUN, "context": {"user": 1}}, 422, "context"),
     ("POST", RUNS, {**RUN, "after_seconds": -1}, 422, "after_seconds"),
     ("POST", RUNS, {**RUN, "webhook": "https://example.com"}, 422, "WEBHOOK_SECRET"),

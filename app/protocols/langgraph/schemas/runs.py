@@ -58,6 +58,13 @@ Modes = Annotated[list[StreamMode], BeforeValidator(listed), Field(max_length=le
 Nodes = Annotated[list[NodeName], BeforeValidator(listed), Field(max_length=MAX_NODES)]
 
 
+def _check_priority(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the value. Raises ValueError if it names a priority that there is not."""
+    if value is not None and value.get(PRIORITY) not in (None, *Priority):
+        raise ValueError(f"{PRIORITY}: expected one of {PRIORITIES}")
+    return value
+
+
 class ConfigGiven(MessageConfig):
     """The settings of a run. Further keys of LangChain's config concern the client's own process."""
 
@@ -68,9 +75,7 @@ class ConfigGiven(MessageConfig):
     @field_validator("configurable")
     @classmethod
     def _with_known_priority(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None and value.get(PRIORITY, Priority.NORMAL) not in list(Priority):
-            raise ValueError(f"{PRIORITY}: expected one of {PRIORITIES}")
-        return value
+        return _check_priority(value)
 
     @override
     def run_config(self) -> RunConfig:
@@ -132,6 +137,11 @@ class RunCreate(BaseModel):
     interrupt_after: Nodes | None = None
     _default_priority: Priority = PrivateAttr(Priority.NORMAL)
 
+    @field_validator("metadata")
+    @classmethod
+    def _with_known_priority(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        return _check_priority(value)
+
     @model_validator(mode="after")
     def _without_empty_input(self) -> Self:
         """Leave out the empty input that LangGraph's React hook sends beside a command."""
@@ -172,13 +182,10 @@ class RunCreate(BaseModel):
 
     @property
     def priority(self) -> Priority:
-        """Return the priority that `config.configurable` or else the metadata names, or else the default one.
-
-        Any other value in the metadata is the client's own.
-        """
+        """Return the priority that `config.configurable` or else the metadata names, or else the default one."""
         configurable = (None if self.config is None else self.config.configurable) or {}
         named = configurable.get(PRIORITY) or (self.metadata or {}).get(PRIORITY)
-        return Priority(named) if named in list(Priority) else self._default_priority
+        return self._default_priority if named is None else Priority(named)
 
     @property
     def given_metadata(self) -> dict[str, Any]:
