@@ -16,18 +16,32 @@ class Surface(NamedTuple):
     """The API of another product. `prefix` begins the paths of all of its routes.
 
     `error_of` returns the reply in place of a problem. It keeps the status, unless the product has another one.
+    `bare_paths` begin paths that clients ask for whose address lacks the prefix. Nothing else is there.
     """
 
     prefix: str
     routes: Sequence[BaseRoute]
     error_of: Callable[[Problem], Response]
+    bare_paths: tuple[str, ...] = ()
+
+    def at_bare_path(self, path: str) -> "Surface":
+        """Return the surface for a path without its prefix. Its error 404 tells the right address."""
+        told = f"There is nothing at {path}. The address of this API ends with {self.prefix}: use {self.prefix}{path}."
+
+        def error_of(problem: Problem) -> Response:
+            is_missing = problem.status == 404
+            return self.error_of(problem.model_copy(update={"detail": told}) if is_missing else problem)
+
+        return self._replace(error_of=error_of)
 
 
 def surface_at(surfaces: Sequence[Surface], path: str) -> Surface | None:
-    """Return the surface that a path is below. None for paths of the native API."""
+    """Return the surface that a path is below, or would be with the prefix. None for paths of the native API."""
     for surface in surfaces:
         if path.startswith(surface.prefix) and path[len(surface.prefix) :][:1] in ("", "/"):
             return surface
+        if path.startswith(surface.bare_paths):
+            return surface.at_bare_path(path)
     return None
 
 

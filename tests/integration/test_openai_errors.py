@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+import openai
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -197,3 +198,16 @@ async def test_a_response_is_read_when_its_log_is_gone(serve: Serve, control: Gr
 
 async def read_output(server: LiveServer, response_id: str) -> list[Any]:
     return list((await server.client.get(f"{RESPONSES}/{response_id}")).json()["output"])
+
+
+async def test_a_client_whose_address_lacks_the_mount_is_told_so(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    url = f"{server.url}/"
+    for path in ("/chat/completions", "/responses", "/models", "/conversations/conv_x"):
+        response = await server.client.request("GET" if path == "/models" else "POST", path, json={})
+        assert f"use /v1{path}" in error_in(response, path, 404)["message"]
+    async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+        with pytest.raises(openai.NotFoundError, match="use /v1/responses"):
+            await client.responses.create(model="chat", input="Hi")
+    elsewhere = await server.client.get("/response")
+    assert elsewhere.headers["content-type"] == "application/problem+json"

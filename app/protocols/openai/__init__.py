@@ -7,4 +7,6 @@ from .routing import PREFIX
 
 _MODULES = (models, chat, responses, conversations)
 
-SURFACE = Surface(PREFIX, [route for module in _MODULES for route in module.router.routes], error_of)
+BARE_PATHS = ("/chat/completions", "/responses", "/models", "/conversations")
+
+SURFACE = Surface(PREFIX, [route for module in _MODULES for route in module.router.routes], error_of, BARE_PATHS)
