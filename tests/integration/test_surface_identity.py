@@ -70,6 +70,19 @@ async def test_a_caller_without_read_is_not_shown_the_state_of_a_thread(serve: S
         assert status == 200 or "needs the scope `read`" in reply.json()["detail"]
 
 
+async def test_a_reader_without_control_cannot_have_a_run_cancelled_by_leaving(serve: Serve) -> None:
+    server = await serve(agents=GRAPHS, worker_concurrency=0)
+    await issue(server)
+    server.client.headers["X-API-Key"] = await admit(server, Principal("default", SCOPES))
+    run = (await server.submit(agent="steps", thread_id=THREAD))["message_id"]
+    reads = await admit(server, Principal("default", frozenset({AccessScope.READ})))
+    refused = await ask(
+        server, reads, "GET", f"/langgraph/threads/{THREAD}/runs/{run}/stream?cancel_on_disconnect=true"
+    )
+    assert refused.status == 403
+    assert "cancel_on_disconnect" in refused.json()["detail"]
+
+
 async def test_a_key_shows_nothing_of_callers_with_other_rights(serve: Serve, control: GraphControl) -> None:
     server = await serve(agents=GRAPHS)
     await issue(server)

@@ -12,6 +12,7 @@ from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
 from ...access.visible import check_streamed
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep
+from ...errors import Forbidden
 from ...models.audit import Actor
 from ...services import Services
 from ..runs import Run
@@ -27,6 +28,8 @@ from .run_streams import RunStream
 from .schemas.runs import RunCreate
 
 router = make_router()
+
+NO_CANCEL = "cancel_on_disconnect: cancels need the scope `control`, which the caller does not have. Leave it out."
 
 
 def _given(modes: Any) -> Any:
@@ -98,6 +101,8 @@ async def join_private_stream(
 
 
 async def _joined(services: Services, caller: Principal, by: Actor, run: Run, joined: Joined) -> Response:
+    if joined.cancel_on_disconnect and AccessScope.CONTROL not in caller.scopes:
+        raise Forbidden(NO_CANCEL)
     kept = Kept.of(run.message)
     subgraphs = kept.stream_subgraphs if joined.stream_subgraphs is None else joined.stream_subgraphs
     stream = _stream_of(services, caller, run, joined.stream_mode or kept.stream_mode, subgraphs=subgraphs)
