@@ -66,6 +66,14 @@ def test_two_submits_have_different_keys_unless_the_caller_names_one() -> None:
     assert third == "order-7"
 
 
+def test_a_secret_that_is_shown_once_has_no_key_to_be_shown_again() -> None:
+    server = Server(problem(403, "rights_exceeded"), problem(403, "rights_exceeded"))
+    for call in (lambda: server.client().keys.create("shop"), lambda: server.client().keys.rotate("k1")):
+        with pytest.raises(errors.PermissionDenied):
+            call()
+    assert [request.headers.get("idempotency-key") for request in server.requests] == [None, None]
+
+
 NOT_REPEATABLE: list[Callable[[AgentQ], Any]] = [
     lambda client: client.threads.update_state("t", {"n": 1}),
     lambda client: client.retry("m1"),
@@ -73,6 +81,10 @@ NOT_REPEATABLE: list[Callable[[AgentQ], Any]] = [
     lambda client: client.dead_letters.purge(["m1"]),
     lambda client: client.threads.fork("t"),
     lambda client: client.cancel_all({}, expected_count=1),
+    lambda client: client.cancel_queued("m1"),
+    lambda client: client.keys.create("shop"),
+    lambda client: client.keys.rotate("k1"),
+    lambda client: client.deliveries.replay("d1"),
     lambda client: client.request("POST", "/new"),
 ]
 

@@ -38,10 +38,14 @@ NOT_GIVEN = {
 GIVEN: dict[str, Any] = {
     "message": "Hello", "value": {"n": 1}, "values": {"q": 1}, "changes": {"name": "n", "metadata": {}},
     "filter": {"state": "queued"}, "messages": ["Hello"], "message_ids": ["m"], "namespace": ["users"],
-    "metadata": {"team": "red"}, "type": ["message.failed"], "state": ["failed"], "limit": 7, "offset": 3,
+    "metadata": {"team": "red"}, "type": ["message.failed", "worker.lost"], "state": ["failed", "queued"],
+    "event": ["failed", "completed"], "limit": 7, "offset": 3,
     "wait_seconds": 1.0, "refresh_ttl": True, "subgraphs": True, "all_of_tenant": True, "after": 5,
 }  # fmt: skip
 """Values of parameters. The others get their own name."""
+
+GIVEN_TO = {"Threads.list": {"thread_id": ["t", "u"]}, "Statistics.series": {"group_by": "agent"}}
+"""Values of parameters that mean something else to other methods."""
 
 EITHER = {
     "resume": ("value", "values"),
@@ -126,8 +130,7 @@ def arguments_of(method: Any) -> Iterator[dict[str, Any]]:
     """Yield the arguments of calls which together give all that a method takes."""
     parameters = inspect.signature(method).parameters
     given = {name: GIVEN.get(name, name) for name in parameters if name != "options"}
-    if method.__name__ == "series":
-        given["group_by"] = "agent"
+    given |= GIVEN_TO.get(method.__qualname__.removeprefix("Async"), {})
     if "options" in parameters:
         given |= OPTIONS
     either = [name for name in EITHER.get(method.__name__, ()) if name in given]
@@ -186,6 +189,18 @@ def recorded() -> tuple[list[httpx.Request], dict[str, list[Any]]]:
 Recorded = tuple[list[httpx.Request], dict[str, list[Any]]]
 
 
+def test_the_page_lists_the_methods() -> None:
+    page = (ROOT / "docs" / "how-to" / "use-the-python-client.md").read_text("utf-8")
+    listed = {
+        f"{resource}.{method}"
+        for names, texts in re.findall(r"^\| (`client\..*?) \| (.*) \|$", page, re.MULTILINE)
+        for resource, group in zip(re.findall(r"client\.(\w+)", names), texts.split(";"), strict=True)
+        for method in re.findall(r"`(\w+)`", group)
+    }
+    with AgentQ("http://queue.test") as client:
+        assert listed == {name for name, _ in methods(client) if "." in name}
+
+
 def test_each_route_has_a_method(recorded: Recorded) -> None:
     routes = {(m.upper(), path) for path, verbs in API["paths"].items() for m in verbs if m != "parameters"}
     assert routes - set(map(route_of, recorded[0])) == set(WITHOUT_A_METHOD)
@@ -222,6 +237,23 @@ def taken(operation: dict[str, Any]) -> Iterator[str]:
     yield from (each["name"] for each in operation.get("parameters", []) if each["in"] != "path")
     for content in operation.get("requestBody", {}).get("content", {}).values():
         yield from resolved(content["schema"]).get("properties", {})
+
+
+def test_filters_that_take_several_values_are_given_several(recorded: Recorded) -> None:
+    several = {
+        (method.upper(), path, each["name"])
+        for path, verbs in API["paths"].items()
+        for method, operation in verbs.items()
+        for each in operation.get("parameters", [])
+        if each["in"] == "query" and resolved(each["schema"]).get("type") == "array"
+    }
+    given = {
+        (*route_of(request), name)
+        for request in recorded[0]
+        for name in request.url.params
+        if len(request.url.params.get_list(name)) > 1
+    }
+    assert given == several
 
 
 def test_all_that_a_route_replies_has_a_field(recorded: Recorded) -> None:

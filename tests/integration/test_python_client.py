@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agentq_client import AgentQ, AsyncAgentQ, errors
 from agentq_client.events import Cancelled, Content, Done, Interrupted, Processing, Resumed, Waiting
+from agentq_client.models import Change, ChangesReset
 
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
@@ -15,6 +17,8 @@ from tests.openai_stub import openai_stub_in_thread
 from tests.servers import DEADLINE_SECONDS, ServerProcess, free_port, until
 
 AGENTS = ",".join(f"{name}=tests.graphs:{name}" for name in ("steps", "approving", "flaky", "failing"))
+
+SCOPES = ("submit", "read", "control", "admin", "metrics")
 
 RUNS = int(os.environ.get("CLIENT_RUNS", "20"))
 """Runs whose servers are killed. The figure of the pages is measured with 200."""
@@ -173,6 +177,75 @@ async def test_bad_requests_name_what_is_wrong(serve: Serve) -> None:
             await client.request("GET", "/nowhere")
     with pytest.raises(errors.ServerUnreachable, match="AGENTQ_URL"):
         await AsyncAgentQ(f"http://127.0.0.1:{free_port()}", max_retries=0).submit("Hello")
+
+
+async def test_an_operator_keeps_keys_items_and_figures(serve: Serve) -> None:
+    server = await serve()
+    async with AsyncAgentQ(server.url) as local:
+        assert (await local.server.caller()).actor == "local"
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        made = await local.keys.create("ops", scopes=SCOPES, expires_at=tomorrow)
+        client = local.with_options(api_key=made.key)
+        rotated = await client.keys.rotate(made.id, grace_seconds=0)
+        client = local.with_options(api_key=rotated.key)
+        other = await client.keys.create("shop", tenant="shop", expires_at=made.expires_at)
+        assert {key.id for key in [each async for each in client.keys.list(limit=1)]} == {made.id, other.id}
+        assert (await client.keys.get(other.id)).scopes == ["submit", "read", "control"]
+        assert (await client.keys.revoke(other.id)).revoked_at is not None
+        token = await client.tokens.create(subject="ada", scopes=["read"])
+        user = local.with_options(api_key=token.token)
+        assert (await user.server.caller()).subject == "ada"
+        assert (await client.tokens.revoke("ada")).subject == "ada"
+        with pytest.raises(errors.AuthenticationError):
+            await user.server.caller()
+
+        for number in range(3):
+            await client.items.put(["users", "ada"], f"k{number}", {"n": number}, ttl_minutes="never")
+        await client.items.put("teams", "red", {"size": 2})
+        assert (await client.items.get(["users", "ada"], "k1")).value == {"n": 1}
+        await client.items.delete(["users", "ada"], "k1")
+        assert {item.key async for item in client.items.search("users", limit=1)} == {"k0", "k2"}
+        found = [each async for each in client.items.namespaces(limit=1)]
+        assert found == [("teams",), ("users", "ada")]
+
+        message = await client.run("Hello")
+        deliveries = await client.deliveries.of_message(message.message_id)
+        assert deliveries == []
+        (worker,) = await client.workers.list()
+        assert worker.slots == 1
+        statistics = await client.statistics.get(agent="chat")
+        assert statistics.counts["completed"] == 1
+        series = await client.statistics.series("completed", step=3600, since=datetime.now(UTC) - timedelta(hours=2))
+        assert sum(point.count for point in series.series[0].points) == 1
+        assert (await client.usage.csv(group_by=["model"])).startswith("model,")
+        assert (await client.server.doctor()).checks > 5
+        assert "agentq_store_up 1" in await client.server.metrics()
+        assert (await client.server.ready()).status == "healthy"
+        assert (await client.agents.get("chat")).is_default
+        actions = [record.action async for record in client.audit.list(limit=2)]
+        assert actions[-1] == "key.create"
+        assert {"key.rotate", "key.revoke", "tokens.end", "item.put", "item.delete"} < set(actions)
+
+
+async def test_changes_are_followed_and_listed(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    async with AsyncAgentQ(server.url) as client:
+        async with client.changes.follow(type=["message.accepted", "message.cancelled"]) as stream:
+            changes = aiter(stream)
+            assert isinstance(await anext(changes), ChangesReset)
+            first = await client.submit("One")
+            change = await anext(changes)
+            assert isinstance(change, Change)
+            assert (change.type, change.message_id) == ("message.accepted", first.message_id)
+        await client.cancel_queued(first.message_id)
+        async with client.changes.follow(after=stream.last_event_id, state=["cancelled"]) as later:
+            async for each in later:
+                assert isinstance(each, Change)
+                assert (each.type, each.message_id) == ("message.cancelled", first.message_id)
+                break
+        page = await client.changes.list(after=stream.last_event_id)
+        assert [each.type for each in page.events] == ["message.cancelled"]
+        assert (page.last_event_id, page.more) == (later.last_event_id, False)
 
 
 async def texts_with(client: AsyncAgentQ, number: int) -> str:

@@ -36,7 +36,8 @@ def run_code(code: str) -> tuple[str, dict[str, Any]]:
         (PAGE, "tested: async python client", ["The capital", "Lima.", "[", "]"]),
         (PAGE, "tested: python events", [f"{PARIS}\nThe answer is: {PARIS}\n"]),
         (PAGE, "tested: python errors", ["unknown_agent ["]),
-        (PAGE, "tested: python lists", ["0 []\n200 application/json {"]),
+        (PAGE, "tested: python lists", ["[{'likes': 'pasta'}]\n[]\n0 local\n", "\n200 application/json {"]),
+        (PAGE, "tested: python changes", [f"0 messages wait\n{PARIS}\n"]),
     ],
 )
 async def test_its_examples_run(page: Any, mark: str, printed: list[str], serve: Serve, model: StubServer) -> None:

@@ -5,8 +5,10 @@
 """
 
 from . import errors, events
+from .async_change_streams import AsyncChangeStream
 from .async_client import AsyncAgentQ
 from .async_streams import AsyncMessageStream
+from .change_streams import ChangeStream
 from .client import AgentQ
 from .core.replies import Reply
 from .errors import AgentQError, APIError
@@ -23,7 +25,9 @@ __all__ = [
     "AgentQ",
     "AgentQError",
     "AsyncAgentQ",
+    "AsyncChangeStream",
     "AsyncMessageStream",
+    "ChangeStream",
     "Message",
     "MessageStream",
     "Reply",

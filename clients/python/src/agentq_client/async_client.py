@@ -32,7 +32,7 @@ from .core.deadline import Deadline
 from .core.replies import Reply
 from .core.requests import Call, Config, Tries, config_of, to_request
 from .events import StreamEvent
-from .options import BatchMessage, SubmitOptions, Text
+from .options import BatchMessage, OneOrMore, SubmitOptions, Text, texts
 from .pages import AsyncPages
 from .transport import AsyncOpenReply, AsyncTransport, sleep
 
@@ -180,7 +180,7 @@ class AsyncAgentQ:
     def messages(
         self,
         *,
-        state: str | None = None,
+        state: OneOrMore | None = None,
         thread_id: str | None = None,
         agent: str | None = None,
         priority: str | None = None,
@@ -191,7 +191,7 @@ class AsyncAgentQ:
         limit: int | None = None,
     ) -> AsyncPages[models.Message]:
         """Return the messages, newest first. `limit` is the size of a page."""
-        query = {"state": state, "thread_id": thread_id, "agent": agent, "priority": priority}
+        query: dict[str, Any] = {"state": texts(state), "thread_id": thread_id, "agent": agent, "priority": priority}
         query |= {"error_code": error_code, "fingerprint": fingerprint, "subject": subject}
         return self.pages(calls.messages({**query, "limit": limit}, metadata))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timezone
 from typing import Any, Literal, TypedDict
 
@@ -51,6 +51,9 @@ class BatchMessage(SubmitOptions, total=False):
 Time = str | datetime | date
 """A time, or a day in UTC. A time without a zone is taken as local time."""
 
+OneOrMore = str | Iterable[str]
+"""A text, or several of which one has to fit."""
+
 Text = str | Sequence[Mapping[str, Any]]
 """A text, or content blocks in LangChain's standard form."""
 
@@ -70,3 +73,8 @@ def time_text(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat()
     return value.isoformat() if isinstance(value, date) else value
+
+
+def texts(value: OneOrMore | None) -> list[str] | None:
+    """Return one or more texts as a list."""
+    return None if value is None else [value] if isinstance(value, str) else [*value]

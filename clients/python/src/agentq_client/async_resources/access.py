@@ -34,7 +34,10 @@ class AsyncKeys:
         webhook_url: str | None = None,
         webhook_secret: str | None = None,
     ) -> models.KeyIssued:
-        """Make a key. Store its `key`, which is shown once. By default it has the scopes `submit` and `read`."""
+        """Make a key. Store its `key`, which is shown once.
+
+        By default the scopes are `submit`, `read` and `control`, and it never expires.
+        """
         body: dict[str, Any] = {"name": name, "tenant": tenant, "scopes": None if scopes is None else [*scopes]}
         body |= {"expires_at": expires_at, "webhook_url": webhook_url, "webhook_secret": webhook_secret}
         return await self._client.call(calls.create_key(body))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import models
 from ..calls import queue as calls
+from ..options import OneOrMore, texts
 from ..pages import AsyncPages
 
 if TYPE_CHECKING:
@@ -99,13 +100,13 @@ class AsyncDeliveries:
     def list(
         self,
         *,
-        state: str | None = None,
-        event: str | None = None,
+        state: OneOrMore | None = None,
+        event: OneOrMore | None = None,
         message_id: str | None = None,
         limit: int | None = None,
     ) -> AsyncPages[models.Delivery]:
         """Return the deliveries, newest first."""
-        query = {"state": state, "event": event, "message_id": message_id, "limit": limit}
+        query: dict[str, Any] = {"state": texts(state), "event": texts(event), "message_id": message_id, "limit": limit}
         return self._client.pages(calls.deliveries(query))
 
     async def of_message(self, message_id: str) -> Sequence[models.Delivery]:

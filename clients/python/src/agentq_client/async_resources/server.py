@@ -9,7 +9,7 @@ from .. import models
 from ..async_change_streams import AsyncChangeStream
 from ..calls import access
 from ..calls import server as calls
-from ..options import Time
+from ..options import OneOrMore, Time
 from ..pages import AsyncPages
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ class AsyncChanges:
         self,
         *,
         after: str | None = None,
-        type: Iterable[str] | None = None,
-        state: Iterable[str] | None = None,
+        type: OneOrMore | None = None,
+        state: OneOrMore | None = None,
         agent: str | None = None,
         thread_id: str | None = None,
         limit: int | None = None,
@@ -160,8 +160,8 @@ class AsyncChanges:
         self,
         *,
         after: str | None = None,
-        type: Iterable[str] | None = None,
-        state: Iterable[str] | None = None,
+        type: OneOrMore | None = None,
+        state: OneOrMore | None = None,
         agent: str | None = None,
         thread_id: str | None = None,
     ) -> AsyncChangeStream:

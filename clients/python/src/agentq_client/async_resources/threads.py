@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import models
 from ..calls import threads as calls
+from ..options import OneOrMore, texts
 from ..pages import AsyncPages
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ class AsyncThreads:
         metadata: Mapping[str, Any] | None = None,
         sort_by: str | None = None,
         sort_order: str | None = None,
-        thread_id: str | None = None,
+        thread_id: OneOrMore | None = None,
         limit: int | None = None,
     ) -> AsyncPages[models.Thread]:
         """Return the threads, newest activity first."""
         query = {"status": status, "subject": subject, "sort_by": sort_by, "sort_order": sort_order}
-        return self._client.pages(calls.threads({**query, "thread_id": thread_id, "limit": limit}, metadata))
+        return self._client.pages(calls.threads({**query, "thread_id": texts(thread_id), "limit": limit}, metadata))
 
     async def create(
         self,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .. import models
 from ..core.requests import Call, segment
 from ..models.base import list_reader, reader, text
+from ..options import OneOrMore, texts
 from .fields import given_of
 
 
@@ -72,12 +73,10 @@ def series(query: Mapping[str, Any]) -> Call[models.SeriesList]:
 
 
 def changes_of(
-    types: Iterable[str] | None, states: Iterable[str] | None, agent: str | None, thread_id: str | None
+    types: OneOrMore | None, states: OneOrMore | None, agent: str | None, thread_id: str | None
 ) -> dict[str, Any]:
     """Return the query for some changes. None stands for all."""
-    lists = {"type": types, "state": states}
-    query = {name: None if each is None else [*each] for name, each in lists.items()}
-    return {**query, "agent": agent, "thread_id": thread_id}
+    return {"type": texts(types), "state": texts(states), "agent": agent, "thread_id": thread_id}
 
 
 def changes(query: Mapping[str, Any]) -> Call[models.ChangePage]:

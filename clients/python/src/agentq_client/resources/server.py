@@ -9,7 +9,7 @@ from .. import models
 from ..calls import access
 from ..calls import server as calls
 from ..change_streams import ChangeStream
-from ..options import Time
+from ..options import OneOrMore, Time
 from ..pages import Pages
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ class Changes:
         self,
         *,
         after: str | None = None,
-        type: Iterable[str] | None = None,
-        state: Iterable[str] | None = None,
+        type: OneOrMore | None = None,
+        state: OneOrMore | None = None,
         agent: str | None = None,
         thread_id: str | None = None,
         limit: int | None = None,
@@ -160,8 +160,8 @@ class Changes:
         self,
         *,
         after: str | None = None,
-        type: Iterable[str] | None = None,
-        state: Iterable[str] | None = None,
+        type: OneOrMore | None = None,
+        state: OneOrMore | None = None,
         agent: str | None = None,
         thread_id: str | None = None,
     ) -> ChangeStream:
