@@ -54,8 +54,8 @@ async def read(server: Server, *, is_async: bool, after: str | None = None) -> A
             async for each in stream:
                 yield each.id, stream.last_event_id
         return
-    for each in read_in_thread(server, after):
-        yield each
+    for seen in read_in_thread(server, after):
+        yield seen
 
 
 def read_in_thread(server: Server, after: str | None) -> Iterator[Seen]:

@@ -44,7 +44,10 @@ GIVEN: dict[str, Any] = {
 }  # fmt: skip
 """Values of parameters. The others get their own name."""
 
-GIVEN_TO = {"Threads.list": {"thread_id": ["t", "u"]}, "Statistics.series": {"group_by": "agent"}}
+GIVEN_TO: dict[str, dict[str, Any]] = {
+    "Threads.list": {"thread_id": ["t", "u"]},
+    "Statistics.series": {"group_by": "agent"},
+}
 """Values of parameters that mean something else to other methods."""
 
 EITHER = {
