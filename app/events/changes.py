@@ -161,8 +161,8 @@ class ChangeStreams:
 
         If the reader `starts`, yield the event `reset` first. If changes behind `after` are no longer kept, yield
         `reset` and go on behind the newest change. After `idle_seconds` without an item, yield the event `cursor` if
-        the reader's cursor has moved, else `Idle`. If the reader is `hinted`, yield an empty text after each `hint` for
-        its thread that comes while it waits. End when this process closes.
+        the reader's cursor has moved, else `Idle`. If the reader is `hinted`, it needs no cursor: yield `Idle`, and an
+        empty text after each `hint` for its thread that comes while it waits. End when this process closes.
         """
         if starts:
             yield _reset(after, ResetReason.START)
@@ -181,7 +181,7 @@ class ChangeStreams:
                         yield b""
                     continue
                 if isinstance(snapshot, Idle):
-                    yield snapshot if sent == after else _frame("cursor", after, {}).encode()
+                    yield snapshot if hinted or sent == after else _frame("cursor", after, {}).encode()
                     sent = after
                     continue
                 page = snapshot.found.page

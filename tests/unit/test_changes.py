@@ -111,6 +111,20 @@ async def test_a_hint_wakes_the_hinted_readers_of_its_thread_without_a_read(
         assert b'"thread_id": "one"' in await again
 
 
+async def test_a_hinted_reader_is_idle_while_other_threads_change(streams: ChangeStreams, store: CountingStore) -> None:
+    chosen, after = ChangeFilter(TENANT, thread_id="one"), await store.newest_transition()
+    tail = streams.tail(chosen, after=after, starts=False, idle_seconds=0.05, hinted=True)
+    async with aclosing(tail) as items:
+        assert isinstance(await anext(items), Idle)
+        reads = store.reads
+        await add(store, thread="other")
+        async with asyncio.timeout(5):
+            while store.reads == reads:
+                assert isinstance(await anext(items), Idle)
+        for _ in range(3):
+            assert isinstance(await anext(items), Idle)
+
+
 async def test_a_reader_of_another_tenant_only_moves_on(streams: ChangeStreams, store: CountingStore) -> None:
     async with aclosing(await reader(streams, store, OTHER_TENANT, idle_seconds=0.05)) as items:
         assert isinstance(await anext(items), Idle)
