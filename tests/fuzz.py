@@ -14,6 +14,7 @@ from app.access.scopes import AccessScope
 from app.config import Settings
 from app.main import create_app
 from tests.fuzzing import Caller, Findings, NativeApi, Scopes, Target, fuzz, scopes_of
+from tests.fuzzing_chats import ChatPagesApi, OpenAiApi
 from tests.fuzzing_langgraph import LangGraphApi
 from tests.graph_control import GraphControl
 from tests.langgraph_clients import AGENTS
@@ -85,7 +86,10 @@ def main() -> int:
     app = create_app(Settings(_env_file=None, database_url="memory://"))
     surface = {"AGENTS": AGENTS, "MAX_ATTEMPTS": "1", "KEEPALIVE_INTERVAL": "60"}
     native = fuzz_target(NativeApi(), {}, scopes_of(app), cases // 2, seeded)
-    return native | fuzz_target(LangGraphApi(app), surface, scopes_of(app), cases // 2, seeded)
+    failed = native
+    for target, share in ((LangGraphApi(app), 4), (OpenAiApi(app), 8), (ChatPagesApi(app), 8)):
+        failed |= fuzz_target(target, surface, scopes_of(app), cases // share, seeded)
+    return failed
 
 
 def fuzz_target(target: Target, settings: dict[str, str], needs: Scopes, cases: int, seeded: int) -> int:

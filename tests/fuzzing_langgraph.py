@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -80,7 +81,7 @@ class LangGraphApi:
         self._app = app
 
     def schema(self, url: str) -> BaseSchema:
-        return schemathesis.openapi.from_dict(description(self._app))
+        return schemathesis.openapi.from_dict(description(self._app, PREFIX, BODIES))
 
     def fill(self, client: httpx2.Client) -> Known:
         """Make threads: one with an ended run, one with a failed run, one with an open question, and an empty one."""
@@ -125,14 +126,14 @@ def _told_nothing(case: Case[Any], caller: Caller, body: str) -> bool:
     return caller.is_foreign and path == "/threads/{thread_id}/stream/events"
 
 
-def description(app: FastAPI) -> dict[str, Any]:
-    """The operations of the surface in the form of OpenAPI. The application's own description does not have them."""
+def description(app: FastAPI, prefix: str, bodies: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    """The operations of a surface in the form of OpenAPI. The application's own description does not have them."""
     routes: list[APIRoute] = []
     models: set[type[BaseModel]] = set()
     for route in app.routes:
-        if isinstance(route, APIRoute) and route.path_format.startswith(f"{PREFIX}/"):
+        if isinstance(route, APIRoute) and f"{route.path_format}/".startswith(f"{prefix}/"):
             for method in sorted(route.methods or ()):
-                model = BODIES.get(f"{method} {route.path_format.removeprefix(PREFIX)}")
+                model = bodies.get(f"{method} {route.path_format.removeprefix(prefix)}")
                 routes.append(_described(route, method, model))
                 models |= set() if model is None else {model}
     made = get_openapi(title="surface", version="1", routes=routes)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fuzz import EVERYTHING, callers_of, made_key
 from tests.fuzzing import Caller, Findings, fuzz, scopes_of
+from tests.fuzzing_chats import ChatPagesApi, OpenAiApi
 from tests.fuzzing_langgraph import LangGraphApi
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
@@ -83,3 +84,25 @@ async def test_no_request_of_langgraphs_clients_breaks_the_server(serve: Serve, 
     assert "wrong scope, positive: POST /langgraph/threads/search" in found
     assert "wrong tenant, positive: GET /langgraph/threads/{thread_id}" in found
     assert "wrong tenant, positive: POST /langgraph/threads/search" in found
+
+
+@pytest.mark.parametrize("api", [OpenAiApi, ChatPagesApi])
+async def test_no_request_of_other_clients_breaks_the_server(
+    serve: Serve, control: GraphControl, api: type[OpenAiApi]
+) -> None:
+    """The control: a caller who is taken for a stranger is found out."""
+    server = await serve(agents=AGENTS, worker_concurrency=4, max_attempts=1, max_queue_size=100_000)
+    await server.runtime.services.registry.loaded.wait()
+
+    def send() -> Findings:
+        with httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as admin:
+            admin.headers["X-API-Key"] = key = made_key(admin, EVERYTHING)
+            callers = [each for each in callers_of(admin) if each.name in ("everything", "another tenant", "read")]
+            wrong = Caller("wrong tenant", EVERYTHING, key, is_foreign=True)
+            return fuzz(admin, [*callers, wrong], scopes_of(server.app), examples=5, target=api(server.app))
+
+    findings = await asyncio.to_thread(send)
+    found = {where for where in findings.failures if where.startswith("wrong")}
+    assert {where: failure for where, failure in findings.failures.items() if where not in found} == {}
+    assert found
+    assert {200, 403, 404} <= findings.statuses.keys()

@@ -8,8 +8,6 @@ from uuid import UUID
 import httpx2
 import openai
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
@@ -138,37 +136,6 @@ async def _held(server: LiveServer, path: str) -> tuple[bytes, Any]:
         return (b"".join([part async for part in parts])).decode()
 
     return first, rest()
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=4) | st.sampled_from(["user", "text", "message"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["type", "role", "content", "text", "id", "call_id", "output", "x"]), inner),
-    max_leaves=8,
-)
-FIELDS = sorted({*ASKED[CHAT], *ASKED[RESPONSES], "previous_response_id", "conversation", "metadata", "instructions",
-                 "stream_options", "text", "tool_choice", "service_tier"})  # fmt: skip
-
-
-async def test_odd_bodies_are_refused_or_taken(serve: Serve) -> None:
-    server = await serve(worker_concurrency=0)
-    bodies: list[Any] = []
-
-    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4))
-    def collect(odd: dict[str, Any]) -> None:
-        bodies.append(odd)
-
-    collect()
-    for odd in bodies:
-        for path in (CHAT, RESPONSES):
-            body = {**ASKED[path], "background": True, **odd}
-            if path == CHAT:
-                body["model"] = "x"  # a completion would be held
-            response = await server.client.post(path, json=body)
-            assert response.status_code in (200, 400, 404), (body, response.text)
-            if response.status_code != 200:
-                error_in(response, path, response.status_code)
 
 
 async def test_a_response_is_read_when_its_log_is_gone(serve: Serve, control: GraphControl) -> None:
