@@ -42,3 +42,16 @@ def installed(folder: Path) -> None:
         if not marker.exists() or marker.read_text() != wanted:
             npm(folder, "ci", "--no-audit", "--no-fund")
             marker.write_text(wanted)
+
+
+def built(folder: Path) -> None:
+    """Install the packages of the folder and build it, unless that was done."""
+    installed(folder)
+    sources = sorted([*(folder / "src").rglob("*.ts"), *folder.glob("tsconfig*.json"), folder / "package.json"])
+    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    marker = folder / "node_modules" / ".built"
+    with folder.joinpath("package.json").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "dist").exists() or not marker.exists() or marker.read_text() != wanted:
+            npm(folder, "run", "build")
+            marker.write_text(wanted)

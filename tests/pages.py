@@ -224,6 +224,8 @@ def _of_program(words: list[str], folder: Path) -> list[str]:  # noqa: C901, PLR
             return _missing(folder, [path])
         case ["npm", "install" | "ci"]:
             return _missing(folder, ["package.json"])
+        case ["npm", "install", path]:
+            return _missing(folder, [f"{path}/package.json"])
         case ["npm", "test"]:
             return _of_program(["npm", "run", "test"], folder)
         case ["npm", "run", script]:

@@ -8,7 +8,7 @@ import type * as models from "./models.js";
 import type { Schemas } from "./models.js";
 import { Pages } from "./pages.js";
 import { many, ofMessage, one, readAccepted, readEvents, readMessage, withMetadata, type Read } from "./reading.js";
-import { DeadLetters, Deliveries, Queue, Threads } from "./resources.js";
+import { Agents, DeadLetters, Deliveries, Queue, Server, Threads, Tickets, Tokens, Usage } from "./resources.js";
 import { MessageStream, type FollowOptions } from "./stream.js";
 import { Transport, sleep, type Fetch, type OpenReply } from "./transport.js";
 
@@ -26,6 +26,11 @@ export class AgentQ {
   readonly deadLetters = new DeadLetters(this);
   readonly deliveries = new Deliveries(this);
   readonly queue = new Queue(this);
+  readonly agents = new Agents(this);
+  readonly usage = new Usage(this);
+  readonly tokens = new Tokens(this);
+  readonly tickets = new Tickets(this);
+  readonly server = new Server(this);
   readonly #config: Config;
   readonly #fetch: Fetch | undefined;
   readonly #transport: Transport;
@@ -72,7 +77,7 @@ export class AgentQ {
     options: SubmitOptions = {},
   ): Promise<models.Accepted[]> {
     const bodies = messages.map((each) => (typeof each === "string" ? { message: each } : each));
-    const read = many<models.Accepted>("messages", "message_id", "state");
+    const read = many<models.Accepted>("messages", "message_id");
     return this.call("POST", "/messages/batch", read, { ...options, body: { messages: bodies } });
   }
 
@@ -110,12 +115,12 @@ export class AgentQ {
 
   /** Return a message with what its submit gave, and its failed attempts. */
   async message(messageId: string, options?: CallOptions): Promise<models.MessageDetails> {
-    return this.call("GET", ofMessage(messageId), one<models.MessageDetails>("message_id", "state"), options);
+    return this.call("GET", ofMessage(messageId), one<models.MessageDetails>("message_id"), options);
   }
 
   /** Return the messages, newest first. */
   messages(query: models.MessageQuery = {}, options?: CallOptions): Pages<models.Message> {
-    return this.pages("/messages", many("messages", "message_id", "state"), withMetadata(query), options);
+    return this.pages("/messages", many("messages", "message_id"), withMetadata(query), options);
   }
 
   /** Return the stored events of a message, without waiting for more. */
@@ -140,7 +145,7 @@ export class AgentQ {
     options?: CallOptions,
   ): Promise<models.Cancellations> {
     const body = { filter, expected_count: expectedCount };
-    return this.call("POST", "/messages/cancel", one("cancelled", "stopping"), { ...options, body, repeatable: false });
+    return this.call("POST", "/messages/cancel", one("cancelled"), { ...options, body, repeatable: false });
   }
 
   /** Answer the agent's question with `value`, or several by their ids with `values`. */
@@ -154,41 +159,13 @@ export class AgentQ {
     fields: Schemas["MessageRegenerate"] = {},
     options: SubmitOptions = {},
   ): Promise<models.Regenerated> {
-    const read = one<models.Regenerated>("message_id", "state");
+    const read = one<models.Regenerated>("message_id");
     return this.call("POST", ofMessage(messageId, "/regenerate"), read, { ...options, body: fields });
   }
 
   /** Queue a failed message again. Throws Conflict for one that has not failed. */
   async retry(messageId: string, options?: CallOptions): Promise<models.Accepted> {
     return this.call("POST", ofMessage(messageId, "/retry"), readAccepted, { ...options, repeatable: false });
-  }
-
-  // The server
-
-  /** Return the agents. */
-  async agents(options?: CallOptions): Promise<models.Agent[]> {
-    return this.call("GET", "/agents", many<models.Agent>("agents", "name"), options);
-  }
-
-  /** Return tokens and cost by group. */
-  usage({ group_by: groups, ...query }: models.UsageQuery = {}, options?: CallOptions): Pages<models.UsageRow> {
-    return this.pages("/usage", many("rows", "calls"), { ...query, group_by: groups?.join(",") }, options);
-  }
-
-  /** Make a token for an end user, such as a browser, with a part of the caller's rights. */
-  async createToken(fields: Schemas["TokenCreate"] = {}, options?: CallOptions): Promise<models.Token> {
-    return this.call("POST", "/tokens", one("token", "expires_at"), { ...options, body: fields });
-  }
-
-  /** Make a ticket that opens one stream of the message, or a WebSocket. */
-  async createTicket(messageId?: string, options?: CallOptions): Promise<models.Ticket> {
-    const body = { message_id: messageId };
-    return this.call("POST", "/tickets", one("ticket", "expires_at"), { ...options, body });
-  }
-
-  /** Return the state of the server. */
-  async health(options?: CallOptions): Promise<models.Health> {
-    return this.call("GET", "/health", one<models.Health>("status"), options);
   }
 
   // Any request

@@ -47,8 +47,8 @@ function validated<T extends object>(body: unknown, fields: string[], reply: Rep
   return body as T;
 }
 
-export const readAccepted = one<Accepted>("message_id", "state");
-export const readMessage = one<Message>("message_id", "state");
+export const readAccepted = one<Accepted>("message_id");
+export const readMessage = one<Message>("message_id");
 export const readThread = one<Thread>("thread_id");
 
 const readLog = many<{ type: string; id: number; data: object }>("events", "type", "id", "data");

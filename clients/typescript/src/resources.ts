@@ -46,7 +46,7 @@ export class Threads extends Part {
 
   /** Return the messages of a thread, oldest first. */
   messages(threadId: string, query: { limit?: number } = {}, options?: CallOptions): Pages<models.Message> {
-    return this._client.pages(ofThread(threadId, "/messages"), many("messages", "message_id", "state"), query, options);
+    return this._client.pages(ofThread(threadId, "/messages"), many("messages", "message_id"), query, options);
   }
 
   /** Begin a new thread with a state of this one. */
@@ -81,7 +81,7 @@ export class DeadLetters extends Part {
 
   /** Return the failed messages by kind of failure. */
   async groups(query: { limit?: number } = {}, options?: CallOptions): Promise<models.DeadLetterGroup[]> {
-    const read = many<models.DeadLetterGroup>("groups", "fingerprint", "count");
+    const read = many<models.DeadLetterGroup>("groups", "fingerprint");
     return this._client.call("GET", "/dead-letters/groups", read, { ...options, query });
   }
 
@@ -102,13 +102,13 @@ export class DeadLetters extends Part {
 export class Deliveries extends Part {
   /** Return the deliveries, newest first. */
   list(query: models.DeliveryQuery = {}, options?: CallOptions): Pages<models.Delivery> {
-    return this._client.pages("/deliveries", many("deliveries", "id", "state"), { ...query }, options);
+    return this._client.pages("/deliveries", many("deliveries", "id"), { ...query }, options);
   }
 
   /** Send a delivery again. */
   async replay(deliveryId: string, options?: CallOptions): Promise<models.Delivery> {
     const path = `/deliveries/${segment(deliveryId)}/replay`;
-    return this._client.call("POST", path, one("id", "state"), { ...options, repeatable: false });
+    return this._client.call("POST", path, one("id"), { ...options, repeatable: false });
   }
 }
 
@@ -127,5 +127,46 @@ export class Queue extends Part {
   /** Start messages again. */
   async resume(options?: CallOptions): Promise<models.QueuePaused> {
     return this._client.call("POST", "/queue/resume", one<models.QueuePaused>("paused"), options);
+  }
+}
+
+/** The agents of the server. */
+export class Agents extends Part {
+  /** Return the agents, the default one first. */
+  async list(options?: CallOptions): Promise<models.Agent[]> {
+    return this._client.call("GET", "/agents", many<models.Agent>("agents", "name"), options);
+  }
+}
+
+/** What models have used. */
+export class Usage extends Part {
+  /** Return tokens and cost by group. */
+  list({ group_by: groups, ...query }: models.UsageQuery = {}, options?: CallOptions): Pages<models.UsageRow> {
+    return this._client.pages("/usage", many("rows", "calls"), { ...query, group_by: groups?.join(",") }, options);
+  }
+}
+
+/** Tokens for end users, such as browsers. */
+export class Tokens extends Part {
+  /** Make a token with a part of the caller's rights. */
+  async create(fields: Schemas["TokenCreate"] = {}, options?: CallOptions): Promise<models.Token> {
+    return this._client.call("POST", "/tokens", one("token"), { ...options, body: fields });
+  }
+}
+
+/** Tickets for readers that can send no header. */
+export class Tickets extends Part {
+  /** Make a ticket that opens one stream of the message, or a WebSocket without `messageId`. */
+  async create(messageId?: string, options?: CallOptions): Promise<models.Ticket> {
+    const given = { ...options, body: { message_id: messageId } };
+    return this._client.call("POST", "/tickets", one("ticket"), given);
+  }
+}
+
+/** The server itself. */
+export class Server extends Part {
+  /** Return the state of the server. */
+  async health(options?: CallOptions): Promise<models.Health> {
+    return this._client.call("GET", "/health", one<models.Health>("status"), options);
   }
 }

@@ -185,7 +185,7 @@ test("what is no JSON is refused before it is sent", async () => {
   for (const value of [NaN, Infinity, 1n, circle]) {
     await assert.rejects(server.client().submit(null, { input: { value } }), /JSON/);
   }
-  await assert.rejects(server.client({ headers: { "x-team": "a\nb" } }).health(), { name: "ConfigurationError" });
+  await assert.rejects(server.client({ headers: { "x-team": "a\nb" } }).server.health(), { name: "ConfigurationError" });
   assert.equal(server.requests.length, 0);
 });
 
@@ -276,13 +276,13 @@ test("an abort ends a request, and the pause before its next try", async () => {
   const reason = new Error("enough");
   const controller = new AbortController();
   const client = new AgentQ("http://queue.test", { fetch: hanging });
-  const waiting = client.health({ signal: controller.signal });
+  const waiting = client.server.health({ signal: controller.signal });
   controller.abort(reason);
   await assert.rejects(waiting, reason);
-  await assert.rejects(client.health({ signal: controller.signal }), reason);
+  await assert.rejects(client.server.health({ signal: controller.signal }), reason);
   const patient = new FakeServer(json(503, {}, { "retry-after": "60" })).client();
   const pausing = new AbortController();
-  const paused = patient.health({ signal: pausing.signal });
+  const paused = patient.server.health({ signal: pausing.signal });
   setImmediate(() => pausing.abort(reason));
   await assert.rejects(paused, reason);
 });
@@ -300,5 +300,5 @@ test("a reply that trickles ends with the time of a try", async () => {
     maxRetries: 0,
     fetch: async () => new Response(body()),
   });
-  await assert.rejects(client.health(), { name: "ServerUnreachable", maybeDone: true });
+  await assert.rejects(client.server.health(), { name: "ServerUnreachable", maybeDone: true });
 });

@@ -52,17 +52,17 @@ async function conversation(): Promise<void> {
 }
 
 async function server(): Promise<void> {
-  const rows = await collect(chat.usage({ group_by: ["day", "model"] }));
+  const rows = await collect(chat.usage.list({ group_by: ["day", "model"] }));
   assert.equal(
     rows.reduce((sum, { calls }) => sum + calls, 0),
     3,
   );
-  assert.equal((await chat.health()).status, "healthy");
+  assert.equal((await chat.server.health()).status, "healthy");
   assert.deepEqual(
-    (await chat.agents()).map(({ name }) => name),
+    (await chat.agents.list()).map(({ name }) => name),
     ["chat"],
   );
-  assert.ok((await chat.createTicket()).ticket);
+  assert.ok((await chat.tickets.create()).ticket);
   assert.deepEqual(await collect(chat.deliveries.list()), []);
   const reply = await chat.request("GET", "/queue", { query: { limit: 1 } });
   assert.equal((reply.json() as { total_completed: number }).total_completed, 3);
