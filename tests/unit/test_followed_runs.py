@@ -106,6 +106,17 @@ async def test_an_answered_response_is_not_ended_by_the_end_of_a_later_one(monke
     assert b"no longer kept" in frame
 
 
+@pytest.mark.parametrize(("after", "told"), [(9, b""), (10, b"no event 10; its last is 9")])
+async def test_a_reader_behind_the_end_of_a_response_is_told(
+    monkeypatch: pytest.MonkeyPatch, after: int, told: bytes
+) -> None:
+    replace_tail(monkeypatch, BEGUN, DONE)
+    reader = ResponseReader(VIEW, Progress(sequence=2), after, is_last=True)
+    body = b"".join(await read(reader))
+    assert told in body
+    assert bool(body) is bool(told)
+
+
 @pytest.mark.parametrize("shown", [b"frames", b""])
 async def test_others_have_their_turn_between_the_parts_of_a_page(
     monkeypatch: pytest.MonkeyPatch, shown: bytes

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from ...access.principals import Principal
 from ...api.streaming import EventStreamResponse
-from ...errors import AgentQueueError
+from ...errors import AgentQueueError, InvalidRequest
 from ...events.fanout import StoredEvents
 from ...events.tail import WaitingUpdate
 from ...models.events import Event
@@ -43,6 +43,9 @@ class ResponseReader:
             body, self._progress = stored.view(self._view.response_id, partial(self._made, self._progress))
         else:
             body, self._progress = frames_of(self._view, self._progress, stored.events, self._after)
+            if self.has_ended() and self._after >= self._progress.sequence:
+                told = f"the response has no event {self._after}; its last is {self._progress.sequence - 1}"
+                return self.cut_off(InvalidRequest(f"starting_after: {told}", field="starting_after"))
         return body
 
     def waiting(self, update: WaitingUpdate) -> bytes:
