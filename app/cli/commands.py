@@ -19,7 +19,20 @@ class Entry(NamedTuple):
 
 
 SECTIONS: dict[str, dict[str, Entry]] = {
+    "Messages": {
+        "submit": Entry("submit", "submit a message, and follow or await its answer"),
+        "follow": Entry("follow", "show the answer of a message while it is written"),
+        "status": Entry("messages", "show messages by their ids"),
+        "ls": Entry("messages", "list messages, newest first"),
+        "cancel": Entry("messages", "cancel messages in any state"),
+        "retry": Entry("messages", "queue failed messages again"),
+        "resume": Entry("resume", "answer the question of an interrupted message"),
+        "threads": Entry("threads", "list, show and delete conversations", is_group=True),
+    },
     "Operation": {
+        "queue": Entry("queue", "show, pause and resume the queue", is_group=True),
+        "workers": Entry("queue", "list the live workers"),
+        "dead-letters": Entry("dead_letters", "list, queue again and delete failed messages", is_group=True),
         "doctor": Entry("doctor", "find faults of the queue, its database and its server, and name their cures"),
     },
     "Server": {

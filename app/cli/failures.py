@@ -6,6 +6,10 @@ from typing import NamedTuple
 DONE, FAILED, USAGE, NOT_FOUND, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
+REFUSED = " was refused: "
+"""The client puts the request before this. A person at a terminal knows what they asked for."""
+
+
 class Failure(Exception):
     """The end of a command without success. `fix` is a command that helps, empty if there is none."""
 
@@ -38,6 +42,8 @@ def explain(error: Exception, place: Place) -> Failure:
     if not isinstance(error, errors.AgentQError):
         return Failure("unexpected_error", f"{type(error).__name__}: {error}", f"agentq {place.command} --debug")
     message, exit_code = error.what, FAILED
+    if isinstance(error, errors.APIError):
+        message = message.partition(REFUSED)[2] or message
     if isinstance(error, errors.InvalidRequest) and error.fields:
         message = f"{message} " + "; ".join(f"{each.field}: {each.detail}" for each in error.fields)
     if isinstance(error, errors.InvalidRequest | errors.ConfigurationError):

@@ -1,6 +1,5 @@
 """Runs the command that the arguments name, and says errors in one line."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -79,11 +78,5 @@ def _refused(error: Exception, arguments: Sequence[str], terminal: "Terminal") -
 def _tell(failure: "Failure", arguments: Sequence[str], terminal: "Terminal") -> None:
     """Write one line: JSON if the arguments ask for it, else what happened and the command that helps."""
     options = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
-    if "--json" in options:
-        shown = {"code": failure.code, "message": failure.message, "fix": failure.fix or None}
-        terminal.end_line()
-        terminal.stderr.write(json.dumps(shown) + "\n")
-        return
-    terminal.end_line()
-    message = failure.message if failure.message.endswith((".", "!", "?")) else f"{failure.message}."
-    terminal.note(f"{message} Try: {failure.fix}" if failure.fix else message)
+    terminal.as_json = "--json" in options  # wrong usage is found before the options are known
+    terminal.tell(failure.code, failure.message, failure.fix)

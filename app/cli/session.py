@@ -3,7 +3,7 @@
 import functools
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,13 +62,17 @@ class Session:
         else:
             self.terminal.line(text)
 
-    def confirm(self, question: str, *, yes: bool) -> None:
-        """Ask before something is done that cannot be taken back. Raises Failure without a yes."""
+    def confirm(self, question: str, *, yes: bool, arguments: Iterable[str]) -> None:
+        """Ask before something is done that cannot be taken back. Raises Failure without a yes.
+
+        `arguments` are those of the command that does it without a question.
+        """
         if yes:
             return
         if not self.terminal.can_ask:
             message = f"{question} Nobody is there to ask, so nothing was done."
-            raise Failure("not_confirmed", message, f"agentq {self.place.command} --yes", exit_code=USAGE)
+            fix = self.place.fix(*self.place.command.split(), *arguments, "--yes")
+            raise Failure("not_confirmed", message, fix, exit_code=USAGE)
         if self.terminal.ask(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
             raise Failure("not_confirmed", "Nothing was done.")
 

@@ -83,6 +83,15 @@ class Terminal:
         return self.stderr.isatty()
 
     @property
+    def animates(self) -> bool:
+        """Return whether a line of standard error may change in place."""
+        return self.shows_progress and not self._is_plain
+
+    @property
+    def _is_plain(self) -> bool:
+        return bool(self._environment.get("NO_COLOR")) or self._environment.get("TERM") == "dumb"
+
+    @property
     def can_ask(self) -> bool:
         """Return whether a person can be asked."""
         return self.stdin.isatty() and self.stderr.isatty() and not self.as_json
@@ -146,6 +155,10 @@ class Terminal:
             joint = "\n" + " " * indent
             self.line(f"{name:<{indent}}{joint.join(text.splitlines())}")
 
+    def clear(self) -> None:
+        """Clear the screen."""
+        self.console(self.stdout).clear()
+
     # Progress
 
     def note(self, text: str) -> None:
@@ -154,6 +167,16 @@ class Terminal:
             self.end_line()
         self.stderr.write(f"{on_line(text)}\n")
         self.stderr.flush()
+
+    def tell(self, code: str, message: str, fix: str) -> None:
+        """Write a failure on standard error: as JSON if asked for, else as a line with the command that helps."""
+        self.end_line()
+        if self.as_json:
+            self.stderr.write(json.dumps({"code": code, "message": message, "fix": fix or None}) + "\n")
+            self.stderr.flush()
+            return
+        ended = message if message.endswith((".", "!", "?")) else f"{message}."
+        self.note(f"{ended} Try: {fix}" if fix else ended)
 
     def ask(self, prompt: str) -> str:
         """Return what a person types after a prompt. Raises EOFError if the input ends."""
@@ -165,15 +188,14 @@ class Terminal:
         return line.rstrip("\r\n")
 
     def console(self, file: TextIO) -> "Console":
-        """Return a console of a stream. It writes escapes to terminals only, and colours unless NO_COLOR is set."""
+        """Return a console of a stream. It writes escapes to terminals only, and none at all if NO_COLOR is set."""
         from rich.console import Console
 
-        plain = bool(self._environment.get("NO_COLOR")) or self._environment.get("TERM") == "dumb"
         return Console(
             file=file,
             width=self.width if file.isatty() else WIDE,
-            no_color=plain,
-            force_terminal=file.isatty() and not plain,
+            no_color=self._is_plain,
+            force_terminal=file.isatty() and not self._is_plain,
             legacy_windows=False,
             markup=False,
             emoji=False,

@@ -1,0 +1,97 @@
+"""The command `agentq submit`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import texts
+from .commands import group
+from .failures import USAGE, Failure
+from .follow import Timeout, follow_message
+from .resume import to_json
+from .session import Session, asks_server
+from .terminal import jsonable
+
+app = group()
+
+STDIN = Path("-")
+
+
+class Priority(StrEnum):
+    """A priority of a message."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+@app.command()
+@asks_server
+def submit(
+    session: Session,
+    message: Annotated[str | None, typer.Argument(help="The text.", show_default=False)] = None,
+    *,
+    file: Annotated[Path | None, typer.Option(help="Read the text from this file; - is standard input.")] = None,
+    graph_input: Annotated[
+        Any, typer.Option("--input", parser=to_json, metavar="JSON", help="The input of the agent, in place of a text.")
+    ] = None,
+    thread: Annotated[str | None, typer.Option(metavar="ID", help="The conversation to which it belongs.")] = None,
+    priority: Annotated[Priority | None, typer.Option(help="Default: normal.")] = None,
+    agent: Annotated[str | None, typer.Option(metavar="NAME", help="Default: the server's default agent.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A second submit with the same key stores nothing more.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show the answer while it is written.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Print the whole answer when it is there.")] = False,
+    timeout: Timeout = None,
+) -> int:
+    """Submit a message. Print its id, or its answer with --follow or --wait."""
+    terminal = session.terminal
+    given = {"input": graph_input, "thread_id": thread, "priority": priority, "agent": agent}
+    options: Any = {name: value for name, value in given.items() if value is not None}
+    text = _text(session, message, file, needs_text=graph_input is None)
+    accepted = session.client.submit(text, idempotency_key=idempotency_key, **options)
+    if follow:
+        if terminal.as_json:
+            terminal.record({"id": None, "type": "accepted", "data": jsonable(accepted)})
+        return follow_message(session, accepted.message_id, wait_seconds=timeout)
+    if wait:
+        return _await_answer(session, accepted.message_id, timeout)
+    session.show(accepted, accepted.message_id)
+    if not terminal.as_json:
+        terminal.note(f"{texts.accepted(accepted)}. Follow it: {session.place.fix('follow', accepted.message_id)}")
+    return 0
+
+
+def _await_answer(session: Session, message_id: str, timeout: float | None) -> int:
+    from .follow import detach
+
+    try:
+        with session.client.follow(message_id, wait_seconds=timeout) as stream:
+            done = stream.until_done()
+    except KeyboardInterrupt:
+        return detach(session, message_id)
+    session.show(done, done.result or "")
+    return 0
+
+
+def _text(session: Session, message: str | None, file: Path | None, *, needs_text: bool) -> str | None:
+    """Return the text that was given in one of its ways. Raises Failure."""
+    if message is not None and file is not None:
+        raise _refused(session, "Give the text either as an argument or with --file.")
+    if message is not None:
+        return message
+    if file is not None:
+        try:
+            return session.terminal.stdin.read() if file == STDIN else file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise _refused(session, f"The text cannot be read: {error}.") from error
+    if needs_text:
+        raise _refused(session, "Give a text, --file or --input.")
+    return None
+
+
+def _refused(session: Session, message: str) -> Failure:
+    return Failure("usage", message, f"agentq {session.place.command} --help", exit_code=USAGE)

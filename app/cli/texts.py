@@ -1,0 +1,63 @@
+"""Texts for people: durations, amounts, and the state of a message."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..client.models import Accepted, Message
+
+
+def seconds(amount: float) -> str:
+    """Return a duration in its largest fitting unit."""
+    if amount < 10:
+        return f"{max(amount, 0):.1f} s"
+    for unit, size in (("s", 1), ("min", 60), ("h", 3600)):
+        if amount < 100 * size or (unit == "h" and amount < 48 * size):
+            return f"{amount / size:.0f} {unit}"
+    return f"{amount / 86_400:.0f} d"
+
+
+def age(moment: datetime | None) -> str:
+    """Return how long ago a time was, nothing for None."""
+    return "" if moment is None else seconds((datetime.now(UTC) - moment).total_seconds())
+
+
+def stamp(moment: datetime | None) -> str:
+    """Return a time in UTC, nothing for None."""
+    return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def waiting(position: int | None, start: datetime | None, reason: str | None) -> str:
+    """Return the place of a message in the queue, and the time until its start or else why it waits."""
+    parts = ["queued" if position is None else f"queued, {position:,} before it" if position else "queued, next"]
+    if start is not None and (left := (start - datetime.now(UTC)).total_seconds()) > 0:
+        parts.append(f"starts in about {seconds(left)}")
+    elif reason:
+        parts.append(reason.rstrip("."))
+    return " · ".join(parts)
+
+
+def accepted(message: "Accepted") -> str:
+    """Return where a new message stands."""
+    if message.state != "queued":
+        return message.state
+    reason = message.waiting_reason.message if message.waiting_reason else None
+    return waiting(message.queue_position, message.estimated_start_at, reason)
+
+
+def footer(message: "Message") -> str:
+    """Return tokens, rate, cost and time of a message that has ended. What is not known is left out."""
+    parts = []
+    took = None
+    if message.started_at is not None and message.completed_at is not None:
+        took = (message.completed_at - message.started_at).total_seconds()
+    if message.usage is not None:
+        made = message.usage.output_tokens
+        parts.append(f"{made:,} tokens")
+        if took:
+            parts.append(f"{made / took:.0f} tokens/s")
+        if message.usage.cost is not None:
+            parts.append(f"${message.usage.cost}")
+    if took is not None:
+        parts.append(seconds(took))
+    return " · ".join(parts)
