@@ -99,7 +99,7 @@ class RunStream:
                 earlier |= messages_in(events)
             progress = Progress(earlier=frozenset(earlier))
             async for events in stored_events(services, caller, run, run.seen_before, after.event - 1):
-                _, progress = frames_of(self._view, progress, events, _BEGINNING)
+                _, progress = frames_of(self._view, progress, events, after)
         except LookupError as error:
             told = f"the run has no event {after.event}; its last is {error.args[0]}. Start without an id"
             raise InvalidRequest(f"Last-Event-ID: {told}", field="Last-Event-ID") from None
