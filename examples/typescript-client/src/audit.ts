@@ -1,11 +1,11 @@
-import { type StreamEvent, type TerminalEvent, isTerminal } from "./types.js";
+import { type StreamEvent, type TerminalEvent, isTerminal } from "agentq-client";
 
 /** Follows one message's events and holds them against what the API promises about them. */
 export class StreamAudit {
   /** The ids of stored events, in the order of arrival. */
-  readonly ids: string[] = [];
-  /** Stored events as `name data`, by id, to compare two readings of the same stream. */
-  readonly stored = new Map<string, string>();
+  readonly ids: number[] = [];
+  /** The data of stored events as JSON, by id, to compare two readings of the same stream. */
+  readonly stored = new Map<number, string>();
   readonly terminals: TerminalEvent[] = [];
   /** The content of the current attempt, by message. */
   readonly #content = new Map<string, string>();
@@ -21,14 +21,14 @@ export class StreamAudit {
   #mayRestart = false;
 
   see(event: StreamEvent): void {
-    if (this.terminals.length > 0) this.afterTheEnd.push(event.event);
-    if (event.id !== undefined) {
+    if (this.terminals.length > 0) this.afterTheEnd.push(event.type);
+    if (event.id !== null) {
       this.ids.push(event.id);
-      this.stored.set(event.id, `${event.event} ${JSON.stringify(event.data)}`);
+      this.stored.set(event.id, JSON.stringify(event.data));
     }
-    switch (event.event) {
+    switch (event.type) {
       case "processing":
-        this.attempt = event.data.attempt;
+        this.attempt = event.attempt;
         this.#mayRestart = true;
         break;
       case "retry":
@@ -37,14 +37,18 @@ export class StreamAudit {
       case "reset":
         this.#restart();
         this.wasReset = true;
-        this.#content.set("", event.data.text ?? "");
+        this.#content.set("", event.text);
         this.#nextIndex = undefined; // counted from wherever the log begins now
         break;
-      case "chunk":
-        this.#number(event.data.index);
+      case "content":
+      case "reasoning":
+      case "toolCall":
+      case "toolResult":
+      case "discard":
+        this.#number(event.index);
         this.chunks += 1;
-        if (event.data.type === "content") this.#add(event.data.message ?? "", event.data.chunk);
-        else if (event.data.type === "discard") this.#content.delete(event.data.message);
+        if (event.type === "content") this.#add(event.message ?? "", event.text);
+        else if (event.type === "discard") this.#content.delete(event.message ?? "");
         break;
       case "interrupted":
         this.wasInterrupted = true;
@@ -61,13 +65,13 @@ export class StreamAudit {
   idsAscend(): boolean {
     return this.ids.every((id, at) => {
       const before = at === 0 ? 0 : Number(this.ids[at - 1]);
-      return /^\d+$/.test(id) && Number(id) > before;
+      return Number.isInteger(id) && id > before;
     });
   }
 
   /** Ids are 1..n, or go on from `after`; a reset is the one excuse for a gap. */
   idsHaveNoGap(after = 0): boolean {
-    return this.wasReset || this.ids.every((id, at) => Number(id) === after + at + 1);
+    return this.wasReset || this.ids.every((id, at) => id === after + at + 1);
   }
 
   /** What is left of the current attempt's content. */

@@ -1,6 +1,7 @@
 /** Runs the scenes against a server and tells by its exit code whether all was as it should be. */
 
-import { AgentQueueClient, AgentQueueConnectionError, AgentQueueError } from "./client.js";
+import { AgentQ, AuthenticationError, PermissionDenied, ServerUnreachable } from "agentq-client";
+
 import { Console } from "./console.js";
 import type { Demo, Exchange } from "./scenes/common.js";
 import { scenes } from "./scenes/index.js";
@@ -42,8 +43,8 @@ function createDemo(config: Config, signal: AbortSignal): Demo {
   };
   const apiKey = config.apiKey === undefined ? {} : { apiKey: config.apiKey };
   return {
-    client: new AgentQueueClient(config.baseUrl, { ...apiKey, fetch: recordingFetch }),
-    quietClient: new AgentQueueClient(config.baseUrl, apiKey),
+    client: new AgentQ(config.baseUrl, { ...apiKey, fetch: recordingFetch }),
+    quietClient: new AgentQ(config.baseUrl, apiKey),
     ...apiKey,
     fetch: recordingFetch,
     out,
@@ -56,17 +57,17 @@ function createDemo(config: Config, signal: AbortSignal): Demo {
 /** The one line for a server that is not there; undefined when something answered. */
 async function unreachable({ quietClient, signal }: Demo): Promise<string | undefined> {
   try {
-    await quietClient.health({ signal });
+    await quietClient.server.health({ signal });
   } catch (error) {
-    if (error instanceof AgentQueueConnectionError)
+    if (error instanceof ServerUnreachable)
       return connectionHint(quietClient.baseUrl, error);
   }
   return undefined;
 }
 
-function connectionHint(baseUrl: string, error: AgentQueueConnectionError): string {
+function connectionHint(baseUrl: string, error: ServerUnreachable): string {
   return (
-    `Cannot reach the Agent Queue System at ${baseUrl} (${error.reason}). ` +
+    `Cannot reach the Agent Queue System at ${baseUrl}. ${error.what} ` +
     "Start it with `make run` in the repository's root, or set AGENT_QUEUE_URL."
   );
 }
@@ -85,11 +86,11 @@ async function play(demo: Demo, title: string, scene: (demo: Demo) => Promise<vo
     }
     const cause = error instanceof Error && error.cause ? `, because of ${error.cause}` : "";
     out.check(false, "this section runs to its end", `${error}${cause}`);
-    if (error instanceof AgentQueueConnectionError) {
+    if (error instanceof ServerUnreachable) {
       out.note(connectionHint(demo.client.baseUrl, error));
       return false;
     }
-    if (error instanceof AgentQueueError && (error.status === 401 || error.status === 403)) {
+    if (error instanceof AuthenticationError || error instanceof PermissionDenied) {
       out.note("the server serves its own host only, unless it is started with ALLOW_ANONYMOUS=true");
       return false;
     }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import type { StreamEvent } from "agentq-client";
+
 import { StreamAudit } from "../src/audit.js";
-import type { StreamEvent } from "../src/types.js";
 
 function audit(...events: StreamEvent[]): StreamAudit {
   const result = new StreamAudit();
@@ -10,17 +11,21 @@ function audit(...events: StreamEvent[]): StreamAudit {
   return result;
 }
 
+/** An event with the fields that the audit looks at. */
+function event(type: StreamEvent["type"], id: number | null, fields: object): StreamEvent {
+  return { type, id, data: fields, ...fields } as unknown as StreamEvent;
+}
+
 function processing(id: number, attempt = 1): StreamEvent {
-  return { event: "processing", id: String(id), data: { state: "processing", attempt } };
+  return event("processing", id, { attempt });
 }
 
-function chunk(id: number, index: number, text: string): StreamEvent {
-  return { event: "chunk", id: String(id), data: { type: "content", chunk: text, index } };
+function chunk(id: number, index: number, text: string, message: string | null = null): StreamEvent {
+  return event("content", id, { index, text, message });
 }
 
-function done(id: number, result: string): StreamEvent {
-  const data = { state: "completed", result, completed_at: "" } as const;
-  return { event: "done", id: String(id), data };
+function done(id: number, text: string): StreamEvent {
+  return event("done", id, { text });
 }
 
 test("a sound stream passes", () => {
@@ -31,11 +36,7 @@ test("a sound stream passes", () => {
 });
 
 test("what a failed attempt showed is dropped", () => {
-  const retry: StreamEvent = {
-    event: "retry",
-    id: "3",
-    data: { attempt: 1, error: "x", next_at: "", discard_from: 2 },
-  };
+  const retry = event("retry", 3, { attempt: 1, error: "x", discardFrom: 2 });
   const seen = audit(processing(1), chunk(2, 0, "bad"), retry, processing(4, 2), chunk(5, 0, "ok"));
   assert.equal(seen.content, "ok");
   assert.equal(seen.chunks, 1);
@@ -43,15 +44,9 @@ test("what a failed attempt showed is dropped", () => {
 });
 
 test("what was taken back is no part of the result", () => {
-  const text = (id: number, index: number, message: string, chunk: string): StreamEvent => {
-    return { event: "chunk", id: String(id), data: { type: "content", chunk, index, message } };
-  };
-  const discard: StreamEvent = {
-    event: "chunk",
-    id: "5",
-    data: { type: "discard", chunk: "", index: 3, message: "a", kept: false, discard_from: 2 },
-  };
-  const events = [text(2, 0, "a", "dra"), text(3, 1, "b", "answer"), text(4, 2, "a", "ft"), discard];
+  const discard = event("discard", 5, { index: 3, message: "a", kept: false, discardFrom: 2 });
+  const texts = [chunk(2, 0, "dra", "a"), chunk(3, 1, "answer", "b"), chunk(4, 2, "ft", "a")];
+  const events = [...texts, discard];
   assert.ok(audit(processing(1), ...events, done(6, "answer")).resultMatches("answer"));
 });
 
@@ -64,7 +59,7 @@ test("gaps, doubles and a life after the end are seen", () => {
 });
 
 test("after a reset the text is taken over and counting begins anew", () => {
-  const reset: StreamEvent = { event: "reset", id: "40", data: { text: "so far, " } };
+  const reset = event("reset", null, { text: "so far, " });
   const seen = audit(reset, chunk(41, 17, "so "), chunk(42, 18, "good"), done(43, ""));
   assert.equal(seen.content, "so far, so good");
   assert.deepEqual(seen.misnumbered, []);

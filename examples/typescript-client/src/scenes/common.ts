@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 
+import type { Accepted, AgentQ, Message, Priority } from "agentq-client";
+
 import type { StreamAudit } from "../audit.js";
-import type { AgentQueueClient } from "../client.js";
 import type { Console } from "../console.js";
-import type { MessageStatus, Priority, SubmitReply } from "../types.js";
 
 export interface Exchange {
   method: string;
@@ -18,15 +18,15 @@ export interface Submission {
   text: string;
   priority: Priority;
   threadId: string | null;
-  reply: SubmitReply;
+  reply: Accepted;
   audit: StreamAudit;
-  status?: MessageStatus;
+  status?: Message;
 }
 
 export interface Demo {
-  client: AgentQueueClient;
+  client: AgentQ;
   /** The same server, without a line of output per call. */
-  quietClient: AgentQueueClient;
+  quietClient: AgentQ;
   apiKey?: string;
   fetch: typeof fetch;
   out: Console;

@@ -2,10 +2,10 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { type Accepted, type AgentQ, type MessageState, type Priority, Conflict, ServerUnavailable } from "agentq-client";
+
 import { StreamAudit } from "../audit.js";
-import { AgentQueueError } from "../client.js";
 import type { Console } from "../console.js";
-import type { MessageState, Priority, SubmitReply } from "../types.js";
 import {
   AWKWARD_THREAD,
   CONVERSATION,
@@ -30,7 +30,7 @@ const STATES: readonly MessageState[] = [
 export async function health({ client, out, signal }: Demo): Promise<void> {
   for (let second = 0; ; second += 1) {
     try {
-      const answer = await client.health({ signal });
+      const answer = await client.server.health({ signal });
       if (answer.status !== "starting" || second >= STARTING_SECONDS) {
         for (const [name, value] of Object.entries(answer)) out.field(name, value);
         out.check(isText(answer.status), "the server reports a status", answer.status);
@@ -38,8 +38,7 @@ export async function health({ client, out, signal }: Demo): Promise<void> {
         return;
       }
     } catch (error) {
-      const unready = error instanceof AgentQueueError && error.status === 503;
-      if (!unready || second >= STARTING_SECONDS) throw error;
+      if (!(error instanceof ServerUnavailable) || second >= STARTING_SECONDS) throw error;
     }
     out.note("not ready yet, asking again in a second");
     await sleep(1_000, undefined, { signal });
@@ -72,7 +71,7 @@ async function submit(
   const { client, out, signal, exchanges } = demo;
   const thread = threadId === null ? {} : { thread_id: threadId };
   out.note(`${name}: ${text}`);
-  const reply = await client.submit({ message: text, priority, ...thread }, { signal });
+  const reply = await client.submit(text, { priority, ...thread }, { signal });
   const answer = exchanges.at(-1);
   demo.submissions.push({ name, text, priority, threadId, reply, audit: new StreamAudit() });
 
@@ -120,7 +119,7 @@ export async function messageStatus({ client, out, signal, submissions }: Demo):
 }
 
 export async function queueSummary({ client, out, signal, submissions }: Demo): Promise<void> {
-  const queue = await client.queue({ signal });
+  const queue = await client.queue.get({}, { signal });
   const totals = {
     total_queued: queue.total_queued,
     total_processing: queue.total_processing,
@@ -167,20 +166,20 @@ export async function cancelQueued(demo: Demo): Promise<void> {
   const { client, quietClient, out, signal } = demo;
   for (let attempt = 1; attempt <= CANCEL_TRIES; attempt += 1) {
     const thread_id = `ts-demo-cancel-${attempt}-${RUN}`;
-    const send = (message: string): Promise<SubmitReply> =>
-      quietClient.submit({ message, priority: "low", thread_id }, { signal });
-    const ahead: SubmitReply[] = [];
+    const send = (message: string): Promise<Accepted> =>
+      quietClient.submit(message, { priority: "low", thread_id }, { signal });
+    const ahead: Accepted[] = [];
     for (let count = 0; count < 2 * attempt; count += 1) ahead.push(await send("Say hello."));
     const victim = await send("Nobody will ever read this.");
     let cancelled = false;
     try {
-      const reply = await client.cancel(victim.message_id, { signal });
+      const reply = await remove(client, victim.message_id, signal);
       cancelled = true;
       out.field("message", reply.message);
       out.check(reply.message_id === victim.message_id, "the reply names the message", reply);
       out.check(isText(reply.message), "the reply says so in words", reply.message);
     } catch (error) {
-      if (!(error instanceof AgentQueueError && error.status === 409)) throw error;
+      if (!(error instanceof Conflict)) throw error;
       out.note("it was already picked up, trying again behind more messages");
     }
     await tidyUp(demo, ahead);
@@ -192,12 +191,22 @@ export async function cancelQueued(demo: Demo): Promise<void> {
   out.check(false, `a queued message could be cancelled within ${CANCEL_TRIES} tries`);
 }
 
-async function tidyUp({ quietClient, signal }: Demo, leftovers: SubmitReply[]): Promise<void> {
+/** Cancel a message while it is queued. `client.cancel` stops one that runs, too. */
+export async function remove(
+  client: AgentQ,
+  messageId: string,
+  signal: AbortSignal,
+): Promise<{ message: string; message_id: string }> {
+  const reply = await client.request("DELETE", `/messages/${messageId}`, { signal });
+  return reply.json() as { message: string; message_id: string };
+}
+
+async function tidyUp({ quietClient, signal }: Demo, leftovers: Accepted[]): Promise<void> {
   for (const { message_id } of leftovers.reverse()) {
     try {
-      await quietClient.cancel(message_id, { signal });
+      await remove(quietClient, message_id, signal);
     } catch (error) {
-      if (!(error instanceof AgentQueueError && error.status === 409)) throw error;
+      if (!(error instanceof Conflict)) throw error;
     }
   }
 }
@@ -208,6 +217,6 @@ async function checkCancelled({ client, out, signal }: Demo, messageId: string):
   out.check(status.result === null, "it has no result", status.result);
   out.check(status.queue_position === null, "it left the queue", status.queue_position);
   const seen: string[] = [];
-  for await (const event of client.stream(messageId, { signal })) seen.push(event.event);
+  for await (const event of client.follow(messageId, { signal })) seen.push(event.type);
   out.check(seen.at(-1) === "cancelled", "its stream ends with a cancelled event", seen);
 }

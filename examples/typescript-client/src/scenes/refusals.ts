@@ -2,9 +2,10 @@
 
 import { randomUUID } from "node:crypto";
 
-import { AgentQueueError } from "../client.js";
-import type { Priority } from "../types.js";
+import { APIError, type Priority } from "agentq-client";
+
 import { type Demo, isText } from "./common.js";
+import { remove } from "./queue.js";
 
 export async function refusals(demo: Demo): Promise<void> {
   const { client, signal, submissions } = demo;
@@ -14,18 +15,18 @@ export async function refusals(demo: Demo): Promise<void> {
     client.status(nobody, { signal }),
   );
   await expectProblem(demo, "cancelling an unknown message", 404, () =>
-    client.cancel(nobody, { signal }),
+    remove(client, nobody, signal),
   );
   await expectProblem(demo, "stream of an unknown message", 404, () =>
-    client.stream(nobody, { signal }).next(),
+    client.follow(nobody, { signal }).untilDone(),
   );
-  await expectProblem(demo, "an unknown thread", 404, () => client.thread(nobody, { signal }));
+  await expectProblem(demo, "an unknown thread", 404, () => client.threads.get(nobody, { signal }));
   await expectProblem(demo, "a priority that does not exist", 422, () =>
-    client.submit({ message: "Hello.", priority: "urgent" as Priority }, { signal }),
+    client.submit("Hello.", { priority: "urgent" as Priority }, { signal }),
   );
   if (!demo.out.check(finished !== undefined, "there is a finished message") || !finished) return;
   await expectProblem(demo, "cancelling a finished message", 409, () =>
-    client.cancel(finished.reply.message_id, { signal }),
+    remove(client, finished.reply.message_id, signal),
   );
 }
 
@@ -39,19 +40,19 @@ async function expectProblem(
   try {
     answer = await call();
   } catch (error) {
-    if (!(error instanceof AgentQueueError)) throw error;
+    if (!(error instanceof APIError)) throw error;
     const { problem } = error;
     const type = exchanges.at(-1)?.headers.get("Content-Type") ?? "";
-    out.field("code", error.code ?? "none");
-    out.field("detail", error.detail);
+    out.field("code", error.code);
+    out.field("detail", problem.detail);
     out.check(error.status === status, `${what} gives ${status}`, error.status);
     out.check(
       type.startsWith("application/problem+json") &&
         isText(error.code) &&
-        isText(problem?.type) &&
-        isText(problem?.title) &&
-        isText(problem?.detail) &&
-        problem?.status === status,
+        isText(problem.type) &&
+        isText(problem.title) &&
+        isText(problem.detail) &&
+        problem.status === status,
       "as a complete problem, with a code",
       { "Content-Type": type, ...problem },
     );

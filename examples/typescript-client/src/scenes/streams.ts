@@ -1,10 +1,9 @@
 /** Watching answers appear, and reading them again. */
 
+import type { Message, StreamEvent } from "agentq-client";
+
 import { StreamAudit } from "../audit.js";
-import { toStreamEvent } from "../client.js";
 import { type Console, show } from "../console.js";
-import { readSse } from "../sse.js";
-import type { MessageStatus, StreamEvent } from "../types.js";
 import { type Demo, type Submission, isText, isTimestamp } from "./common.js";
 
 const CLOSE_WITHIN_MS = 15_000;
@@ -41,13 +40,13 @@ async function follow({ client, out, signal }: Demo, { reply, audit }: Submissio
   const startedAt = performance.now();
   const elapsed = (): string => `${Math.round(performance.now() - startedAt)} ms`;
   let firstToken: string | undefined;
-  let lastPosition: number | undefined;
-  for await (const event of client.stream(reply.message_id, { signal })) {
+  let lastPosition: number | null | undefined;
+  for await (const event of client.follow(reply.message_id, { signal })) {
     audit.see(event);
-    if (event.event === "chunk") firstToken ??= elapsed();
-    if (event.event === "waiting") {
-      if (event.data.position === lastPosition) continue;
-      lastPosition = event.data.position;
+    if (event.type === "content") firstToken ??= elapsed();
+    if (event.type === "waiting") {
+      if (event.position === lastPosition) continue;
+      lastPosition = event.position;
     }
     narrate(out, event, elapsed());
     if (audit.wasInterrupted) break; // it would wait for an answer that this demo cannot give
@@ -59,36 +58,41 @@ async function follow({ client, out, signal }: Demo, { reply, audit }: Submissio
 }
 
 function narrate(out: Console, event: StreamEvent, at: string): void {
-  switch (event.event) {
+  switch (event.type) {
     case "waiting":
-      out.note(`${at}: ${event.data.message}, position ${event.data.position}`);
+      out.note(`${at}: ${event.data.message}, position ${event.position}`);
       break;
     case "processing":
-      out.note(`${at}: attempt ${event.data.attempt} has begun`);
+      out.note(`${at}: attempt ${event.attempt} has begun`);
       break;
-    case "chunk": {
-      const { type, chunk } = event.data;
-      if (type === "content") out.text(chunk);
-      else if (type === "reasoning") out.text(chunk, true);
-      else if (type === "discard") out.note(`${at}: what was said before is not the answer`);
-      else out.field(type, chunk);
+    case "content":
+      out.text(event.text);
       break;
-    }
+    case "reasoning":
+      out.text(event.text, true);
+      break;
+    case "discard":
+      out.note(`${at}: what was said before is not the answer`);
+      break;
+    case "toolCall":
+    case "toolResult":
+      out.field(event.type, event.data.chunk);
+      break;
     case "retry":
-      out.note(`${at}: ${event.data.error}; next attempt at ${event.data.next_at}`);
+      out.note(`${at}: ${event.error}; next attempt at ${event.nextAt?.toISOString()}`);
       break;
     case "reset":
       out.note(`${at}: the log was cut, going on from here`);
-      out.text(event.data.text ?? "");
+      out.text(event.text);
       break;
     case "interrupted":
-      out.note(`${at}: the agent asks a human: ${show(event.data)}`);
+      out.note(`${at}: the agent asks a human: ${show(event.questions)}`);
       break;
     case "done":
       out.note(`${at}: done`);
       break;
-    case "error":
-      out.note(`${at}: failed with ${event.data.code}: ${event.data.error}`);
+    case "failed":
+      out.note(`${at}: failed with ${event.code}: ${event.error}`);
       break;
     case "cancelled":
       out.note(`${at}: cancelled`);
@@ -107,9 +111,9 @@ function checkStream(out: Console, audit: StreamAudit): void {
   out.check(audit.terminal !== undefined, "the stream came to an end by itself");
 }
 
-function checkOutcome(out: Console, audit: StreamAudit, status: MessageStatus): void {
+function checkOutcome(out: Console, audit: StreamAudit, status: Message): void {
   const { terminal } = audit;
-  if (terminal?.event !== "done") {
+  if (terminal?.type !== "done") {
     out.check(false, "the message was completed", terminal?.data ?? "no terminal event");
     return;
   }
@@ -176,7 +180,7 @@ function compareStarts(
 
 export async function replayAndResume(demo: Demo): Promise<void> {
   const { client, out, signal, exchanges } = demo;
-  const subject = demo.submissions.find(({ audit }) => audit.terminal?.event === "done");
+  const subject = demo.submissions.find(({ audit }) => audit.terminal?.type === "done");
   if (subject === undefined) {
     out.check(false, "there is a finished message to read again");
     return;
@@ -186,33 +190,30 @@ export async function replayAndResume(demo: Demo): Promise<void> {
   out.field("message", subject.name);
 
   const replay = await readOneConnection(demo, messageId);
+  const ends = replay.names.filter((name) => ["done", "error", "cancelled"].includes(name));
   out.check(replay.closed, "the server closes the connection after the end");
-  out.check(replay.audit.terminals.length === 1, "there is exactly one terminal event");
-  out.check(
-    replay.audit.afterTheEnd.length === 0,
-    "nothing comes after it",
-    replay.audit.afterTheEnd,
-  );
+  out.check(ends.length === 1, "there is exactly one terminal event", ends);
+  out.check(replay.names.at(-1) === ends[0], "nothing comes after it", replay.names.at(-1));
   const same =
-    replay.audit.stored.size === live.stored.size &&
-    [...live.stored].every(([id, event]) => replay.audit.stored.get(id) === event);
+    replay.stored.size === live.stored.size &&
+    [...live.stored].every(([id, data]) => replay.stored.get(id) === data);
   out.check(same, "a second reader sees the same events under the same ids");
 
-  const middle = live.ids[Math.floor((live.ids.length - 1) / 2)] ?? "";
+  const middle = live.ids[Math.floor((live.ids.length - 1) / 2)] ?? null;
   const resumed = new StreamAudit();
-  for await (const event of client.stream(messageId, { signal, lastEventId: middle })) {
+  for await (const event of client.follow(messageId, { signal, after: middle })) {
     resumed.see(event);
   }
   out.field("resumed after", `event ${middle} of ${live.ids.length}`);
   out.check(
-    JSON.stringify(resumed.ids) === JSON.stringify(live.ids.slice(live.ids.indexOf(middle) + 1)),
+    JSON.stringify(resumed.ids) === JSON.stringify(live.ids.filter((id) => id > Number(middle))),
     "resuming brings exactly the rest",
     resumed.ids,
   );
 
-  const end = live.ids.at(-1) ?? "";
+  const end = live.ids.at(-1) ?? null;
   let more = 0;
-  for await (const _ of client.stream(messageId, { signal, lastEventId: end })) more += 1;
+  for await (const _ of client.follow(messageId, { signal, after: end })) more += 1;
   const answer = exchanges.at(-1);
   out.check(
     more === 0 && answer?.status === 204,
@@ -221,12 +222,19 @@ export async function replayAndResume(demo: Demo): Promise<void> {
   );
 }
 
+interface Connection {
+  names: string[];
+  /** The data of stored events as JSON, by id. */
+  stored: Map<number, string>;
+  closed: boolean;
+}
+
 /** One raw connection, read until the server closes it: the client would leave at the end. */
 async function readOneConnection(
   { client, apiKey, fetch, signal }: Demo,
   messageId: string,
-): Promise<{ audit: StreamAudit; closed: boolean }> {
-  const audit = new StreamAudit();
+): Promise<Connection> {
+  const found: Connection = { names: [], stored: new Map(), closed: false };
   const patience = new AbortController();
   const giveUp = (): void => patience.abort();
   const timer = setTimeout(giveUp, CLOSE_WITHIN_MS);
@@ -239,15 +247,15 @@ async function readOneConnection(
       },
       signal: patience.signal,
     });
-    if (response.body === null) return { audit, closed: true };
-    for await (const message of readSse(response.body as ReadableStream<Uint8Array>)) {
-      const event = toStreamEvent(message);
-      if (event !== undefined) audit.see(event);
+    const frames = (await response.text()).matchAll(/^id: (\d+)\nevent: (\w+)\ndata: (.*)$/gm);
+    for (const [, id, name = "", data = ""] of frames) {
+      found.names.push(name);
+      found.stored.set(Number(id), JSON.stringify(JSON.parse(data)));
     }
-    return { audit, closed: true };
+    return { ...found, closed: true };
   } catch (error) {
     if (signal.aborted || !patience.signal.aborted) throw error;
-    return { audit, closed: false };
+    return found;
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", giveUp);

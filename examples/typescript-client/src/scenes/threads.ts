@@ -1,6 +1,7 @@
 /** Threads as a whole: the list, one thread's metadata, its messages. */
 
-import type { ThreadSummary } from "../types.js";
+import type { Schemas, ThreadSummary } from "agentq-client";
+
 import { AWKWARD_THREAD, CONVERSATION, type Demo, isCount, isText, isTimestamp } from "./common.js";
 
 const MAX_PAGES = 20;
@@ -25,7 +26,7 @@ export async function threads(demo: Demo): Promise<void> {
     );
   }
 
-  const meta = await client.thread(CONVERSATION, { signal });
+  const meta = await client.threads.get(CONVERSATION, { signal });
   out.field("states", meta.states);
   const counts = Object.values(meta.states);
   const sum = counts.reduce((total, count) => total + count, 0);
@@ -42,7 +43,8 @@ export async function threads(demo: Demo): Promise<void> {
     [meta.created_at, meta.last_activity],
   );
 
-  const history = await client.threadMessages(CONVERSATION, { signal });
+  const reply = await client.request("GET", `/threads/${encodeURIComponent(CONVERSATION)}/messages`, { signal });
+  const history = reply.json() as Schemas["ThreadMessages"];
   for (const { user_message, result, error } of history.messages) {
     out.field("user", user_message);
     out.field("agent", result ?? error ?? "(nothing yet)");
@@ -70,7 +72,7 @@ export async function threads(demo: Demo): Promise<void> {
     "with the results that were streamed",
   );
 
-  const awkward = await client.thread(AWKWARD_THREAD, { signal });
+  const awkward = await client.threads.get(AWKWARD_THREAD, { signal });
   out.check(
     awkward.thread_id === AWKWARD_THREAD && awkward.message_count === 1,
     "a thread id full of / % # ? works in a path",
@@ -82,17 +84,16 @@ async function findThread(
   { client, out, signal }: Demo,
   threadId: string,
 ): Promise<ThreadSummary | undefined> {
-  let cursor: string | null = null;
-  let sorted = true;
   let found: ThreadSummary | undefined;
-  for (let page = 0; page < MAX_PAGES && found === undefined; page += 1) {
-    const answer = await client.threads(cursor === null ? { signal } : { signal, cursor });
-    const times = answer.threads.map((thread) => Date.parse(thread.last_activity));
-    sorted &&= times.every((time, at) => at === 0 || time <= Number(times[at - 1]));
-    found = answer.threads.find((thread) => thread.thread_id === threadId);
-    cursor = answer.next;
-    if (cursor === null) break;
+  const times: number[] = [];
+  let pages = 0;
+  for await (const page of client.threads.list({}, { signal }).pages()) {
+    times.push(...page.map((thread) => Date.parse(thread.last_activity)));
+    found = page.find((thread) => thread.thread_id === threadId);
+    pages += 1;
+    if (found !== undefined || pages === MAX_PAGES) break;
   }
+  const sorted = times.every((time, at) => at === 0 || time <= Number(times[at - 1]));
   out.check(sorted, "threads are listed by last activity, the latest first");
   return found;
 }
