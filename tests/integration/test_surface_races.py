@@ -118,6 +118,27 @@ async def test_a_request_to_openais_api_with_the_same_key_runs_once(serve: Serve
     assert control.runs["second"] == 9
 
 
+async def test_a_run_of_langgraphs_clients_with_the_same_key_is_made_once(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    thread = "/threads/0a3e4b1c-0000-4000-8000-000000000001"
+    run = {
+        "assistant_id": "steps",
+        "input": {"messages": [{"role": "user", "content": "Hi"}]},
+        "if_not_exists": "create",
+    }
+    paths = [f"{below}/runs{how}" for below in (thread, "") for how in ("", "/wait", "/stream")]
+    for number, path in enumerate(paths):
+        headers = {"Idempotency-Key": f"key-{number}"}
+        sent = [server.client.post(f"/langgraph{path}", json=run, headers=headers) for _ in range(2)]
+        first, second = await asyncio.gather(*sent)
+        third = await server.client.post(f"/langgraph{path}", json=run, headers=headers)
+        places = {reply.headers["content-location"] for reply in (first, second, third)}
+        assert len(places) == 1, (path, first.text, second.text)
+        other = await server.client.post(f"/langgraph{path}", json={**run, "metadata": {"a": 1}}, headers=headers)
+        assert (other.status_code, "Idempotency-Key" in other.json()["detail"]) == (422, True)
+    assert len((await server.client.get("/messages")).json()["messages"]) == len(paths)
+
+
 async def test_an_answer_that_comes_again_is_told_where_the_first_one_went(serve: Serve, control: GraphControl) -> None:
     server = await serve(agents=GRAPHS)
     asked = await posted(server, "/v1/responses", {"model": "approving", "input": "Hi"})

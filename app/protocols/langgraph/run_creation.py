@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ...access.principals import Principal
+from ...api.request_keys import submit_key
 from ...errors import InvalidRequest, ThreadNotFound
 from ...models.audit import Actor
 from ...models.messages import IfBusy, MessageOptions, NewMessage
@@ -10,7 +11,7 @@ from ...policy.input_preview import run_preview
 from ...services import Services
 from ..ids import is_uuid, new_thread_id
 from ..runs import Run
-from ..turns import submit_turns
+from ..turns import first_run, submit_turns
 from .agents import agent_of
 from .ids import assistant_id_of
 from .kept import Kept
@@ -20,9 +21,18 @@ from .thread_lookup import find_thread
 
 
 async def create_run(
-    services: Services, caller: Principal, thread_id: str | None, body: RunCreate, *, by: Actor
+    services: Services,
+    caller: Principal,
+    thread_id: str | None,
+    body: RunCreate,
+    *,
+    key: str | None = None,
+    by: Actor,
 ) -> Run:
     """Store a run and return it. With `thread_id` None, it gets a private thread.
+
+    A request whose Idempotency-Key, `key`, came before gets the run of then. Answers need no key, since a question
+    takes one answer.
 
     Raises ThreadNotFound, AssistantNotFound, Forbidden, InvalidRequest, NothingAsked, and what `QueueManager.submit`
     and `QueueManager.resume` raise.
@@ -31,8 +41,10 @@ async def create_run(
         await require_thread(services, caller, thread_id, body)
     if body.answers:
         return await answer(services, caller, thread_id, body, by=by)
-    (run,) = await create_runs(services, caller, [(thread_id, body)], by=by)
-    return run
+    new = _new_message(services, caller, thread_id, body)
+    meant = new._replace(thread_id=thread_id)
+    named = None if key is None else submit_key(key, meant, services.registry.default)
+    return await first_run(services, caller, await submit_turns(services, caller, [new], key=named, by=by))
 
 
 async def create_runs(

@@ -17,6 +17,7 @@ from ...models.requests import Selection
 from ...models.types import ThreadId
 from ...services import Services
 from ..priorities import PriorityDep
+from ..routing import KeyNameDep
 from ..runs import Run
 from .errors import not_served
 from .routing import make_router
@@ -60,16 +61,20 @@ class RunsCancel(BaseModel):
 
 @router.post("/runs")
 @needs(AccessScope.SUBMIT)
-async def create(body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
+async def create(
+    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep, key: KeyNameDep
+) -> Response:
     """Store a run with a private thread and return it."""
-    return await create_and_show(services, principal, None, body, by)
+    return await create_and_show(services, principal, None, body, key, by)
 
 
 @router.post("/runs/wait")
 @needs(AccessScope.SUBMIT)
-async def wait(body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
+async def wait(
+    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep, key: KeyNameDep
+) -> Response:
     """Store a run with a private thread, and return the values after it."""
-    return await create_and_wait(services, principal, None, body, by)
+    return await create_and_wait(services, principal, None, body, key, by)
 
 
 @router.post("/runs/batch")

@@ -15,6 +15,7 @@ from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep
 from ...errors import Forbidden
 from ...models.audit import Actor
 from ...services import Services
+from ..routing import KeyNameDep
 from ..runs import Run
 from .ids import assistant_id_of
 from .kept import Kept
@@ -50,19 +51,24 @@ ModesDep = Annotated[list[StreamMode] | None, BeforeValidator(_given), Query()]
 @router.post("/threads/{thread_id}/runs/stream")
 @needs(AccessScope.SUBMIT)
 async def create_and_stream(
-    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
+    body: RunInBodyDep,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    by: ActorDep,
+    key: KeyNameDep,
+    thread_id: ThreadIdDep,
 ) -> Response:
     """Store a run of a thread and stream it."""
-    return await _created(body, services, principal, by, thread_id)
+    return await _created(body, services, principal, by, key, thread_id)
 
 
 @router.post("/runs/stream")
 @needs(AccessScope.SUBMIT)
 async def create_private_and_stream(
-    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep
+    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep, key: KeyNameDep
 ) -> Response:
     """Store a run without a thread and stream it."""
-    return await _created(body, services, principal, by, None)
+    return await _created(body, services, principal, by, key, None)
 
 
 class Joined(NamedTuple):
@@ -110,10 +116,10 @@ async def _joined(services: Services, caller: Principal, by: Actor, run: Run, jo
 
 
 async def _created(
-    body: RunCreate, services: Services, caller: Principal, by: Actor, thread_id: str | None
+    body: RunCreate, services: Services, caller: Principal, by: Actor, key: str | None, thread_id: str | None
 ) -> Response:
     check_streamed(caller, thread_id, shown_events(body.modes))
-    run = await create_run(services, caller, thread_id, body, by=by)
+    run = await create_run(services, caller, thread_id, body, key=key, by=by)
     stream = _stream_of(services, caller, run, body.modes, subgraphs=bool(body.stream_subgraphs))
     return await stream.response(None, cancels_as=by if body.on_disconnect == "cancel" else None)
 

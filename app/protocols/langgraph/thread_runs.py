@@ -14,6 +14,7 @@ from ...models.audit import Actor
 from ...models.messages import MessageState
 from ...models.requests import Selection
 from ...services import Services
+from ..routing import KeyNameDep
 from .errors import not_served
 from .routing import RunIdDep, make_router
 from .run_bodies import RunInBodyDep
@@ -37,36 +38,46 @@ KEPT = (
 @router.post("/threads/{thread_id}/runs")
 @needs(AccessScope.SUBMIT)
 async def create(
-    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
+    body: RunInBodyDep,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    by: ActorDep,
+    key: KeyNameDep,
+    thread_id: ThreadIdDep,
 ) -> Response:
     """Store a run of a thread and return it."""
-    return await create_and_show(services, principal, thread_id, body, by)
+    return await create_and_show(services, principal, thread_id, body, key, by)
 
 
 async def create_and_show(
-    services: Services, caller: Principal, thread_id: str | None, body: RunCreate, by: Actor
+    services: Services, caller: Principal, thread_id: str | None, body: RunCreate, key: str | None, by: Actor
 ) -> Response:
     """Store a run and return the reply for it."""
-    run = await create_run(services, caller, thread_id, body, by=by)
+    run = await create_run(services, caller, thread_id, body, key=key, by=by)
     return JsonReply(json.dumps(run_view(run)), headers={"Content-Location": path_of(run)})
 
 
 @router.post("/threads/{thread_id}/runs/wait")
 @needs(AccessScope.SUBMIT)
 async def wait(
-    body: RunInBodyDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
+    body: RunInBodyDep,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    by: ActorDep,
+    key: KeyNameDep,
+    thread_id: ThreadIdDep,
 ) -> Response:
     """Store a run of a thread, and return the values after it."""
-    return await create_and_wait(services, principal, thread_id, body, by)
+    return await create_and_wait(services, principal, thread_id, body, key, by)
 
 
 async def create_and_wait(
-    services: Services, caller: Principal, thread_id: str | None, body: RunCreate, by: Actor
+    services: Services, caller: Principal, thread_id: str | None, body: RunCreate, key: str | None, by: Actor
 ) -> Response:
     """Store a run and return the reply that has the values after it. Raises Forbidden for callers who may not read."""
     if AccessScope.READ not in caller.scopes:
         raise Forbidden(NO_READ)
-    run = await create_run(services, caller, thread_id, body, by=by)
+    run = await create_run(services, caller, thread_id, body, key=key, by=by)
     return held_reply(services, caller, run, cancels_as=by if body.on_disconnect == "cancel" else None)
 
 

@@ -15,6 +15,7 @@ from ...events.tail import TailItem, WaitingUpdate
 from ...services import Services
 from ..departures import Departure
 from ..priorities import PriorityDep
+from ..routing import KeyNameDep
 from ..run_streams import followed, position_comment
 from ..turns import first_run, submit_turns
 from .chat_projection import ChatView, Progress, frames_of, opening
@@ -22,7 +23,7 @@ from .chat_replies import CompletionReply
 from .errors import AccessEnded, failure_frame, object_of
 from .ids import completion_id_of
 from .new_messages import agent_of, new_message
-from .routing import KeyNameDep, make_router
+from .routing import make_router
 from .schemas.chat import ChatCreate
 from .schemas.fields import priority_of
 

@@ -13,6 +13,7 @@ from ...errors import MessageNotFound, NotCancellable
 from ...models.messages import MessageState
 from ...models.requests import Selection
 from ..priorities import PriorityDep
+from ..routing import KeyNameDep
 from ..runs import find_run
 from .errors import UnsupportedParameter
 from .input_items import input_items_of
@@ -23,7 +24,7 @@ from .response_creation import create_response
 from .response_lookup import find_response, found_response, read_response
 from .response_projection import BEFORE_ALL, response_json
 from .response_streams import response_stream
-from .routing import KeyNameDep, make_router
+from .routing import make_router
 from .schemas.fields import priority_of
 from .schemas.responses import ResponseCreate
 

@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
-from ...api.request_keys import key_of
 from ..routing import decoded_id, surface_router
 
 PREFIX = "/v1"
@@ -13,14 +12,6 @@ PREFIX = "/v1"
 def make_router() -> APIRouter:
     """Return a router below the surface's path."""
     return surface_router(PREFIX)
-
-
-async def key_name(request: Request) -> str | None:
-    """Return the request's Idempotency-Key; None if there is none. Raises InvalidRequest."""
-    return key_of(request)
-
-
-KeyNameDep = Annotated[str | None, Depends(key_name)]
 
 
 async def conversation_id_in_path(conversation_id: str) -> str:
