@@ -130,12 +130,13 @@ class NewEvent(NamedTuple):
         )
 
     @classmethod
-    def resumed(cls, *, discard_from: int) -> Self:
-        """Return the event for the human's answer.
+    def resumed(cls, *, discard_from: int, answers: str) -> Self:
+        """Return the event for the human's answers, a JSON object of values by the ids of the questions.
 
         The step that asked runs again, so readers drop the events from the id `discard_from` on.
         """
-        return cls.of(EventType.RESUMED, state=MessageState.QUEUED, discard_from=discard_from)
+        given = json.loads(answers)
+        return cls.of(EventType.RESUMED, state=MessageState.QUEUED, discard_from=discard_from, answers=given)
 
     @classmethod
     def done(cls, result: str, completed_at: datetime, output: str | None = None) -> Self:

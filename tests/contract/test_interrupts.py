@@ -185,7 +185,8 @@ async def test_readers_are_told_of_the_answer_and_what_to_drop(store: Store) -> 
     await store.append(again, [chunk(0)])
     types = ["processing", "retry", "processing", "chunk", "chunk", "interrupted", "resumed", "processing", "chunk"]
     assert await event_types(store, lease.message_id) == types
-    assert await told(store, lease.message_id, EventType.RESUMED) == [{"state": "queued", "discard_from": 3}]
+    expected = {"state": "queued", "discard_from": 3, "answers": json.loads(ANSWER)}
+    assert await told(store, lease.message_id, EventType.RESUMED) == [expected]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ QUESTION = '[{"id": "q1", "value": {"ask": "Sure?"}}]'
 DONE = NewEvent.done("x", NOW)
 RETRY = NewEvent.retry(attempt=1, error="it broke", next_at=NOW, discard_from=1)
 ASKS = NewEvent.interrupted(attempt=1, interrupts=QUESTION, expires_at=NOW)
-RESUMED = NewEvent.resumed(discard_from=4)
+RESUMED = NewEvent.resumed(discard_from=4, answers='{"q1": {"ok": true}}')
 
 Kind = Literal["content", "reasoning"]
 
@@ -192,7 +192,7 @@ def test_an_answer_goes_on_with_the_message() -> None:
     view = ChatView("run", 4, whole=False)
     _, progress = frames_of(view, Progress(), events[:3])
     assert read(events[3:], view, progress).shown() == ["<step-start>", "Two"]
-    whole = read(events, ChatView("run", 4, answers='{"q1": {"ok": true}}'))
+    whole = read(events, ChatView("run", 4))
     question = ("ask_human", {"ask": "Sure?"}, {"ok": True})
     assert whole.shown() == ["<step-start>", "One", question, "<step-start>", "Two"]
     assert read(events[:3]).end is not None, "a page that comes back finds the open question"
@@ -239,7 +239,7 @@ def test_each_log_gives_a_stream_that_the_ai_sdk_takes(
     pieces: list[NewEvent], end: NewEvent, data: st.DataObject
 ) -> None:
     events = log(NewEvent.processing(1), *pieces, end)
-    view = ChatView("run", data.draw(st.integers(0, len(events))), whole=True, answers=None)
+    view = ChatView("run", data.draw(st.integers(0, len(events))), whole=True)
     whole, _ = frames_of(view, Progress(), events)
     message = ReadMessage().take(*chunks_of(start_of(view) + whole))
     assert message.end is not None

@@ -169,7 +169,7 @@ def test_a_question_ends_the_run_and_comes_with_the_state() -> None:
         NewEvent.processing(1),
         values("u"),
         NewEvent.interrupted(attempt=1, interrupts=json.dumps([QUESTION]), expires_at=NOW),
-        NewEvent.resumed(discard_from=3),
+        NewEvent.resumed(discard_from=3, answers="{}"),
         NewEvent.processing(2),
         values("u", "yes"),
         NewEvent.done("", NOW),

@@ -150,7 +150,7 @@ def test_a_later_attempt_does_not_show_messages_again() -> None:
 
 def test_a_question_ends_a_run_and_its_answer_begins_another() -> None:
     asks = NewEvent.interrupted(attempt=1, interrupts='[{"id": "q", "value": "Sure?"}]', expires_at=NOW)
-    again = (NewEvent.resumed(discard_from=2), NewEvent.processing(1), NewEvent.cancelled(NOW))
+    again = (NewEvent.resumed(discard_from=2, answers="{}"), NewEvent.processing(1), NewEvent.cancelled(NOW))
     events = log(NewEvent.processing(1), text("So", 0), asks, *again)
     assert told(events, "input.requested") == [{"interrupt_id": "q", "payload": "Sure?", "value": "Sure?"}]
     frames = [each for each in shown(events, view(answers=((4, "answer"),))) if each["method"] == "lifecycle"]

@@ -236,6 +236,7 @@ class ResumedData(BaseModel):
 
     state: Literal["queued"]
     discard_from: int = Field(description=DISCARD_FROM)
+    answers: dict[str, Any] = Field(description="The answers by the ids of the questions.")
 
 
 class DoneData(BaseModel):

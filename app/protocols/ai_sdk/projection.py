@@ -22,14 +22,13 @@ DONE = b"data: [DONE]\n\n"
 class ChatView(NamedTuple):
     """The message that a page reads, and the part of its log that belongs to the present request.
 
-    The part begins at `first_event`; 0 is the beginning. With `whole`, the page gets the parts before it too, and at
-    `first_event` the human's `answers`: a JSON object of values by the ids of the questions.
+    The part begins at `first_event`; 0 is the beginning. With `whole`, the page gets the parts before it too, and the
+    answers to their questions.
     """
 
     message_id: str
     first_event: int = 0
     whole: bool = True
-    answers: str | None = None
 
 
 class Progress(NamedTuple):
@@ -96,7 +95,7 @@ def _project(view: ChatView, progress: Progress, event: Event) -> tuple[Sequence
         case EventType.INTERRUPTED:
             chunks, progress = _ask(view, progress, event.id, data)
         case EventType.RESUMED:
-            chunks, progress = _answered(view, progress, event.id)
+            chunks, progress = _answered(view, progress, data["answers"])
         case EventType.DONE | EventType.ERROR | EventType.CANCELLED:
             chunks, progress = _end(progress, event.type, data)
     return chunks, progress
@@ -231,12 +230,11 @@ def _ask(
     return [*settled, *chunks, *questions, *finished, end], progress._replace(ended=True)
 
 
-def _answered(view: ChatView, progress: Progress, event_id: int) -> tuple[Sequence[Chunk], Progress]:
-    """Return the chunks of an answer. A page that gave it has the answer already.
+def _answered(view: ChatView, progress: Progress, given: Mapping[str, Any]) -> tuple[Sequence[Chunk], Progress]:
+    """Return the chunks of the answers `given`. A page that gave them has them already.
 
     The next step begins at once: the AI SDK posts a message again whose last step has nothing but answered calls.
     """
-    given = json.loads(view.answers or "{}") if event_id == view.first_event else {}
     answers: list[Chunk] = []
     if view.whole:
         answers = [

@@ -92,7 +92,7 @@ async def stream_of_message(services: Services, caller: Principal, run: Run) -> 
 
     `run` is the last one of its message.
     """
-    view = ChatView(run.message.id, run.first_event, whole=True, answers=run.message.resume_value)
+    view = ChatView(run.message.id, run.first_event, whole=True)
     return _response(services, caller, run, view, Progress(), after=0)
 
 

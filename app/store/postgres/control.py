@@ -150,7 +150,7 @@ class ControlWrites(Placing, Keyed, ControlChanges):
             if locked.fence != fence:
                 raise NotInterrupted(message_id, locked.state)
             logs, events = Logs(found), NewRows()
-            resumed = NewEvent.resumed(discard_from=logs.start[locked.number])
+            resumed = NewEvent.resumed(discard_from=logs.start[locked.number], answers=value)
             first_event = events.append(locked.number, logs.last[locked.number], [resumed])
             self.session.run_all(step("resume_message", number=locked.number, value=value, now=now), events.step(now))
             if alias is not None:

@@ -101,7 +101,7 @@ class RedisControl(RedisRooms, ControlStore):
             return (READY, MOVED, message_topic(message_id)) if changed else ()
 
         reply = await self._writes.run(
-            "resume", self._now(), tenant, message_id, fence, value, templates.RESUMED, *key_arguments(key),
+            "resume", self._now(), tenant, message_id, fence, value, templates.resumed(value), *key_arguments(key),
             alias or "", topics=topics, audit=self._record(audit),
         )  # fmt: skip
         if reply is None:

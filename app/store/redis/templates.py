@@ -43,9 +43,6 @@ def _template(event: NewEvent) -> str:
 PROCESSING = _template(NewEvent.processing(_NUMBER))
 """The event when an attempt begins."""
 
-RESUMED = _template(NewEvent.resumed(discard_from=_NUMBER))
-"""The event when an interrupted message is resumed."""
-
 CANCELLED = _template(NewEvent.cancelled(_MOMENT))
 """The event when a message ends as cancelled."""
 
@@ -64,6 +61,12 @@ def interrupted(interrupts: str) -> str:
     """
     template = _template(NewEvent.interrupted(attempt=_NUMBER, interrupts="[]", expires_at=_MOMENT))
     return template.replace('"interrupts": []', f'"interrupts": {json.dumps(json.loads(interrupts))}')
+
+
+def resumed(answers: str) -> str:
+    """Return the `resumed` event: a human answered. `answers` are inserted after the marks, as questions are."""
+    template = _template(NewEvent.resumed(discard_from=_NUMBER, answers="{}"))
+    return template.replace('"answers": {}', f'"answers": {json.dumps(json.loads(answers))}')
 
 
 def ended(outcome: Completed | Failed) -> str:

@@ -86,7 +86,8 @@ class ControlWrites(Keyed, ControlChanges):
         if aliases and self._taken_alias(aliases):
             raise AliasTaken(aliases[0].alias)
         self.execute("resume_message", number=message.number, value=value, now=now)
-        resumed = NewEvent.resumed(discard_from=self.execute("attempt_start", message=message.number).get)
+        begun: int = self.execute("attempt_start", message=message.number).get
+        resumed = NewEvent.resumed(discard_from=begun, answers=value)
         self._append(message.number, [resumed], now)
         if aliases:
             self._keep_aliases(aliases, self.execute("last_event", message=message.number).get)
