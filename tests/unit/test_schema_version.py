@@ -44,6 +44,7 @@ FINGERPRINTS = {
     30: "ba4115904974528d",
     31: "f76cd7ddbe082121",
     32: "2f240cb3b86abce8",
+    33: "6bd67465b155a7ba",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

@@ -2573,6 +2573,13 @@ export interface components {
              * @description Drop the earlier events from this id on.
              */
             discard_from: number;
+            /**
+             * Answers
+             * @description The answers by the ids of the questions.
+             */
+            answers: {
+                [key: string]: unknown;
+            };
         };
         /**
          * ResumedEvent
