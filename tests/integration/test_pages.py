@@ -109,6 +109,15 @@ def environment_of(server: ServerProcess) -> dict[str, str]:
     return {"DATABASE_URL": DATABASE_URL, "HOST": "127.0.0.1", "PORT": str(server.port), "PYTHONPATH": str(ROOT)}
 
 
+def make_command(folder: Path) -> str:
+    """Make the command `agentq` of this checkout and return the PATH on which it is found."""
+    folder.mkdir()
+    script = folder / "agentq"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m app.cli "$@"\n')
+    script.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
 WALKS = [
     [README, TOUR],
     [CONTROL, CONTROL],
@@ -120,13 +129,14 @@ WALKS = [
 @pytest.mark.parametrize("walk", WALKS, ids=lambda walk: " then ".join(map(name_of, walk)))
 async def test_the_commands_of_pages_show_what_they_say(walk: list[Path], tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
+    path = make_command(tmp_path / "programs")
     for name, code in graphs_of(walk[0]).items():
         (tmp_path / name).write_text(code)
     start = cold_server_process if walk[0] == README else server_process
     with start(tmp_path, DATABASE_URL=DATABASE_URL, **server_settings(walk[0])) as server:
         await server.ready()
         for page in walk:
-            async with shell(tmp_path, **environment_of(server)) as bash:
+            async with shell(tmp_path, PATH=path, **environment_of(server)) as bash:
                 for block in blocks_of(page):
                     if block.server_is_stopped:
                         await asyncio.to_thread(server.terminate)
