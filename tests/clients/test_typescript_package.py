@@ -1,8 +1,10 @@
 """The package of the TypeScript client: its own tests, its types, what it ships, and how much a page loads."""
 
 import json
+import re
 
 import pytest
+from agentq_client import AgentQ
 
 from app import __version__
 from tests.node_packages import built, installed, npm
@@ -41,3 +43,24 @@ def test_it_needs_nothing_at_run_time() -> None:
 
 def test_its_version_is_that_of_the_server() -> None:
     assert PACKAGE["version"] == __version__
+
+
+def methods(source: str) -> set[str]:
+    """Return the public methods of a class, as Python writes their names."""
+    names = re.findall(r"^  (?:async )?(\w+)(?:<\w+>)?\(", re.sub(r"/\*\* @internal \*/\n.*", "", source), re.MULTILINE)
+    return {re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name) for name in names} - {"constructor"}
+
+
+def test_its_methods_are_those_of_the_python_client() -> None:
+    sources = FOLDER / "src"
+    parts = re.split(
+        r"^export class (\w+) extends Part", (sources / "resources.ts").read_text("utf-8"), flags=re.MULTILINE
+    )
+    named = {name: methods(body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    with AgentQ("http://queue.test") as client:
+        resources = {type(part).__name__: set(dir(part)) for part in vars(client).values()}
+        assert methods((sources / "client.ts").read_text("utf-8")) <= set(dir(client))
+        stream = (sources / "stream.ts").read_text("utf-8")
+        assert methods(stream) - {"start"} <= set(dir(client.follow("m1")))
+    assert len(named) == 9
+    assert {name: sorted(each - resources[name]) for name, each in named.items()} == {name: [] for name in named}
