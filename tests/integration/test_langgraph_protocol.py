@@ -244,6 +244,12 @@ async def test_a_stream_ends_with_its_thread(serve: Serve, control: GraphControl
         assert (await server.client.delete(f"/langgraph/threads/{THREAD}")).status_code == 204
         assert [each async for each in events] == []
 
+    run = await start(server)
+    await until(lambda: done(server, run), "the run of a new thread with the same id has ended")
+    whole = await seen(server)
+    for earlier in (Place(3, 1, 0), Place(1, 500, 0)):
+        assert await seen(server, since=earlier.seq) == whole
+
 
 async def test_a_subgraph_has_its_own_namespace(serve: Serve, control: GraphControl, model: StubServer) -> None:
     server = await serve(agents="nested=tests.graphs:nested")

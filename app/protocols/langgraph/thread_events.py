@@ -67,7 +67,10 @@ class ThreadStream:
         self._wanted = wanted
 
     async def frames(self, after: Place) -> AsyncGenerator[TailItem | bytes]:
-        """Yield the frames behind a place, and keep-alives, until this process closes or the thread is deleted."""
+        """Yield the frames behind a place, and keep-alives, until this process closes or the thread is deleted.
+
+        A place that the thread does not have is of an earlier thread with the same id: all frames follow.
+        """
         number, existed = max(0, after.message - 1), False
         async with aclosing(await self._changes()) as changes:
             while not self._services.changes.is_closing:
@@ -75,11 +78,15 @@ class ThreadStream:
                     messages = await self._services.threads.list_messages(
                         self._caller, self._thread_id, after=number, limit=PAGE_MESSAGES
                     )
-                    existed = True
                 except ThreadNotFound:
                     if existed:
                         return
                     messages = []
+                else:
+                    is_first, existed = not existed, True
+                    if is_first and number and not messages:
+                        number, after = 0, _BEGINNING
+                        continue
                 for message in messages:
                     async with aclosing(self._frames_of(message, after)) as frames:
                         async for frame in frames:
@@ -103,11 +110,14 @@ class ThreadStream:
         after = after if after.message == message.thread_number else _BEGINNING
         progress, seen = MessageProgress(), 0
         with suppress(MessageNotFound):
-            async for events in self._before(message, after):
-                _, progress = thread_frames(view, progress, events, _end_of(view))
-                seen = events[-1].id
-                if _has_answer(events):
-                    view = await self._with_answers(view, message)
+            try:
+                async for events in self._stored(message, after.event - 1):
+                    _, progress = thread_frames(view, progress, events, _end_of(view))
+                    seen = events[-1].id
+                    if _has_answer(events):
+                        view = await self._with_answers(view, message)
+            except LookupError:
+                after = _BEGINNING
             async with aclosing(tail_of(self._services, self._caller.tenant, message.id, seen)) as items:
                 async for item in items:
                     match item:
@@ -130,13 +140,9 @@ class ThreadStream:
         runs = await runs_of(self._services, message)
         return view._replace(answers=tuple((run.first_event, run.id) for run in runs if run.first_event))
 
-    async def _before(self, message: Message, after: Place) -> AsyncIterator[Sequence[Event]]:
-        """Yield the stored events of a message before the event of a place."""
-        with suppress(LookupError):
-            async for events in stored_events(
-                self._services, self._caller, Run(message.id, message), 0, after.event - 1
-            ):
-                yield events
+    def _stored(self, message: Message, last: int) -> AsyncIterator[Sequence[Event]]:
+        """Yield the stored events of a message up to `last`. Raises LookupError if it has fewer."""
+        return stored_events(self._services, self._caller, Run(message.id, message), 0, last)
 
     def _shown(
         self, view: MessageView, progress: MessageProgress, stored: StoredEvents, after: Place
