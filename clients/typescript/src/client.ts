@@ -13,7 +13,7 @@ import { MessageStream, type FollowOptions } from "./stream.js";
 import { Transport, sleep, type Fetch, type OpenReply } from "./transport.js";
 
 export interface RunOptions extends SubmitOptions {
-  /** Seconds after which WaitTimeout is thrown. The message goes on. */
+  /** Seconds for all of it, after which WaitTimeout is thrown. The message goes on. */
   readonly waitSeconds?: number | undefined;
 }
 
@@ -83,15 +83,16 @@ export class AgentQ {
 
   /**
    * Submit a message and wait for its end. Return the completed message; `result` is the text. Throws MessageFailed,
-   * MessageCancelled, MessageInterrupted, and WaitTimeout; the message goes on after the last two.
+   * MessageCancelled, MessageInterrupted, and WaitTimeout; the message goes on after the last two. Throws ServerUnreachable
+   * if the submit gets no reply in the time.
    */
   async run(
     message: models.Text | null,
     fields: models.MessageFields = {},
     { waitSeconds, ...options }: RunOptions = {},
   ): Promise<models.Message> {
-    const { signal } = options;
-    return new MessageStream(this, () => this.submit(message, fields, options), { waitSeconds, signal }).untilDone();
+    const submit = (signal: AbortSignal) => this.submit(message, fields, { ...options, signal });
+    return new MessageStream(this, submit, { waitSeconds, signal: options.signal }).untilDone();
   }
 
   /** Return a stream that submits a message when it is started or read, and shows its events. */
@@ -100,7 +101,8 @@ export class AgentQ {
     fields: models.MessageFields = {},
     options: SubmitOptions = {},
   ): MessageStream {
-    return new MessageStream(this, () => this.submit(message, fields, options), { signal: options.signal });
+    const submit = (signal: AbortSignal) => this.submit(message, fields, { ...options, signal });
+    return new MessageStream(this, submit, { signal: options.signal });
   }
 
   /** Return the stream of a message, after the event `after` if it is given. */

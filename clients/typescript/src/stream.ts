@@ -2,18 +2,21 @@
 
 import { TextFeed } from "./core/answer-text.js";
 import { BrokenStream, Following, SILENCE_MS } from "./core/following.js";
-import { Deadline, checkEnd, checkMessage } from "./core/outcomes.js";
+import { checkEnd, checkMessage } from "./core/outcomes.js";
 import { Failure } from "./core/requests.js";
-import { ConfigurationError, ServerUnreachable } from "./errors.js";
+import { ConfigurationError, ServerUnreachable, WaitTimeout } from "./errors.js";
 import type { AgentQ } from "./client.js";
 import type { StreamEvent, TerminalEvent } from "./events.js";
 import type { Accepted, Cancellation, Message } from "./models.js";
 import { sleep } from "./transport.js";
 
+/** Longer timers end at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 export interface FollowOptions {
   /** Begin after this event instead of at the first one. */
   readonly after?: number | null | undefined;
-  /** Seconds after which WaitTimeout is thrown. The message goes on. */
+  /** Seconds after which WaitTimeout is thrown, from the first read on. The message goes on. */
   readonly waitSeconds?: number | undefined;
   /** Ends the stream, which then throws the signal's reason. The message goes on. */
   readonly signal?: AbortSignal | undefined;
@@ -27,17 +30,17 @@ export class MessageStream implements AsyncIterable<StreamEvent> {
   /** What the server replied to the submit, null before it, and for a stream of another message. */
   accepted: Accepted | null = null;
   readonly #client: AgentQ;
-  readonly #submit: (() => Promise<Accepted>) | null;
+  readonly #submit: ((signal: AbortSignal) => Promise<Accepted>) | null;
   readonly #options: FollowOptions;
   readonly #connections = new AbortController();
   readonly #events: AsyncGenerator<StreamEvent, void, undefined>;
   #following: Following | null;
-  #deadline: Deadline | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #starting: Promise<Following> | null = null;
   #isClosed = false;
 
   /** @internal */
-  constructor(client: AgentQ, of: string | (() => Promise<Accepted>), options: FollowOptions) {
+  constructor(client: AgentQ, of: string | ((signal: AbortSignal) => Promise<Accepted>), options: FollowOptions) {
     this.#client = client;
     this.#options = options;
     this.#submit = typeof of === "string" ? null : of;
@@ -134,7 +137,7 @@ export class MessageStream implements AsyncIterable<StreamEvent> {
   }
 
   #status(): Promise<Message> {
-    return this.#client.status(this.messageId, { signal: this.#options.signal });
+    return this.#client.status(this.messageId, { signal: this.#connections.signal });
   }
 
   get #state(): Following {
@@ -146,9 +149,14 @@ export class MessageStream implements AsyncIterable<StreamEvent> {
 
   #start(): Promise<Following> {
     this.#starting ??= (async () => {
-      this.#deadline = new Deadline(this.#options.waitSeconds ?? null);
+      const { signal, waitSeconds } = this.#options;
+      if (signal?.aborted) this.#abort();
+      signal?.addEventListener("abort", this.#abort);
+      if (waitSeconds !== undefined) {
+        this.#timer = setTimeout(() => this.#late(waitSeconds), Math.min(1000 * waitSeconds, LONGEST_TIMER_MS));
+      }
       if (this.#submit !== null) {
-        this.accepted = await this.#submit();
+        this.accepted = await this.#submit(this.#connections.signal);
         this.#following = new Following(this.accepted.message_id);
       }
       return this.#state;
@@ -156,19 +164,24 @@ export class MessageStream implements AsyncIterable<StreamEvent> {
     return this.#starting;
   }
 
+  readonly #abort = (): void => this.#connections.abort(this.#options.signal?.reason);
+
+  #late(seconds: number): void {
+    const error =
+      this.#following === null
+        ? new ServerUnreachable(`The submit got no reply within ${seconds} seconds.`, { maybeDone: true })
+        : new WaitTimeout(`The message ${this.messageId} has not ended within ${seconds} seconds.`, this.messageId);
+    this.#connections.abort(error);
+  }
+
   async *#read(): AsyncGenerator<StreamEvent, void, undefined> {
-    const state = await this.#start();
-    const deadline = this.#deadline!;
-    const { signal } = this.#options;
-    const end = (): void => this.#connections.abort(signal?.reason);
-    if (signal?.aborted) end();
-    signal?.addEventListener("abort", end);
     try {
+      const state = await this.#start();
       while (!state.isOver) {
         const began = performance.now();
         let failure: unknown;
         try {
-          yield* this.#connection(state, deadline);
+          yield* this.#connection(state);
         } catch (error) {
           if (error instanceof Failure) {
             const what = `GET ${this.#client.baseUrl} got no reply: ${error.message}.`;
@@ -177,34 +190,31 @@ export class MessageStream implements AsyncIterable<StreamEvent> {
           else throw error;
         }
         if (!state.isOver) {
-          deadline.check(state.messageId);
-          const pause = state.interrupted(performance.now() - began, failure);
-          await sleep(deadline.limit(pause), this.#connections.signal);
-          deadline.check(state.messageId);
+          await sleep(state.interrupted(performance.now() - began, failure), this.#connections.signal);
         }
       }
     } catch (error) {
       if (!this.#isClosed) throw error;
     } finally {
-      signal?.removeEventListener("abort", end);
+      clearTimeout(this.#timer);
+      this.#options.signal?.removeEventListener("abort", this.#abort);
     }
   }
 
-  async *#connection(state: Following, deadline: Deadline): AsyncGenerator<StreamEvent, void, undefined> {
+  async *#connection(state: Following): AsyncGenerator<StreamEvent, void, undefined> {
     const { signal } = this.#connections;
     const call = { method: "GET", path: state.path, headers: state.headers, signal };
-    const reply = await this.#client.open(call, deadline.limit(SILENCE_MS));
+    const reply = await this.#client.open(call, SILENCE_MS);
     try {
       if (!state.opened(reply.status, reply.headers)) {
         yield* state.refused(await reply.read(1000 * this.#client.timeoutSeconds));
       } else if (!state.isOver) {
-        const pieces = reply.pieces(() => deadline.limit(SILENCE_MS));
+        const pieces = reply.pieces(() => SILENCE_MS);
         for await (const piece of pieces) {
           for (const event of state.receive(piece)) {
             if (state.accept(event)) yield event;
             if (state.terminal !== null) return;
           }
-          deadline.check(state.messageId);
         }
       }
     } finally {

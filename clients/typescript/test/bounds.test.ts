@@ -40,6 +40,13 @@ test("a wait ends with its time, and the message goes on", { timeout: 10_000 }, 
   await assert.rejects(stream.untilDone(), (error) => error instanceof WaitTimeout && error.messageId === MESSAGE_ID);
 });
 
+test("a submit without a reply ends with the time of the wait", { timeout: 10_000 }, async () => {
+  const hanging: typeof fetch = (_, init) =>
+    new Promise((_, reject) => init?.signal?.addEventListener("abort", () => reject(init.signal?.reason)));
+  const client = new AgentQ("http://queue.test", { fetch: hanging });
+  await assert.rejects(client.run("Hello", {}, { waitSeconds: 0.05 }), { name: "ServerUnreachable", maybeDone: true });
+});
+
 test("an abort ends a silent stream with its reason", { timeout: 10_000 }, async (t) => {
   const controller = new AbortController();
   const reason = new Error("enough");

@@ -1,6 +1,6 @@
 /** The meaning of the end of a message to a caller who waits for its answer. */
 
-import { MessageCancelled, MessageFailed, MessageInterrupted, WaitTimeout } from "../errors.js";
+import { MessageCancelled, MessageFailed, MessageInterrupted } from "../errors.js";
 import type { TerminalEvent } from "../events.js";
 import type { Message } from "../models.js";
 
@@ -16,27 +16,4 @@ export function checkMessage(message: Message): void {
   if (state === "failed") throw new MessageFailed(id, error ?? "no error was stored", code);
   if (state === "cancelled") throw new MessageCancelled(id);
   if (state === "interrupted") throw new MessageInterrupted(id, interrupts);
-}
-
-/** The end of a wait. `seconds` is null for a wait without end. */
-export class Deadline {
-  readonly #seconds: number | null;
-  readonly #end: number;
-
-  constructor(seconds: number | null) {
-    this.#seconds = seconds;
-    this.#end = seconds === null ? Infinity : performance.now() + 1000 * seconds;
-  }
-
-  /** Return `ms`, or the time that is left if it is shorter. */
-  limit(ms: number): number {
-    return Math.max(1, Math.min(ms, this.#end - performance.now()));
-  }
-
-  /** Throw WaitTimeout when the time is over. */
-  check(messageId: string): void {
-    if (performance.now() >= this.#end) {
-      throw new WaitTimeout(`The message ${messageId} has not ended within ${this.#seconds} seconds.`, messageId);
-    }
-  }
 }
