@@ -6,7 +6,8 @@ import { ConfigurationError, UnexpectedReply } from "./errors.js";
 
 export type Fetch = typeof globalThis.fetch;
 
-const MAX_REPLY_CHARACTERS = 256 * 1024 * 1024;
+/** A longer reply is not from a server of this kind, and is not kept in memory. */
+export const MAX_REPLY_CHARACTERS = 256 * 1024 * 1024;
 
 /** Codes of Node for connections that were never opened. Browsers tell no code. */
 const NOT_SENT: ReadonlySet<unknown> = new Set([

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { BrokenStream, Following } from "../src/core/following.js";
 import { MAX_LINE_CHARACTERS } from "../src/core/sse.js";
 import { AgentQ, WaitTimeout, type StreamEvent } from "../src/index.js";
+import { MAX_REPLY_CHARACTERS } from "../src/transport.js";
 import { MESSAGE_ID, ScriptedServer, TRANSCRIPTS, type Transcript } from "./scripted-server.js";
 
 const HELD: Transcript = {
@@ -33,6 +34,26 @@ test("a line without an end is not kept", () => {
   assert.throws(() => {
     for (let at = 0; at < 5; at += 1) assert.deepEqual(state.receive(piece), []);
   }, BrokenStream);
+});
+
+test("a page of another program is no stream", () => {
+  assert.throws(() => new Following("m").opened(200, new Headers({ "content-type": "text/html" })), BrokenStream);
+});
+
+test("a reply without an end is not kept", { timeout: 30_000 }, async () => {
+  const piece = new Uint8Array(MAX_REPLY_CHARACTERS / 4).fill(32);
+  let sent = 0;
+  const body = (): ReadableStream<Uint8Array> =>
+    new ReadableStream({
+      pull(controller) {
+        if (sent === 6) controller.close();
+        else controller.enqueue(piece);
+        sent += 1;
+      },
+    });
+  const client = new AgentQ("http://queue.test", { maxRetries: 0, fetch: async () => new Response(body()) });
+  await assert.rejects(client.server.health(), /more than 268435456 characters/);
+  assert.ok(sent < 7);
 });
 
 test("a wait ends with its time, and the message goes on", { timeout: 10_000 }, async (t) => {
