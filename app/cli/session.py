@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -46,6 +47,7 @@ class Session:
     @functools.cached_property
     def client(self) -> "AgentQ":
         """Return the client. Raises Failure if the key cannot be read."""
+        _import_httpx()
         from ..client import AgentQ
 
         return AgentQ(self.place.url, self._key())
@@ -89,6 +91,16 @@ class Session:
             message = f"The file {self._key_file} has no API key."
             raise Failure("key_file_empty", message, "agentq keys create", exit_code=USAGE)
         return key
+
+
+def _import_httpx() -> None:
+    """Import httpx without its own command line, which brings click and rich and takes a third of the time."""
+    if "httpx" in sys.modules:
+        return
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # makes an import fail, for which httpx is prepared
+    import httpx  # noqa: F401  only so that the client finds it
+
+    del sys.modules["httpx._main"]
 
 
 def asks_server(function: Callable[..., int | None]) -> Callable[..., int]:
