@@ -265,8 +265,6 @@ async def test_a_second_ctrl_c_cancels_the_message(
     terminal.press_ctrl_c()
     await until(lambda: terminal.process.poll() is not None, "the command ends")
     assert terminal.process.returncode == 130
-    changing = re.split(r"\r|\n", re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", terminal.shown.partition("Detached")[0]))
-    assert max(map(len, changing)) <= 60, changing
     [message_id] = re.findall(r"agentq follow (\S+)", terminal.shown)
     await until(lambda: "cancelled" in terminal.shown or "being stopped" in terminal.shown, "it is told")
     control.release_all()

@@ -1,6 +1,7 @@
 """The command line itself: what it imports, its errors, and what it writes to terminals and pipes."""
 
 import json
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -8,7 +9,9 @@ from io import StringIO
 import pytest
 
 from app.cli.main import execute
+from app.cli.showing import AnswerView
 from app.cli.terminal import Column, Terminal, clean, on_line
+from app.client.events import Waiting
 from tests.servers import ROOT
 
 IMPORTS = """
@@ -95,16 +98,31 @@ def test_hostile_text_reaches_no_terminal() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_table_fits_the_screen_and_pipes_get_all_fields(width: int) -> None:
-    columns = [Column("ID"), Column("AGENT", least=100), Column("TEXT", is_long=True)]
-    row = ["i" * 36, "chat", "word " * 40]
+    columns = [Column("ID"), Column("AGENT", least=100), Column("TEXT", is_long=True), Column("STATE")]
+    row = ["i" * 36, "chat", "word " * 40, "failed"]
     shown = on_screen(width, NO_COLOR="1")
     shown.table(columns, [row])
     lines = written(shown.stdout).splitlines()
     assert max(map(len, lines)) <= width
+    assert lines[1].startswith("i" * 36 + "  ")
+    assert lines[1].endswith("…  failed")
     assert ("AGENT" in lines[0]) == (width >= 100)
     piped = in_pipe()
     piped.table(columns, [row])
-    assert written(piped.stdout) == "\t".join([*row[:2], row[2].strip()]) + "\n"
+    assert written(piped.stdout) == "\t".join([*row[:2], row[2].strip(), row[3]]) + "\n"
+
+
+def test_the_line_that_changes_fits_the_screen() -> None:
+    """A line that wraps would leave its beginning behind with each change."""
+    terminal = on_screen(40, TERM="xterm-256color")
+    view = AnswerView(terminal)
+    for reason in ("The queue is paused by an operator, for an update of the model", "No live worker takes this agent"):
+        view.take(Waiting(None, {}, 3, None, "paused", reason))
+    view.pause()
+    shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", written(terminal.stderr))
+    assert "queued, 3 before it · No live" in shown
+    assert "\n" not in shown.rstrip()
+    assert max(map(len, shown.split("\r"))) <= 40
 
 
 def test_colours_are_for_terminals_that_want_them() -> None:
