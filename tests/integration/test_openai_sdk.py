@@ -122,8 +122,11 @@ async def test_responses_are_made_streamed_and_read_again(serve: Serve, control:
         ]  # fmt: skip
         whole = await frames_after(server, final.id)
         assert len(whole) == len(events)
-        for number in (-1, 0, 3, len(events) - 2, len(events) - 1, len(events) + 9):
+        for number in (-1, 0, 3, len(events) - 2, len(events) - 1):
             assert await frames_after(server, final.id, f"&starting_after={number}") == whole[number + 1 :]
+        beyond = await client.responses.retrieve(final.id, stream=True, starting_after=len(events))
+        with pytest.raises(openai.APIError, match=f"no event {len(events)}; its last is {len(events) - 1}"):
+            await anext(aiter(beyond))
 
         failed = await client.responses.create(model="failing", input="Hi")
         assert failed.status == "failed"
