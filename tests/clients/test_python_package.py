@@ -9,6 +9,7 @@ from pathlib import Path
 
 import agentq_client
 import pytest
+from agentq_client import models
 
 from app import __version__
 from tests.servers import ROOT
@@ -62,13 +63,25 @@ def test_its_wheel_has_its_types_and_its_licence(tmp_path: Path) -> None:
 
 
 def test_its_import_loads_no_http_library() -> None:
-    """httpx and asyncio are most of the time of an import, and are loaded with the first client."""
+    """httpx and asyncio are most of the time of an import, and are loaded with the first client.
+
+    What is for asyncio alone is loaded when it is named, and so are most models.
+    """
     code = "import sys, agentq_client; print(*sys.modules)"
     environment = {"PYTHONPATH": str(FOLDER / "src")}
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
     assert "agentq_client.transport" in found
     assert not {"httpx", "asyncio", "app"} & set(found)
+    late = ("agentq_client.async_", "agentq_client.resources", "agentq_client.models.server")
+    assert not [name for name in found if name.startswith(late)]
+
+
+def test_it_has_what_it_names_and_nothing_else() -> None:
+    assert [name for name in agentq_client.__all__ if not hasattr(agentq_client, name)] == []
+    assert [name for name in models.__all__ if not issubclass(getattr(models, name), models.Model)] == []
+    assert not hasattr(agentq_client, "AsyncQueue")
+    assert not hasattr(models, "datetime")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from .async_reading import read
 from .core.deadline import Deadline
 from .core.watching import Cursor, Watching
-from .models import Change, ChangesReset
 
 if TYPE_CHECKING:
     from .async_client import AsyncAgentQ
+    from .models import Change, ChangesReset
 
 
 class AsyncChangeStream:

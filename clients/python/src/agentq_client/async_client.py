@@ -8,24 +8,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import models
-from .async_resources import (
-    AsyncAgents,
-    AsyncAudit,
-    AsyncChanges,
-    AsyncDeadLetters,
-    AsyncDeliveries,
-    AsyncItems,
-    AsyncKeys,
-    AsyncQueue,
-    AsyncServer,
-    AsyncStatistics,
-    AsyncThreads,
-    AsyncTickets,
-    AsyncTokens,
-    AsyncUsage,
-    AsyncWorkers,
-)
 from .async_streams import AsyncMessageStream
 from .calls import messages as calls
 from .core.deadline import Deadline
@@ -39,6 +21,8 @@ from .transport import AsyncOpenReply, AsyncTransport, sleep
 if TYPE_CHECKING:
     import httpx
     from typing_extensions import Unpack
+
+    from . import models
 
 T = TypeVar("T")
 
@@ -63,23 +47,25 @@ class AsyncAgentQ:
         self._use(config_of(base_url, api_key, timeout, max_retries, headers), AsyncTransport(http_client))
 
     def _use(self, config: Config, transport: AsyncTransport) -> None:
+        from . import async_resources as resources  # late, since they are a tenth of the time of an import
+
         self._config = config
         self._transport = transport
-        self.threads = AsyncThreads(self)
-        self.dead_letters = AsyncDeadLetters(self)
-        self.deliveries = AsyncDeliveries(self)
-        self.queue = AsyncQueue(self)
-        self.workers = AsyncWorkers(self)
-        self.agents = AsyncAgents(self)
-        self.usage = AsyncUsage(self)
-        self.statistics = AsyncStatistics(self)
-        self.changes = AsyncChanges(self)
-        self.items = AsyncItems(self)
-        self.keys = AsyncKeys(self)
-        self.tokens = AsyncTokens(self)
-        self.tickets = AsyncTickets(self)
-        self.audit = AsyncAudit(self)
-        self.server = AsyncServer(self)
+        self.threads = resources.AsyncThreads(self)
+        self.dead_letters = resources.AsyncDeadLetters(self)
+        self.deliveries = resources.AsyncDeliveries(self)
+        self.queue = resources.AsyncQueue(self)
+        self.workers = resources.AsyncWorkers(self)
+        self.agents = resources.AsyncAgents(self)
+        self.usage = resources.AsyncUsage(self)
+        self.statistics = resources.AsyncStatistics(self)
+        self.changes = resources.AsyncChanges(self)
+        self.items = resources.AsyncItems(self)
+        self.keys = resources.AsyncKeys(self)
+        self.tokens = resources.AsyncTokens(self)
+        self.tickets = resources.AsyncTickets(self)
+        self.audit = resources.AsyncAudit(self)
+        self.server = resources.AsyncServer(self)
 
     async def __aenter__(self) -> AsyncAgentQ:
         return self

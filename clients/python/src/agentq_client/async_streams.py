@@ -16,10 +16,10 @@ from .core.following import Following
 from .core.outcomes import check_end, check_message
 from .errors import ConfigurationError, ServerUnavailable, ServerUnreachable
 from .events import Interrupted, StreamEvent, TerminalEvent
-from .models import Accepted, Cancellation, Message
 
 if TYPE_CHECKING:
     from .async_client import AsyncAgentQ
+    from .models import Accepted, Cancellation, Message
 
 
 class AsyncMessageStream:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from .core.deadline import Deadline
 from .core.watching import Cursor, Watching
-from .models import Change, ChangesReset
 from .reading import read
 
 if TYPE_CHECKING:
     from .client import AgentQ
+    from .models import Change, ChangesReset
 
 
 class ChangeStream:

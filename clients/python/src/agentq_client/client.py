@@ -9,7 +9,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import models
 from .calls import messages as calls
 from .core.deadline import Deadline
 from .core.replies import Reply
@@ -17,29 +16,14 @@ from .core.requests import Call, Config, Tries, config_of, to_request
 from .events import StreamEvent
 from .options import BatchMessage, OneOrMore, SubmitOptions, Text, texts
 from .pages import Pages
-from .resources import (
-    Agents,
-    Audit,
-    Changes,
-    DeadLetters,
-    Deliveries,
-    Items,
-    Keys,
-    Queue,
-    Server,
-    Statistics,
-    Threads,
-    Tickets,
-    Tokens,
-    Usage,
-    Workers,
-)
 from .streams import MessageStream
 from .transport import OpenReply, Transport
 
 if TYPE_CHECKING:
     import httpx
     from typing_extensions import Unpack
+
+    from . import models
 
 T = TypeVar("T")
 
@@ -64,23 +48,25 @@ class AgentQ:
         self._use(config_of(base_url, api_key, timeout, max_retries, headers), Transport(http_client))
 
     def _use(self, config: Config, transport: Transport) -> None:
+        from . import resources  # late, since they are a tenth of the time of an import
+
         self._config = config
         self._transport = transport
-        self.threads = Threads(self)
-        self.dead_letters = DeadLetters(self)
-        self.deliveries = Deliveries(self)
-        self.queue = Queue(self)
-        self.workers = Workers(self)
-        self.agents = Agents(self)
-        self.usage = Usage(self)
-        self.statistics = Statistics(self)
-        self.changes = Changes(self)
-        self.items = Items(self)
-        self.keys = Keys(self)
-        self.tokens = Tokens(self)
-        self.tickets = Tickets(self)
-        self.audit = Audit(self)
-        self.server = Server(self)
+        self.threads = resources.Threads(self)
+        self.dead_letters = resources.DeadLetters(self)
+        self.deliveries = resources.Deliveries(self)
+        self.queue = resources.Queue(self)
+        self.workers = resources.Workers(self)
+        self.agents = resources.Agents(self)
+        self.usage = resources.Usage(self)
+        self.statistics = resources.Statistics(self)
+        self.changes = resources.Changes(self)
+        self.items = resources.Items(self)
+        self.keys = resources.Keys(self)
+        self.tokens = resources.Tokens(self)
+        self.tickets = resources.Tickets(self)
+        self.audit = resources.Audit(self)
+        self.server = resources.Server(self)
 
     def __enter__(self) -> AgentQ:
         return self

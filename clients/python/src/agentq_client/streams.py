@@ -14,11 +14,11 @@ from .core.following import Following
 from .core.outcomes import check_end, check_message
 from .errors import ConfigurationError, ServerUnavailable, ServerUnreachable
 from .events import Interrupted, StreamEvent, TerminalEvent
-from .models import Accepted, Cancellation, Message
 from .reading import read
 
 if TYPE_CHECKING:
     from .client import AgentQ
+    from .models import Accepted, Cancellation, Message
 
 
 class MessageStream:

@@ -1,62 +1,79 @@
-"""The replies of the server. Fields of later servers are kept in `model_extra`."""
+"""The replies of the server. Fields of later servers are kept in `model_extra`.
 
-from .access import AuditRecord, Caller, Key, KeyIssued, Ticket, Token, TokensRevoked
-from .base import Model
-from .changes import Change, ChangePage, ChangesReset
-from .items import Item
-from .messages import (
-    Accepted,
-    Answered,
-    Cancellation,
-    Cancellations,
-    CancelledQueued,
-    FailedAttempt,
-    Message,
-    MessageDetails,
-    MessageUsage,
-    ModelCost,
-    ModelUsage,
-    Question,
-    Regenerated,
-    RequeuedMessage,
-    WaitingReason,
-)
-from .queue import (
-    DeadLetter,
-    DeadLetterGroup,
-    Delivery,
-    DeliveryTry,
-    ProcessingMessage,
-    Purged,
-    QueuedMessage,
-    QueuePaused,
-    QueueState,
-    Requeued,
-    ServedAgent,
-    Worker,
-)
-from .server import (
-    About,
-    Agent,
-    Alive,
-    Check,
-    ErrorCount,
-    Finding,
-    Health,
-    LiveVersion,
-    LiveWorkers,
-    Point,
-    Report,
-    Series,
-    SeriesList,
-    ServerNow,
-    Statistics,
-    Times,
-    Unchecked,
-    UsageRow,
-    WindowTokens,
-)
-from .threads import Checkpoint, ForkSource, StateTask, StateUpdated, Thread, ThreadState
+A room is imported when one of its models is named, since models are a part of the time of an import.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .access import AuditRecord, Caller, Key, KeyIssued, Ticket, Token, TokensRevoked
+    from .base import Model
+    from .changes import Change, ChangePage, ChangesReset
+    from .items import Item
+    from .messages import (
+        Accepted,
+        Answered,
+        Cancellation,
+        Cancellations,
+        CancelledQueued,
+        FailedAttempt,
+        Message,
+        MessageDetails,
+        MessageUsage,
+        ModelCost,
+        ModelUsage,
+        Question,
+        Regenerated,
+        RequeuedMessage,
+        WaitingReason,
+    )
+    from .queue import (
+        DeadLetter,
+        DeadLetterGroup,
+        Delivery,
+        DeliveryTry,
+        ProcessingMessage,
+        Purged,
+        QueuedMessage,
+        QueuePaused,
+        QueueState,
+        Requeued,
+        ServedAgent,
+        Worker,
+    )
+    from .server import (
+        About,
+        Agent,
+        Alive,
+        Check,
+        ErrorCount,
+        Finding,
+        Health,
+        LiveVersion,
+        LiveWorkers,
+        Point,
+        Report,
+        Series,
+        SeriesList,
+        ServerNow,
+        Statistics,
+        Times,
+        Unchecked,
+        UsageRow,
+        WindowTokens,
+    )
+    from .threads import Checkpoint, ForkSource, StateTask, StateUpdated, Thread, ThreadState
+else:
+    ROOMS = (".messages", ".threads", ".queue", ".server", ".access", ".items", ".changes", ".base")
+
+    def __getattr__(name: str) -> type:
+        """Import the room of a model. Raises AttributeError for any other name."""
+        for room in ROOMS if name in __all__ else ():
+            if hasattr(module := import_module(room, __name__), name):
+                return globals().setdefault(name, getattr(module, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "About",
