@@ -26,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class StoreCommand:
-    """What a command on the store is given: the terminal, the open store, and the settings."""
+    """The terminal, the open store and the settings that a command on the store is given."""
 
     def __init__(self, terminal: Terminal, store: Store, settings: Settings) -> None:
         self.terminal = terminal

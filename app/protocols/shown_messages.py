@@ -31,7 +31,7 @@ class Repeat(NamedTuple):
 
 
 class ShownMessage(NamedTuple):
-    """What readers have of a message of the agent.
+    """The parts of a message of the agent that readers have.
 
     `id` is the one by which they know it. `attempt` is the last one that showed it. `texts` are by their types, and
     `others` counts the pieces that are no text. `repeat` is None in the attempt that began the message.

@@ -29,7 +29,7 @@ AGENTS = ",".join(f"{name}=tests.graphs:{name}" for name in ("steps", "approving
 
 
 class Ended(NamedTuple):
-    """What a command has written, and its exit code."""
+    """The output of a command, and its exit code."""
 
     code: int
     output: str

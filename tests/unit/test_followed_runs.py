@@ -121,7 +121,7 @@ async def test_a_reader_behind_the_end_of_a_response_is_told(
 async def test_others_have_their_turn_between_the_parts_of_a_page(
     monkeypatch: pytest.MonkeyPatch, shown: bytes
 ) -> None:
-    """Also while a reader sees nothing, such as one who has seen these events."""
+    """Others are served even while a reader sees nothing, such as one who has seen these events."""
     replace_tail(monkeypatch, PAGE)
     one, other = Reader(shown), Reader(shown)
     others = asyncio.create_task(one.count_turns())

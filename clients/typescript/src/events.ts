@@ -239,7 +239,7 @@ function readChunk(data: Fields): Fields {
   }
 }
 
-/** What each kind of event has besides `type`, `id` and `data`. `type` is the kind, unless it is given here. */
+/** The fields of each kind of event besides `type`, `id` and `data`. `type` is the kind, unless it is given here. */
 const READERS = new Map<string, (data: Fields) => Fields>([
   ["waiting", readWaiting],
   ["processing", (data) => ({ attempt: number(data["attempt"]) })],

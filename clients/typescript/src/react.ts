@@ -23,7 +23,7 @@ export interface MessageView {
   /** The estimated start, null when it is not known. */
   readonly eta: Date | null;
   readonly attempt: number | null;
-  /** What the agent asks a human now. */
+  /** The questions that the agent asks a human now. */
   readonly questions: readonly Question[];
   /** Whether the stream is over: at the end of the message, or by an error. */
   readonly isOver: boolean;

@@ -138,7 +138,7 @@ export class Agents extends Part {
   }
 }
 
-/** What models have used. */
+/** The tokens and the cost of the calls of models. */
 export class Usage extends Part {
   /** Return tokens and cost by group. */
   list({ group_by: groups, ...query }: models.UsageQuery = {}, options?: CallOptions): Pages<models.UsageRow> {

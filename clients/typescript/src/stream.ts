@@ -27,7 +27,7 @@ export interface FollowOptions {
  * loop closes the connection and does not stop the message. `text`, `position` and `eta` are those after the last event.
  */
 export class MessageStream implements AsyncIterable<StreamEvent> {
-  /** What the server replied to the submit, null before it, and for a stream of another message. */
+  /** The server's reply to the submit, null before it, and for a stream of another message. */
   accepted: Accepted | null = null;
   readonly #client: AgentQ;
   readonly #submit: ((signal: AbortSignal) => Promise<Accepted>) | null;
