@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AsyncItems:
-    """Data that agents keep across threads. A namespace is a list of labels, the outermost first, or one label as a text."""
+    """Data that agents keep across threads. A namespace is a list of labels, the outermost first, or one text."""
 
     def __init__(self, client: AsyncAgentQ) -> None:
         self._client = client
