@@ -78,6 +78,8 @@ class Attempt:
         self.received: list[tuple[str, str]] = []
         self.failed: str | None = None
         """The node that failed."""
+        self.drained: str | None = None
+        """The node that ran when the drain began."""
 
     async def point(self, name: str, number: int) -> None:
         """Let the fault happen if this is its point, once."""
@@ -88,6 +90,7 @@ class Attempt:
             self.failed = name
             raise Broken
         if self.how == "drain":
+            self.drained = name
             self.drain.request()
             return
         self.hanging.set()
@@ -102,6 +105,8 @@ class Asking:
         self.questions = SHAPES[shape]
         self.inside = {"c": ("a", "b")} if shape == "nested" else {}
         """The nodes of graphs that run beside a node."""
+        self.calling = {"b"} if shape == "called" else set()
+        """The nodes that call a graph when they have their answers."""
         self.attempts: dict[int, Attempt] = {}
         self.graph = getattr(self, f"_{shape}")()
 
@@ -109,9 +114,12 @@ class Asking:
         """The nodes that may have been cut off before what they took was saved.
 
         LangGraph saves what the tasks beside a failed one have done, but it cancels a graph that runs in such a task.
+        During a drain, a graph that a node calls does not begin, and the node ends there.
         """
         if attempt.hanging.is_set():
             return self.questions
+        if attempt.drained in self.calling:
+            return self.calling
         return self.inside.get(attempt.failed or "", ())
 
     async def asks(self, name: str) -> dict[str, Any]:
@@ -326,6 +334,16 @@ async def test_an_answer_of_a_cut_off_attempt_is_asked_for_again_only_when_the_m
     play = Play("sent", [asked, killed, failed])
     await play.run(saver)
     assert len(play.human.answers["a 0"]) == (2 if is_last else 1)
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+async def test_a_drain_before_a_node_calls_a_graph_cuts_the_node_off(saver: Any, is_last: bool) -> None:
+    asked = Step("", None, is_last=False, answers=2)
+    drained = Step("drain", ("b", 1), is_last=False, answers=2)
+    failed = Step("fail", ("b", 0), is_last=is_last, answers=2)
+    play = Play("called", [asked, drained, failed])
+    await play.run(saver)
+    assert len(play.human.answers["b 0"]) == (2 if is_last else 1)
 
 
 async def test_what_a_parallel_task_took_beside_a_failure_is_not_asked_for_again(saver: Any) -> None:
