@@ -108,3 +108,24 @@ def test_lines_end_in_three_ways_wherever_they_are_cut(piece: bytes) -> None:
         reader = sse.FrameReader()
         frames = reader.feed(piece[:cut]) + reader.feed(piece[cut:]) + reader.feed(b": the next line\n")
         assert frames == [sse.Frame("usage", "1", b"{}")]
+
+
+@pytest.mark.parametrize(
+    ("event_id", "data"),
+    [
+        (b"9" * 5_000, b'{"attempt": 1}'),
+        (b"1", b'{"attempt": 1e999}'),
+        (b"1", b"[" * 100_000),
+    ],
+    ids=["id", "number", "depth"],
+)
+def test_values_without_bounds_break_the_stream(event_id: bytes, data: bytes) -> None:
+    state = Following("m")
+    state.opened(200, {"content-type": "Text/Event-Stream"})
+    with pytest.raises(BrokenStream):
+        state.receive(b"id: " + event_id + b"\nevent: processing\ndata: " + data + b"\n\n")
+
+
+def test_a_failure_without_a_text_breaks_the_stream() -> None:
+    with pytest.raises(BrokenStream):
+        Following("m").receive(b'id: 1\nevent: error\ndata: {"error": null, "code": null}\n\n')

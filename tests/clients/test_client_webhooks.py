@@ -67,3 +67,8 @@ def test_a_secret_that_is_none_is_refused(secret: str) -> None:
     given: dict[str, Any] = headers()
     with pytest.raises(errors.ConfigurationError):
         verify_webhook(BODY, given, secret, now=NOW)
+
+
+def test_a_header_with_half_of_a_character_is_refused() -> None:
+    with pytest.raises(errors.WebhookRefused):
+        verify_webhook(BODY, {**headers(), "Webhook-Id": "\udcff"}, SECRET, now=NOW)

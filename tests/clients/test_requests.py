@@ -198,7 +198,7 @@ def test_an_id_stays_one_segment() -> None:
     assert server.requests[0].url.raw_path == b"/threads/a%2Fb%3Fc%23d%25"
 
 
-@pytest.mark.parametrize("address", ["localhost:8000", "ftp://queue.test", "http://", "queue"])
+@pytest.mark.parametrize("address", ["localhost:8000", "ftp://queue.test", "http://", "queue", "http://[::1"])
 def test_an_address_that_cannot_be_used_is_refused_at_once(address: str) -> None:
     with pytest.raises(errors.ConfigurationError, match="http://localhost:8000"):
         AgentQ(address)
@@ -294,3 +294,78 @@ def test_both_clients_have_the_same_methods() -> None:
         assert len(parts) == 17
         for ours, theirs in parts:
             assert signatures(ours) == signatures(theirs)
+
+
+DEEP = b"[" * 100_000
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"inner": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.status("\ud800"),
+        lambda client: client.status(None),
+        lambda client: list(client.messages(agent="\ud800")),
+        lambda client: client.submit(input=nested(100_000)),
+    ],
+)
+def test_what_cannot_be_sent_is_one_typed_error(call: Callable[[AgentQ], Any]) -> None:
+    with pytest.raises(errors.ConfigurationError):
+        call(Server().client())
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_reply_that_nests_too_deeply_is_one_typed_error(status: int) -> None:
+    with pytest.raises(errors.UnexpectedReply):
+        Server(httpx.Response(status, content=DEEP)).client().status("m1")
+
+
+def test_a_link_that_is_no_address_is_one_typed_error() -> None:
+    with pytest.raises(errors.UnexpectedReply, match="next page"):
+        list(Server(page("a", link="http://[")).client().messages())
+
+
+def test_a_time_to_wait_that_is_no_time_is_left_out() -> None:
+    assert errors_reply(429, {"retry-after": "Mon, 01 Jan 2024 00:00:00 +99999999999999999"}).retry_after is None
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e12, 0, -1])
+def test_a_time_that_no_socket_takes_is_refused(seconds: float) -> None:
+    with pytest.raises(errors.ConfigurationError, match="timeout"):
+        AgentQ("http://queue.test", timeout=seconds)
+
+
+def test_a_password_in_the_address_is_not_shown() -> None:
+    server = Server(httpx.ConnectError("refused"))
+    http = httpx.Client(transport=httpx.MockTransport(server))
+    client = AgentQ("http://me:hidden@queue.test", "aq_hidden", http_client=http, max_retries=0)
+    with pytest.raises(errors.ServerUnreachable, match=r"http://queue\.test/") as raised:
+        client.status("m1")
+    assert "hidden" not in str(raised.value)
+    assert "aq_hidden" not in repr(client._config)
+    with pytest.raises(errors.ConfigurationError) as refused:
+        AgentQ("ftp://me:hidden@queue.test")
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ALL_PROXY", "other://queue.test"), ("NO_PROXY", "bad[::1]"), ("SSL_CERT_FILE", "/no/such/file")],
+)
+def test_an_environment_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(errors.ConfigurationError) as raised:
+        AgentQ("http://queue.test")
+    assert name in raised.value.cure
+
+
+def test_a_connection_has_less_time_than_a_reply() -> None:
+    server = Server(httpx.Response(200, json={"paused": True}))
+    server.client(timeout=30).queue.pause()
+    assert server.requests[0].extensions["timeout"] == {"connect": 5.0, "read": 30, "write": 30, "pool": 30}

@@ -259,7 +259,9 @@ READERS: dict[str, Callable[[int | None, dict[str, Any]], StreamEvent]] = {
     "done": lambda at, data: Done(
         at, data, _text(data["result"]), data.get("output"), to_time(data.get("completed_at"))
     ),
-    "error": lambda at, data: Failed(at, data, data["error"], data["code"], to_time(data.get("completed_at"))),
+    "error": lambda at, data: Failed(
+        at, data, _text(data["error"]), _text(data["code"]), to_time(data.get("completed_at"))
+    ),
     "cancelled": lambda at, data: Cancelled(at, data, to_time(data.get("completed_at"))),
 }
 
@@ -277,5 +279,5 @@ def to_event(kind: str, event_id: int | None, data: str | bytes | Mapping[str, A
         if event_id is None and kind not in UNSTORED:
             raise TypeError("expected an id")
         return reader(event_id, fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"the event `{kind}` cannot be read: {error!r}") from error

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_REPLY_BYTES = 256 * 1024 * 1024
 
+MAX_CONNECT_SECONDS = 5.0
+"""An address at which nobody answers is told long before the time of a try is over."""
+
 
 async def sleep(seconds: float) -> None:
     """Wait without holding the event loop. asyncio is imported late, since it is a fifth of the time of an import."""
@@ -172,13 +175,27 @@ class AsyncOpenReply:
         return _reply(self._response, body.content)
 
 
+@contextmanager
+def _configuring() -> Iterator[None]:
+    """Raise ConfigurationError for proxies and certificates of the environment that httpx cannot use."""
+    import httpx
+
+    try:
+        yield
+    except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            f"The environment's proxy or certificates cannot be used: {type(error).__name__}.",
+            cure="Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
+        ) from error
+
+
 def _arguments(request: Request, connect: float, read: float) -> dict[str, Any]:
     import httpx
 
     return {
         "headers": request.headers,
         "content": request.content,
-        "timeout": httpx.Timeout(connect, read=read),
+        "timeout": httpx.Timeout(connect, connect=min(connect, MAX_CONNECT_SECONDS), read=read),
     }
 
 
@@ -189,7 +206,8 @@ class Transport:
         import httpx
 
         self._is_ours = http_client is None
-        self._http = http_client or httpx.Client()
+        with _configuring():
+            self._http = http_client or httpx.Client()
 
     def close(self) -> None:
         """Close the connections, unless the caller's own client holds them."""
@@ -225,7 +243,8 @@ class AsyncTransport:
         import httpx
 
         self._is_ours = http_client is None
-        self._http = http_client or httpx.AsyncClient()
+        with _configuring():
+            self._http = http_client or httpx.AsyncClient()
 
     async def close(self) -> None:
         """Close the connections, unless the caller's own client holds them."""

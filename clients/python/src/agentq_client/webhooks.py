@@ -32,7 +32,6 @@ def verify_webhook(
     secret that is none. Drop doubles by the header `webhook-id`, which is the same for all tries of a delivery.
     """
     found = {name.lower(): value for name, value in headers.items()}
-    raw = body.encode() if isinstance(body, str) else bytes(body)
     try:
         webhook_id, sent, signatures = (found[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
     except KeyError as error:
@@ -41,13 +40,17 @@ def verify_webhook(
         raise WebhookRefused("The webhook's timestamp is no number.")
     if abs((time.time() if now is None else now) - int(sent)) > tolerance_seconds:
         raise WebhookRefused(f"The webhook's time differs by more than {tolerance_seconds:g} seconds from ours.")
-    signed = f"{webhook_id}.{sent}.".encode() + raw
+    try:
+        raw = body.encode() if isinstance(body, str) else bytes(body)
+        signed = f"{webhook_id}.{sent}.".encode() + raw
+    except UnicodeEncodeError as error:
+        raise WebhookRefused("The webhook has half of a character.") from error
     expected = [hmac.new(key, signed, hashlib.sha256).digest() for key in _keys(secret)]
     if not any(hmac.compare_digest(given, digest) for given in _given(signatures) for digest in expected):
         raise WebhookRefused("The webhook's signature is wrong.")
     try:
         content = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WebhookRefused("The webhook's body is no JSON.") from error
     if not isinstance(content, dict):
         raise WebhookRefused("The webhook's body is no object.")

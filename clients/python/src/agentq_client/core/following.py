@@ -83,9 +83,9 @@ class Following(Reconnecting[StreamEvent]):
     def _event(self, frame: Frame) -> StreamEvent | None:
         if frame.event == "message":
             return None
-        event_id = int(frame.id) if frame.id and frame.id.isascii() and frame.id.isdigit() else None
+        is_number = frame.id is not None and frame.id.isascii() and frame.id.isdigit()
         try:
-            return to_event(frame.event, event_id, frame.data)
+            return to_event(frame.event, int(frame.id or "") if is_number else None, frame.data)
         except ValueError as error:
             raise BrokenStream(str(error)) from error
 

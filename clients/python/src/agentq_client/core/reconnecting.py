@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import APIError, ServerUnreachable
 from .replies import Reply
-from .requests import LONGEST_WAIT_SECONDS
+from .requests import LONGEST_WAIT_SECONDS, shown
 from .sse import Frame, FrameReader
 
 E = TypeVar("E")
@@ -59,7 +59,7 @@ class Reconnecting(ABC, Generic[E]):
             return True
         if status != 200:
             return False
-        if not headers.get("content-type", "").startswith("text/event-stream"):
+        if not headers.get("content-type", "").lower().startswith("text/event-stream"):
             raise BrokenStream(f"the reply is `{headers.get('content-type')}` and no stream of events")
         return True
 
@@ -133,4 +133,4 @@ def stream_headers(last_event_id: int | str | None) -> dict[str, str]:
 
 def unreachable(base_url: str, error: BaseException) -> ServerUnreachable:
     """Return the failure of a connection that was not opened."""
-    return ServerUnreachable(f"GET {base_url} got no reply: {str(error) or type(error).__name__}.")
+    return ServerUnreachable(f"GET {shown(base_url)} got no reply: {str(error) or type(error).__name__}.")

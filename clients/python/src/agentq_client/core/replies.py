@@ -52,7 +52,7 @@ class Reply:
         """Return the body as JSON. Raises UnexpectedReply for a body that is none."""
         try:
             return json.loads(self.content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             shown = self.content[:SHOWN_CHARACTERS].decode("utf-8", "replace")
             raise UnexpectedReply(
                 f"The reply with status {self.status} is not JSON: {shown!r}.", request_id=self.request_id
@@ -67,7 +67,7 @@ def seconds_of(retry_after: str | None) -> float | None:
         return float(retry_after[:9])
     try:
         moment = parsedate_to_datetime(retry_after)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
@@ -132,7 +132,7 @@ def _kind(status: int, code: object) -> tuple[type[APIError], str]:
 def _problem(reply: Reply) -> dict[str, Any]:
     try:
         problem = json.loads(reply.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return problem if isinstance(problem, dict) else {}
 

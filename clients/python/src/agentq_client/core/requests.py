@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,24 +31,29 @@ NOT_CARRIED_OUT = frozenset((429, 503))
 MAYBE_CARRIED_OUT = frozenset((408, 500, 502, 504))
 
 
+MAX_TIMEOUT_SECONDS = 366 * 86_400
+"""Sockets refuse a time that is much longer."""
+
+
 @dataclass(frozen=True)
 class Config:
     """The settings that all calls of a client share. Times are in seconds; `timeout` is that of one try."""
 
     base_url: str
-    api_key: str | None
+    api_key: str | None = field(repr=False)
     timeout: float
     max_retries: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(self.base_url):
             raise ConfigurationError(
-                f"The address {self.base_url!r} cannot be used.", cure="Give one such as http://localhost:8000."
+                f"The address {shown(self.base_url)!r} cannot be used.", cure="Give one such as http://localhost:8000."
             )
-        if self.timeout <= 0 or self.max_retries < 0:
-            raise ConfigurationError("`timeout` has to be positive, and `max_retries` 0 or more.")
+        if not (0 < self.timeout <= MAX_TIMEOUT_SECONDS and self.max_retries >= 0):
+            raise ConfigurationError(
+                f"`timeout` has to be positive and at most {MAX_TIMEOUT_SECONDS} seconds, and `max_retries` 0 or more."
+            )
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise ConfigurationError("The API key has characters that no key has.", cure="Copy it again, in one line.")
 
@@ -75,7 +81,10 @@ class Call(Generic[T]):
         for name, value in self.query.items():
             values = value if isinstance(value, (list, tuple)) else [value]
             pairs += [(name, _query_text(each)) for each in values if each is not None]
-        return f"{self.path}?{urlencode(pairs)}" if pairs else self.path
+        try:
+            return f"{self.path}?{urlencode(pairs)}" if pairs else self.path
+        except UnicodeEncodeError as error:
+            raise ConfigurationError(f"The query cannot be sent: {error}.") from error
 
 
 @dataclass(frozen=True)
@@ -97,11 +106,30 @@ class Failure:
     cause: BaseException
 
 
+_USER = re.compile(r"^([^/?#]*//)[^/?#]*@")
+
+
 def segment(text: str) -> str:
     """Return one segment of a path. Raises ConfigurationError for a text that would name another route."""
     if text in ("", ".", ".."):
         raise ConfigurationError(f"{text!r} cannot be an id.", cure="Give the id that the server has returned.")
-    return quote(text, safe="")
+    try:
+        return quote(text, safe="")
+    except (TypeError, UnicodeEncodeError) as error:
+        raise ConfigurationError(f"{text!r} cannot be an id: {error}.") from error
+
+
+def shown(address: str) -> str:
+    """Return an address for texts of errors, without the name and password of a user."""
+    return _USER.sub(r"\1", address, count=1)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _query_text(value: object) -> str:
@@ -118,7 +146,7 @@ def to_request(call: Call[Any], config: Config) -> Request:
     if call.body is not None:
         try:
             content = json.dumps(call.body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"The request cannot be sent as JSON: {error}.") from error
         headers["content-type"] = "application/json"
     if call.method == "POST" and call.keyed:
@@ -173,7 +201,7 @@ class Tries:
         return pause
 
     def _unreachable(self, failure: Failure) -> ServerUnreachable:
-        what = f"{self._call.method} {self._config.base_url}{self._call.path} got no reply: {failure.what}."
+        what = f"{self._call.method} {shown(self._config.base_url)}{self._call.path} got no reply: {failure.what}."
         if failure.maybe_sent and not self._call.repeatable:
             cure = "It may have been carried out: read the present state before you call again."
             return ServerUnreachable(what, maybe_done=True, cure=cure)
@@ -192,12 +220,19 @@ def next_call(call: Call[T], reply: Reply, page: T) -> Call[T] | None:
         address, _, parameters = link.strip().partition(">")
         if address.startswith("<") and 'rel="next"' in parameters:
             query: dict[str, list[str]] = {}
-            for name, value in parse_qsl(urlsplit(address[1:]).query, keep_blank_values=True):
+            for name, value in _pairs_of(address[1:], reply):
                 query.setdefault(name, []).append(value)
             if query == call.query:
                 raise UnexpectedReply(f"The next page of {call.path} is the same page.", request_id=reply.request_id)
             return replace(call, query=query)
     return None
+
+
+def _pairs_of(link: str, reply: Reply) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(urlsplit(link).query, keep_blank_values=True)
+    except ValueError as error:
+        raise UnexpectedReply(f"The next page cannot be read: {error}.", request_id=reply.request_id) from error
 
 
 def config_of(

@@ -68,7 +68,7 @@ class Watching(Reconnecting[Change | ChangesReset | Cursor]):
             return None  # of a later server
         try:
             return kind.model_validate({**json.loads(frame.data), "id": frame.id})
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise BrokenStream(f"the event `{frame.event}` cannot be read: {error}") from error
 
     def accept(self, event: Change | ChangesReset | Cursor) -> bool:
