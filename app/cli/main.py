@@ -20,7 +20,8 @@ def main() -> None:
     if arguments == ["--version"]:  # answered at once, without any library
         from .. import __version__
 
-        sys.stdout.write(f"{__version__}\n")
+        if sys.stdout is not None:  # as it is when a shell has closed it
+            sys.stdout.write(f"{__version__}\n")
         return
     if not sys.flags.safe_path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: AGENTS may name modules of this folder

@@ -19,7 +19,7 @@ def to_json(given: str) -> Any:
     """Return the value of an option that takes JSON. Raises typer.BadParameter."""
     try:
         return json.loads(given)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"expected JSON: {error}") from None
 
 

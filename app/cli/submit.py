@@ -52,7 +52,11 @@ def submit(
     given = {"input": graph_input, "thread_id": thread, "priority": priority, "agent": agent}
     options: Any = {name: value for name, value in given.items() if value is not None}
     text = _text(session, message, file, needs_text=graph_input is None)
-    accepted = session.client.submit(text, idempotency_key=idempotency_key, **options)
+    try:
+        accepted = session.client.submit(text, idempotency_key=idempotency_key, **options)
+    except KeyboardInterrupt:
+        terminal.note(f"Stopped before the server's answer; the message may be stored. Look: {session.place.fix('ls')}")
+        raise
     if follow:
         if terminal.as_json:
             terminal.record({"id": None, "type": "accepted", "data": jsonable(accepted)})

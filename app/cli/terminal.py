@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 if TYPE_CHECKING:
@@ -67,8 +68,12 @@ class Terminal:
     @classmethod
     def of_process(cls) -> "Terminal":
         """Return the streams of this process. What their encoding cannot say is shown as a question mark."""
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
+        if sys.stdin is None:  # as all three, it is None when a shell has closed it
+            sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  it is read until the process ends
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  as said above
+            if hasattr(stream := getattr(sys, name), "reconfigure"):
                 stream.reconfigure(errors="replace")
         return cls(sys.stdin, sys.stdout, sys.stderr)
 

@@ -144,3 +144,28 @@ def test_wrong_usage_is_one_line_with_a_command_that_helps() -> None:
     told = json.loads(written(terminal.stderr))
     assert (told["code"], told["fix"]) == ("usage", "agentq completion --help")
     assert written(terminal.stdout) == ""
+
+
+def test_closed_streams_are_as_empty_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    terminal = Terminal.of_process()
+    with terminal.stdin, terminal.stdout, terminal.stderr:
+        assert terminal.stdin.read() == ""
+        assert execute(["submit", "--file", "-", "--url", "nowhere"], terminal) == 2
+        assert not terminal.can_ask
+
+
+def test_json_that_nests_too_deeply_is_wrong_usage() -> None:
+    assert execute(["submit", "--input", "[" * 100_000], Terminal(StringIO(), StringIO(), errors := StringIO())) == 2
+    assert "expected JSON" in errors.getvalue()
+
+
+def test_a_submit_that_is_interrupted_says_that_it_may_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.client.AgentQ.submit", interrupted)
+    errors = StringIO()
+    assert execute(["submit", "Hello"], Terminal(StringIO(), StringIO(), errors)) == 130
+    assert "may be stored. Look: agentq ls" in errors.getvalue()
