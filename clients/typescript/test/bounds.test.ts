@@ -96,3 +96,19 @@ test("a stream knows no message before its submit", async (t) => {
   const client = await serve(t, TRANSCRIPTS.get("plain_answer")!);
   assert.throws(() => client.stream("Hello").text, { name: "ConfigurationError" });
 });
+
+test("a time that no timer takes does not end at once", async () => {
+  const slow = async (): Promise<Response> => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return new Response('{"paused": true}', { status: 200 });
+  };
+  const client = new AgentQ("http://queue.test", { timeoutSeconds: Infinity, maxRetries: 0, fetch: slow });
+  assert.equal((await client.queue.pause()).paused, true);
+});
+
+test("an id that no number holds is none, and breaks the stream", () => {
+  const state = new Following("m");
+  state.opened(200, new Headers({ "content-type": "text/event-stream" }));
+  const frame = `id: ${"9".repeat(400)}\nevent: processing\ndata: {"attempt": 1}\n\n`;
+  assert.throws(() => state.receive(new TextEncoder().encode(frame)), BrokenStream);
+});

@@ -174,7 +174,7 @@ export class Following {
 }
 
 function eventOf({ event, id, data }: Frame): StreamEvent {
-  return toEvent(event, id !== null && /^\d+$/.test(id) ? Number(id) : null, data);
+  return toEvent(event, id !== null && /^\d{1,15}$/.test(id) ? Number(id) : null, data);
 }
 
 function refusesPosition(error: AgentQError): boolean {
