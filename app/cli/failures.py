@@ -44,8 +44,8 @@ def explain(error: Exception, place: Place) -> Failure:
     message, exit_code = error.what, FAILED
     if isinstance(error, errors.APIError):
         message = message.partition(REFUSED)[2] or message
-    if isinstance(error, errors.InvalidRequest) and error.fields:
-        message = f"{message} " + "; ".join(f"{each.field}: {each.detail}" for each in error.fields)
+    if isinstance(error, errors.ConfigurationError):
+        message = " ".join(filter(None, (message, error.cure)))
     if isinstance(error, errors.InvalidRequest | errors.ConfigurationError):
         exit_code = USAGE
     elif isinstance(error, errors.NotFound | errors.Gone):

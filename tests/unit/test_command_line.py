@@ -8,9 +8,11 @@ from io import StringIO
 
 import pytest
 
+from app.cli.failures import Place, explain
 from app.cli.main import execute
 from app.cli.showing import AnswerView
 from app.cli.terminal import Column, Terminal, clean, on_line
+from app.client.errors import ConfigurationError, FieldProblem, InvalidRequest
 from app.client.events import Waiting
 from tests.servers import ROOT
 
@@ -144,6 +146,19 @@ def test_wrong_usage_is_one_line_with_a_command_that_helps() -> None:
     told = json.loads(written(terminal.stderr))
     assert (told["code"], told["fix"]) == ("usage", "agentq completion --help")
     assert written(terminal.stdout) == ""
+
+
+def test_an_error_is_said_once_with_its_cure() -> None:
+    refused = InvalidRequest(
+        "POST /messages was refused: agent: There is none.",
+        status=422,
+        code="unknown_agent",
+        cure="Change the request.",
+        fields=[FieldProblem("agent", "There is none.")],
+    )
+    assert explain(refused, Place("submit")).message == "agent: There is none."
+    unusable = ConfigurationError("The address 'x' cannot be used.", cure="Give one such as http://localhost:8000.")
+    assert explain(unusable, Place("ls")).message.endswith("cannot be used. Give one such as http://localhost:8000.")
 
 
 def test_closed_streams_are_as_empty_ones(monkeypatch: pytest.MonkeyPatch) -> None:
