@@ -24,7 +24,7 @@ WIDE = 100_000
 """The width of what is no screen. No line is cut there."""
 
 GAP = "  "
-"""What is between two columns."""
+"""The blanks between two columns."""
 
 
 def clean(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What all streams have in common: the head of each connection, its frames, and the pause before the next one."""
+"""The part that all streams share: the head of each connection, its frames, and the pause before the next one."""
 
 from __future__ import annotations
 
