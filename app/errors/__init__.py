@@ -184,6 +184,10 @@ class ThreadBusy(Conflict):
         super().__init__(f"Thread {thread_id!r} has unfinished messages. Nothing was stored; send it again later.")
 
 
+class ThreadAsks(ThreadBusy):
+    """A message of the thread waits for a human, and the new message must not wait behind it."""
+
+
 class AliasTaken(Conflict):
     """The alias is already another message's alias or id."""
 
@@ -207,15 +211,12 @@ class SelectionMoved(Conflict):
 
 
 class QueueFull(AgentQueueError):
-    """`MAX_QUEUE_SIZE` messages are queued already, or MAX_QUEUE_SIZE_PER_TENANT of the tenant."""
+    """`MAX_QUEUE_SIZE` messages are queued already."""
 
     code = "queue_full"
 
-    def __init__(self, limit: int, *, of_tenant: bool = False) -> None:
-        whose = " of this tenant" if of_tenant else ""
-        super().__init__(
-            f"The queue holds its maximum of {limit} messages{whose}. Nothing was stored; send it again later."
-        )
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The queue holds its maximum of {limit} messages. Nothing was stored; send it again later.")
         self.limit = limit
 
 

@@ -21,10 +21,46 @@ class KeyRevoked(Conflict):
         super().__init__(f"The API key {key_id!r} was revoked. Create a new key.")
 
 
+class KeyMoved(Conflict):
+    """Others changed the API key again and again while it was to be changed."""
+
+    code = "key_moved"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"The API key {key_id!r} is being changed by others. Send the request again.")
+
+
+class TenantNotFound(NotFound):
+    """The tenant has no record."""
+
+    code = "tenant_not_found"
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(f"The tenant {tenant!r} has no settings of its own. Those of the server count for it.")
+
+
+class TenantMoved(Conflict):
+    """Others changed the settings of the tenant again and again while they were to be changed."""
+
+    code = "tenant_moved"
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(f"The settings of the tenant {tenant!r} are being changed by others. Send the request again.")
+
+
 class RightsExceeded(Forbidden):
     """The caller would give away rights that they do not have."""
 
     code = "rights_exceeded"
+
+
+class NoRole(Forbidden):
+    """A proxy has signed the caller in, and none of their groups has a role."""
+
+    code = "no_role"
+
+    def __init__(self) -> None:
+        super().__init__("None of the caller's groups has a role. The setting PROXY_ROLES gives roles to groups.")
 
 
 class InvalidToken(Unauthorized):

@@ -112,7 +112,11 @@ Outcome = Completed | Failed | Retry | Interrupted | Cancelled | Released
 
 
 class Beat(NamedTuple):
-    """The answer to a heartbeat: the valid fences by message id, and the ids of cancelled messages among them."""
+    """The answer to a heartbeat: the valid fences by message id, and the ids of cancelled messages among them.
+
+    `draining` tells whether the worker has to claim no messages and to end its runs.
+    """
 
     held: dict[str, int]
     cancelled: frozenset[str]
+    draining: bool = False

@@ -11,12 +11,17 @@ class AuditAction(StrEnum):
     """The kind of a change."""
 
     CREATE_KEY = "key.create"
+    CHANGE_KEY = "key.change"
     ROTATE_KEY = "key.rotate"
     REVOKE_KEY = "key.revoke"
+    CHANGE_TENANT = "tenant.change"
+    DELETE_TENANT = "tenant.delete"
     END_TOKENS = "tokens.end"
     END_SESSION = "session.end"
     PAUSE_QUEUE = "queue.pause"
     RESUME_QUEUE = "queue.resume"
+    DRAIN_WORKER = "worker.drain"
+    RESUME_WORKER = "worker.resume"
     CANCEL_MESSAGE = "message.cancel"
     CHANGE_MESSAGE = "message.change"
     ANSWER_MESSAGE = "message.answer"
@@ -29,6 +34,7 @@ class AuditAction(StrEnum):
     PUT_ITEM = "item.put"
     DELETE_ITEM = "item.delete"
     REPLAY_DELIVERY = "delivery.replay"
+    ERASE_DATA = "data.erase"
 
 
 NO_DETAILS: Mapping[str, Any] = MappingProxyType({})

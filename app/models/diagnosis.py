@@ -28,6 +28,7 @@ class FindingCode(StrEnum):
     DATABASE_AWAY = "database_away"
     STORE_VOLATILE = "store_volatile"
     NO_WORKER = "no_worker"
+    WORKERS_DRAINED = "workers_drained"
     WORKER_LOST = "worker_lost"
     WORKERS_BUSY = "workers_busy"
     AGENT_LOADING = "agent_loading"

@@ -9,6 +9,9 @@ SEPARATOR = "\x01"
 
 _BEHIND_SEPARATOR = "\x02"
 
+SUBJECTS = "subjects"
+"""The first label of the namespaces of end users."""
+
 MAX_TTL_MINUTES = 100 * 366 * 24 * 60
 
 Namespace = tuple[str, ...]
@@ -28,6 +31,11 @@ def labels_of(text: str) -> Namespace:
 def end_of(text: str) -> str:
     """Return the first text behind a namespace and all namespaces inside of it."""
     return text[:-1] + _BEHIND_SEPARATOR
+
+
+def own_namespace(subject: str) -> Namespace:
+    """Return the namespace of an end user. Periods and `*`, which have a meaning there, are written as in a URL."""
+    return SUBJECTS, subject.replace("%", "%25").replace(".", "%2E").replace("*", "%2A")
 
 
 class ItemName(NamedTuple):

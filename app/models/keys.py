@@ -3,6 +3,27 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from .tenants import NO_QUOTAS, Quotas
+
+
+class KeyLimits(NamedTuple):
+    """How much a key may do. None stands for the server's setting, 0 for no limit."""
+
+    submits_per_minute: int | None = None
+
+
+NO_KEY_LIMITS = KeyLimits()
+
+
+class KeyCounts(NamedTuple):
+    """The limits and the quotas of a key."""
+
+    limits: KeyLimits
+    quotas: Quotas
+
+
+NO_KEY_COUNTS = KeyCounts(NO_KEY_LIMITS, NO_QUOTAS)
+
 
 class NewKey(NamedTuple):
     """A key to store. `scopes` are names of `AccessScope`. `expires_at` None means never.
@@ -19,6 +40,8 @@ class NewKey(NamedTuple):
     expires_at: datetime | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
+    limits: KeyLimits = NO_KEY_LIMITS
+    quotas: Quotas = NO_QUOTAS
 
 
 class ApiKey(NamedTuple):
@@ -40,6 +63,13 @@ class ApiKey(NamedTuple):
     previous_until: datetime | None
     webhook_url: str | None
     signs_webhooks: bool
+    limits: KeyLimits = NO_KEY_LIMITS
+    quotas: Quotas = NO_QUOTAS
+
+    @property
+    def counts(self) -> KeyCounts:
+        """Return its limits and quotas."""
+        return KeyCounts(self.limits, self.quotas)
 
 
 class KeyWebhook(NamedTuple):

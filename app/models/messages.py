@@ -1,6 +1,6 @@
 """Messages and threads: what is submitted, stored and listed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +11,7 @@ from uuid_utils import uuid7
 
 from .deliveries import WebhookEvent, WebhookForm
 from .inputs import NO_RUN_INPUT, RunInput
+from .limits import LimitLeft
 from .threads import ForkSource, ThreadSort, ThreadStatus
 from .types import Moment
 from .visibility import EVERYTHING, Visibility
@@ -103,8 +104,9 @@ class NewMessage(NamedTuple):
     API key whose secret signs the webhooks; None means the server's secret. `thread_name` None keeps the name of the
     thread. `aliases` are further ids of the message. `rollback` has the ids of messages whose steps the agent forgets
     first. `last_number` is the thread number of the newest message that the caller knows of; None accepts any. Both
-    need an `if_busy` other than ENQUEUE. `subject` is the end user for whom the message is; None means the subject of
-    its thread. `key_id` is the API key of the caller. `trace` is the text of a `Trace`.
+    need an `if_busy` other than ENQUEUE. `behind_question` False refuses the message if its thread waits for a human.
+    `subject` is the end user for whom the message is; None means the subject of its thread. `key_id` is the API key of
+    the caller. `trace` is the text of a `Trace`.
     """
 
     content: str
@@ -122,6 +124,7 @@ class NewMessage(NamedTuple):
     aliases: tuple[str, ...] = ()
     rollback: tuple[str, ...] = ()
     last_number: int | None = None
+    behind_question: bool = True
     webhook_key: str | None = None
     subject: str | None = None
     key_id: str | None = None
@@ -236,7 +239,8 @@ class Thread(BaseModel):
 
     `last_number` is the thread number of the newest message. `metadata` merges that of its messages and changes: the
     newest value of a key counts, and null removes the key. `subject` is that of its first message and never changes.
-    `last_ended` is the state of the message that ended last, None if none has.
+    `last_ended` is the state of the message that ended last, None if none has. `ttl` is the number of minutes without
+    activity after which the thread is deleted; None stands for the server's setting.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -252,6 +256,7 @@ class Thread(BaseModel):
     metadata: dict[str, MetadataValue] = {}
     forked_from: ForkSource | None = None
     subject: str | None = None
+    ttl: float | None = None
     last_ended: MessageState | None = None
 
     @property
@@ -268,12 +273,13 @@ class Accepted(NamedTuple):
     """The messages that a request stored, in the order of the request.
 
     `replayed` is True if an earlier request with the same request key stored them. `traceparent` names the span of the
-    request or of its caller; None if there is neither.
+    request or of its caller; None if there is neither. `limits` tells what is left of the request's limits.
     """
 
     messages: list[Message]
     replayed: bool
     traceparent: str | None = None
+    limits: Sequence[LimitLeft] = ()
 
 
 class CreatedThread(NamedTuple):
@@ -305,7 +311,8 @@ class MessageFilter:
     """Selects messages that match all given fields. None means any value.
 
     `metadata` has texts by key: `42` matches the number 42 and the text "42". `true`, `false` and `null` likewise match
-    the value and the text. `visible` is what the caller may see.
+    the value and the text. `visible` is what the caller may see. `hint` leaves out messages that do not have this text
+    in any case, see `app.policy.text_search`. Some of them may be left.
     """
 
     states: frozenset[MessageState] | None = None
@@ -316,12 +323,24 @@ class MessageFilter:
     fingerprint: str | None = None
     metadata: Mapping[str, str] | None = None
     visible: Visibility = EVERYTHING
+    hint: str | None = None
+
+
+class MessagePart(NamedTuple):
+    """A part of a list, and the number of the message behind which to go on. None means that the list has ended."""
+
+    messages: list[Message]
+    before: int | None
 
 
 class QueueSummary(NamedTuple):
-    """The queue at one moment: totals by state, the first queued messages in claim order, and the running messages."""
+    """The queue at one moment: totals by state, the first queued messages in claim order, and the running messages.
+
+    `queued_by_priority` counts the queued messages by their own priorities, those for a later time included.
+    """
 
     totals: dict[MessageState, int]
+    queued_by_priority: dict[Priority, int]
     queued: tuple[Message, ...]
     processing: tuple[Message, ...]
 

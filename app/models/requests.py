@@ -55,7 +55,7 @@ class Fork(NamedTuple):
 class ThreadCreation(NamedTuple):
     """A thread without messages. `thread_id` None makes an id. `subject` None means the caller's, if they have one.
 
-    With `keeps_existing`, a thread that has this id already is returned as it is.
+    With `keeps_existing`, a thread that has this id already is returned as it is. `ttl` is in minutes.
     """
 
     thread_id: str | None = None
@@ -63,6 +63,7 @@ class ThreadCreation(NamedTuple):
     metadata: Mapping[str, MetadataValue] | None = None
     subject: str | None = None
     keeps_existing: bool = False
+    ttl: float | None = None
 
 
 class Regeneration(NamedTuple):

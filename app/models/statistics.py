@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from .usage import Tokens
+
 MINUTE, HOUR, DAY = 60, 3600, 86400
 STEPS = (MINUTE, HOUR, DAY)
 """Lengths of the periods for which figures are kept, in seconds."""
@@ -29,9 +31,10 @@ class QueueFigures(NamedTuple):
 class Metric(StrEnum):
     """The figures that are kept for each period, agent and priority.
 
-    STARTED counts first attempts. LOST counts attempts whose worker was lost. The last three are histograms: their
-    labels are numbers of buckets, and `sum` for the sum in milliseconds. The labels of FAILED are error codes. Other
-    figures have the empty label. ENDED is not kept: it stands for completed, failed and cancelled messages together.
+    STARTED counts first attempts. LOST counts attempts whose worker was lost. USAGE adds up calls of models, when they
+    are stored: its labels are the fields of `Tokens`. The last three are histograms: their labels are numbers of
+    buckets, and `sum` for the sum in milliseconds. The labels of FAILED are error codes. Other figures have the empty
+    label. ENDED is not kept: it stands for completed, failed and cancelled messages together.
     """
 
     ACCEPTED = "accepted"
@@ -46,6 +49,7 @@ class Metric(StrEnum):
     RETRIED = "retried"
     RELEASED = "released"
     LOST = "lost"
+    USAGE = "usage"
     WAIT = "wait"
     FIRST_TOKEN = "first_token"  # noqa: S105  no password
     RUN = "run"
@@ -54,6 +58,7 @@ class Metric(StrEnum):
 STORED = tuple(metric for metric in Metric if metric is not Metric.ENDED)
 ENDS = (Metric.COMPLETED, Metric.FAILED, Metric.CANCELLED)
 HISTOGRAMS = frozenset({Metric.WAIT, Metric.FIRST_TOKEN, Metric.RUN})
+COUNTS = tuple(metric for metric in Metric if metric not in HISTOGRAMS | {Metric.USAGE})
 SUM = "sum"
 """The label of a histogram's sum in milliseconds."""
 
@@ -105,9 +110,10 @@ class Figure(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """A number of equal transitions of one minute, with the fields that count for the figures.
+    """A number of equal transitions or records of one minute, with the fields that count for the figures.
 
-    `start` is the begin of the minute. Times are in milliseconds, None where there is none.
+    `start` is the begin of the minute. Times are in milliseconds, None where there is none. `usage` has the fields of
+    `Tokens`, separated by spaces, None unless it is a record of model calls.
     """
 
     start: int
@@ -119,6 +125,7 @@ class Counted(NamedTuple):
     first_token_ms: int | None
     run_ms: int | None
     error_code: str | None
+    usage: str | None
     number: int
 
 
@@ -138,7 +145,7 @@ class Times(NamedTuple):
 class Overview(NamedTuple):
     """The figures of a tenant from `since` to `until`, which are begins of periods of `step` seconds.
 
-    `counts` has the counts by metric, `errors` the failed messages by error code, the most frequent first.
+    `counts` has the numbers of COUNTS, `errors` the failed messages by error code, the most frequent first.
     """
 
     since: int
@@ -149,6 +156,7 @@ class Overview(NamedTuple):
     wait: Times
     first_token: Times
     run: Times
+    tokens: Tokens
 
 
 class SeriesGrouping(StrEnum):
@@ -172,8 +180,19 @@ class SeriesQuery(NamedTuple):
     by: SeriesGrouping | None = None
 
 
+class SeriesPoint(NamedTuple):
+    """One step of a series, which begins at `at`, in milliseconds. A point of a count has only `Times.number`.
+
+    `tokens` is None but for the metric USAGE, whose `Times.number` is the number of calls.
+    """
+
+    at: int
+    times: Times
+    tokens: Tokens | None = None
+
+
 class Series(NamedTuple):
-    """The points of one group, one for each step. A point of a count has only `Times.number`."""
+    """The points of one group, one for each step."""
 
     group: str | None
-    points: Sequence[tuple[int, Times]]
+    points: Sequence[SeriesPoint]

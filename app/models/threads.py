@@ -10,6 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .visibility import EVERYTHING, Visibility
 
+MAX_TTL_MINUTES = 52_560_000.0
+"""Highest TTL of a thread: a hundred years."""
+
+MINUTE_MS = 60_000
+
+
+def ttl_in_ms(minutes: float | None) -> int | None:
+    """Return a TTL in milliseconds, at least 1; None for none."""
+    return None if minutes is None else max(1, round(minutes * MINUTE_MS))
+
 
 class ThreadStatus(StrEnum):
     """The state of a conversation, by its messages.
@@ -90,15 +100,21 @@ class MemoryRight(NamedTuple):
 class ThreadChange(NamedTuple):
     """A change to a thread. `names` has the new name, None to remove it; an empty tuple keeps the name.
 
-    `metadata` are merged: None removes a key.
+    `metadata` are merged: None removes a key. `ttls` has the new TTL in minutes as `names` has the name.
     """
 
     names: tuple[str | None, ...] = ()
     metadata: Mapping[str, Any] | None = None
+    ttls: tuple[float | None, ...] = ()
+
+    @property
+    def ttl_ms(self) -> int | None:
+        """Return the new TTL in milliseconds, None if there is none."""
+        return ttl_in_ms(self.ttls[0] if self.ttls else None)
 
 
 class NewThread(NamedTuple):
-    """The origin, name, metadata and subject that a thread without messages begins with.
+    """The origin, name, metadata, subject and TTL in minutes that a thread without messages begins with.
 
     `source` None means that it is no fork.
     """
@@ -107,6 +123,12 @@ class NewThread(NamedTuple):
     name: str | None = None
     metadata: Mapping[str, Any] | None = None
     subject: str | None = None
+    ttl: float | None = None
+
+    @property
+    def ttl_ms(self) -> int | None:
+        """Return the TTL in milliseconds, None if there is none."""
+        return ttl_in_ms(self.ttl)
 
     @property
     def source_json(self) -> str | None:

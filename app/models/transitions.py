@@ -29,6 +29,9 @@ class TransitionType(StrEnum):
     WORKER_STARTED = "worker.started"
     WORKER_LEFT = "worker.left"
     WORKER_LOST = "worker.lost"
+    WORKER_DRAINING = "worker.draining"
+    WORKER_DRAINED = "worker.drained"
+    WORKER_RESUMED = "worker.resumed"
     AGENT_CHANGED = "agent.changed"
     AGENT_REMOVED = "agent.removed"
 

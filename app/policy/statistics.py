@@ -16,6 +16,7 @@ from ..models.statistics import (
     Metric,
 )
 from ..models.transitions import TransitionType
+from ..models.usage import Tokens
 from .histograms import BUCKETS, bucket_of
 
 WORKER_LOST = "worker_lost"
@@ -44,12 +45,16 @@ Figures = Counter[tuple[str, str, int, str, str, str]]
 def minutes_of(counted: Iterable[Sequence[Any]]) -> Figures:
     """Return the figures of transitions by minute. Each element has the fields of `Counted`."""
     figures: Figures = Counter()
-    for start, tenant, kind, agent, priority, wait, first_token, run, code, count in counted:
+    for start, tenant, kind, agent, priority, wait, first_token, run, code, usage, count in counted:
         if (metric := _METRIC_OF.get(kind)) is not None:
             label = code or "" if kind == "failed" else ""
             figures[tenant, metric, start, agent, priority, label] += count
             if label == WORKER_LOST:
                 figures[tenant, "lost", start, agent, priority, ""] += count
+        if usage is not None:
+            for name, value in zip(Tokens._fields, map(int, usage.split()), strict=True):
+                if value:
+                    figures[tenant, "usage", start, agent, priority, name] += value * count
         if wait is not None:
             figures[tenant, "started", start, agent, priority, ""] += count
             _add_time(figures, (tenant, "wait", start, agent, priority), wait, count)

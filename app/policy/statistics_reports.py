@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..models.statistics import (
+    COUNTS,
     DAY,
     ENDS,
     HISTOGRAMS,
@@ -18,9 +19,11 @@ from ..models.statistics import (
     Overview,
     Series,
     SeriesGrouping,
+    SeriesPoint,
     SeriesQuery,
     Times,
 )
+from ..models.usage import Tokens
 from .histograms import percentile
 
 MINUTES_UP_TO = 3 * HOUR
@@ -60,7 +63,7 @@ def overview_of(figures: Iterable[Figure], query: FigureQuery) -> Overview:
     labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for _, _, metric, label, value in figures:
         labels[metric][label] += value
-    counts = {metric: labels[metric].total() for metric in Metric if metric not in HISTOGRAMS}
+    counts = {metric: labels[metric].total() for metric in COUNTS}
     counts[Metric.ENDED] = sum(counts[metric] for metric in ENDS)
     errors = sorted(labels[Metric.FAILED].items(), key=lambda each: (-each[1], each[0]))
     return Overview(
@@ -72,6 +75,7 @@ def overview_of(figures: Iterable[Figure], query: FigureQuery) -> Overview:
         wait=times_of(labels[Metric.WAIT]),
         first_token=times_of(labels[Metric.FIRST_TOKEN]),
         run=times_of(labels[Metric.RUN]),
+        tokens=Tokens(**labels[Metric.USAGE]),
     )
 
 
@@ -92,7 +96,7 @@ def series_of(figures: Iterable[Figure], query: SeriesQuery) -> list[Series]:
     for figure in figures:
         group = _group(figure, query.by)
         groups[group][begin_of(figure.start, query.step)][figure.label] += figure.value
-        totals[group] += 0 if figure.label == SUM else figure.value
+        totals[group] += _weight(figure)
     ordered = sorted(totals, key=lambda group: (-totals[group], group))
     if len(ordered) > MOST_GROUPS:
         for group in ordered[MOST_GROUPS:]:
@@ -102,6 +106,13 @@ def series_of(figures: Iterable[Figure], query: SeriesQuery) -> list[Series]:
     if query.by is None:
         return [Series(None, _points(groups[""], query))]
     return [Series(group, _points(groups[group], query)) for group in dict.fromkeys(ordered)]
+
+
+def _weight(figure: Figure) -> int:
+    """Return what a figure adds to the size of its group: tokens of usage, else the count."""
+    if figure.metric == Metric.USAGE:
+        return figure.value if figure.label in ("input_tokens", "output_tokens") else 0
+    return 0 if figure.label == SUM else figure.value
 
 
 def _group(figure: Figure, by: SeriesGrouping | None) -> str:
@@ -114,8 +125,14 @@ def _group(figure: Figure, by: SeriesGrouping | None) -> str:
             return figure.group
 
 
-def _points(labels: Mapping[int, Counter[str]], query: SeriesQuery) -> Sequence[tuple[int, Times]]:
+def _points(labels: Mapping[int, Counter[str]], query: SeriesQuery) -> Sequence[SeriesPoint]:
     starts = range(query.since, query.until, query.step * 1000)
     if query.metrics[0] in HISTOGRAMS:
-        return [(start, times_of(labels.get(start, {}))) for start in starts]
-    return [(start, _NOTHING._replace(number=sum(labels.get(start, {}).values()))) for start in starts]
+        return [SeriesPoint(start, times_of(labels.get(start, {}))) for start in starts]
+    if query.metrics[0] is Metric.USAGE:
+        used = [Tokens(**labels.get(start, Counter())) for start in starts]
+        return [
+            SeriesPoint(start, _NOTHING._replace(number=tokens.calls), tokens)
+            for start, tokens in zip(starts, used, strict=True)
+        ]
+    return [SeriesPoint(start, _NOTHING._replace(number=sum(labels.get(start, {}).values()))) for start in starts]

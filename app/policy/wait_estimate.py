@@ -17,10 +17,12 @@ class WaitingCode(StrEnum):
     DELAYED = "delayed"
     PAUSED = "paused"
     NO_WORKER = "no_worker"
+    WORKERS_DRAINED = "workers_drained"
     AGENT_UNAVAILABLE = "agent_unavailable"
     VERSION_UNAVAILABLE = "version_unavailable"
     THREAD_BUSY = "thread_busy"
     AHEAD_IN_QUEUE = "ahead_in_queue"
+    FAIR_SHARE = "fair_share"
     SLOTS_BUSY = "slots_busy"
     STARTING_SOON = "starting_soon"
 
@@ -43,21 +45,27 @@ class WaitEstimate(NamedTuple):
 NOTHING = WaitEstimate(None, None)
 
 
-def wait_estimate(message: Message, throughput: Throughput | None, head: Message | None, now: datetime) -> WaitEstimate:
+def wait_estimate(
+    message: Message, throughput: Throughput | None, head: Message | None, now: datetime, overtaking: int = 0
+) -> WaitEstimate:
     """Return why a message waits, and when it is likely to begin.
 
     `head`, the head of the thread, is needed only for a blocked message. Without `throughput` and `head`, the reason
-    uses only the message.
+    uses only the message. `overtaking` is `ShareStore.count_overtaking`.
     """
     if message.state is not MessageState.QUEUED:
         return NOTHING
     stopped = None if throughput is None else _stopped(message, throughput)
     start = None if throughput is None or stopped is not None else _start(message, throughput, head, now)
-    return WaitEstimate(start, _reason(message, throughput, head, stopped))
+    return WaitEstimate(start, _reason(message, throughput, head, stopped, overtaking))
 
 
 def _reason(
-    message: Message, throughput: Throughput | None, head: Message | None, stopped: WaitingReason | None
+    message: Message,
+    throughput: Throughput | None,
+    head: Message | None,
+    stopped: WaitingReason | None,
+    overtaking: int,
 ) -> WaitingReason | None:
     if message.readiness is Readiness.DELAYED and message.run_at is not None:
         return WaitingReason(WaitingCode.DELAYED, f"Not to be run before {rfc3339(message.run_at)}.")
@@ -67,15 +75,26 @@ def _reason(
         return WaitingReason(WaitingCode.THREAD_BUSY, _in_the_way(message, head))
     if message.queue_position is None:
         return None
+    if overtaking > 0:
+        return WaitingReason(WaitingCode.FAIR_SHARE, _had_its_share(message, overtaking))
     return _ahead(message.queue_position, None if throughput is None else _served(message, throughput))
+
+
+def _all_stopped(throughput: Throughput) -> WaitingReason | None:
+    """Return why no message begins; None if some begin."""
+    if throughput.paused:
+        return WaitingReason(WaitingCode.PAUSED, "The queue is paused.")
+    if throughput.slots == 0 and throughput.draining:
+        return WaitingReason(WaitingCode.WORKERS_DRAINED, "An operator has drained all workers.")
+    if throughput.slots == 0:
+        return WaitingReason(WaitingCode.NO_WORKER, "No worker is running.")
+    return None
 
 
 def _stopped(message: Message, throughput: Throughput) -> WaitingReason | None:
     """Return why no message for the agent and version of this one begins; None if such messages begin."""
-    if throughput.paused:
-        return WaitingReason(WaitingCode.PAUSED, "The queue is paused.")
-    if throughput.slots == 0:
-        return WaitingReason(WaitingCode.NO_WORKER, "No worker is running.")
+    if (why := _all_stopped(throughput)) is not None:
+        return why
     if not throughput.groups or any(group.agents is None for group in throughput.groups):
         return None  # a worker that does not list its agents may run any
     agent, version = message.agent, message.agent_version
@@ -133,6 +152,11 @@ def _ahead(position: int, throughput: Throughput | None) -> WaitingReason:
             return WaitingReason(WaitingCode.AHEAD_IN_QUEUE, "1 message is ahead of it.")
         case _:
             return WaitingReason(WaitingCode.AHEAD_IN_QUEUE, f"{position} messages are ahead of it.")
+
+
+def _had_its_share(message: Message, overtaking: int) -> str:
+    later = "1 message that came later goes" if overtaking == 1 else f"{overtaking} messages that came later go"
+    return f"Tenant {message.tenant!r} has had its share: {later} first."
 
 
 def _in_the_way(message: Message, head: Message | None) -> str:

@@ -16,7 +16,7 @@ REDIS = ("redis://", "rediss://")
 def make_store(settings: Settings, *, clock: Clock | None = None) -> Store:
     """Return the store that DATABASE_URL names, not yet open. Imports its driver. Raises ConfigurationError."""
     url = settings.database_url
-    ranks = RankPolicy(settings.priority_aging_seconds)
+    ranks = RankPolicy(settings.priority_aging_seconds, settings.fair_share)
     if url == "memory://":
         from .sqlite.store import SqliteStore
 

@@ -1,5 +1,8 @@
 """Limits that hold on every backend, for the ports in `ports`."""
 
+OVERTAKING_COUNTED = 1_000
+"""Number of messages at the start of a level of priority that are looked at to find those that overtook another."""
+
 EXACT_POSITION_LIMIT = 10_000
 """Positions up to this one are counted exactly, higher positions are estimated."""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from ..errors import AgentQueueError
 from ..models.audit import NewAudit
+from ..models.limits import Limit
 from ..models.messages import IfBusy, Message, MessageState, NewMessage
 from ..models.statistics import DAY, HOUR, MINUTE
 from .limits import MINUTES_KEPT_SECONDS
@@ -34,6 +35,7 @@ class AcceptRules(NamedTuple):
     max_queued_of_tenant: int | None = None
     agents: frozenset[str] | None = None
     audit: NewAudit | None = None
+    limits: Sequence[Limit] = ()
 
     def may_cancel(self, agent: str) -> bool:
         """Return whether new messages may cancel those of an agent."""
@@ -122,9 +124,9 @@ def only_waits_for_human(unfinished: Sequence[HasState]) -> bool:
 def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:
     """Return each thread in which `new` cancels unfinished messages.
 
-    The list is empty if a message of `new` may be refused because its thread is busy.
+    The list is empty if a message of `new` may be refused because its thread is busy or asks a question.
     """
-    if any(each.if_busy is IfBusy.REJECT for each in new):
+    if any(each.if_busy is IfBusy.REJECT or not each.behind_question for each in new):
         return []
     clearing = (each for each in new if each.if_busy is not IfBusy.ENQUEUE and each.thread_id is not None)
     return list(dict.fromkeys((each.tenant, each.thread_id or "") for each in clearing))

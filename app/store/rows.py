@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
@@ -13,7 +12,6 @@ from ..models.audit import AuditAction, AuditRecord, NewAudit
 from ..models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
 from ..models.failures import FailureDetails
 from ..models.items import Item, labels_of
-from ..models.keys import ApiKey
 from ..models.messages import (
     NO_METADATA,
     Message,
@@ -25,10 +23,10 @@ from ..models.messages import (
     Thread,
 )
 from ..models.statistics import QueueFigures
-from ..models.threads import ForkSource
+from ..models.threads import MINUTE_MS, ForkSource
 from ..models.tokens import SigningSecret
-from ..models.workers import ServedAgent, Worker, WorkerGroup
-from ..policy.rank import RankPolicy
+from ..models.transitions import TransitionType
+from ..models.workers import ServedAgent, Worker, WorkerGroup, WorkerLoad, WorkerState
 from .metadata import thread_metadata
 
 PREVIEW_LENGTH = 160
@@ -258,9 +256,26 @@ def agents_text(worker: Worker) -> str:
     return "" if worker.agents is None else _agents.dump_json(worker.agents, exclude_none=True).decode()
 
 
+def load_text(worker: Worker) -> str:
+    """Return the load of a worker as it is stored, empty if the worker does not report it."""
+    return "" if worker.load is None else worker.load.model_dump_json()
+
+
+def load_of(text: str) -> WorkerLoad | None:
+    """Return the load from its stored text."""
+    return WorkerLoad.model_validate_json(text) if text else None
+
+
 def agents_of(text: str) -> tuple[ServedAgent, ...] | None:
     """Return the agents of a worker from their JSON, None if it is empty."""
     return _agents.validate_json(text) if text else None
+
+
+DRAIN_STATES = {True: WorkerState.DRAINING, False: WorkerState.ACTIVE}
+"""The state of a worker after it was asked to drain, and after it was asked to claim messages again."""
+
+DRAIN_CHANGES = {True: TransitionType.WORKER_DRAINING, False: TransitionType.WORKER_RESUMED}
+"""The kinds of these changes."""
 
 
 def to_groups(rows: Iterable[tuple[int, str]], running: int, by_agents: Mapping[str, int]) -> tuple[WorkerGroup, ...]:
@@ -278,7 +293,6 @@ def to_groups(rows: Iterable[tuple[int, str]], running: int, by_agents: Mapping[
 
 
 def to_queue_figures(
-    ranks: RankPolicy,
     now: int,
     *,
     waiting: Mapping[int, int],
@@ -290,12 +304,12 @@ def to_queue_figures(
 ) -> QueueFigures:
     """Return the figures of the queue.
 
-    `firsts` has, by level of the claim order, its first message: own rank, priority, and `run_at` in milliseconds.
-    `now` is the store's time in milliseconds.
+    `firsts` has, by level of the claim order, when its first message was accepted, and its `run_at`. Times are in
+    milliseconds; `now` is the store's time.
     """
     oldest = {
-        level: max(0.0, now - max(ranks.accepted_at(Priority(priority).level, int(rank)), int(run_at))) / 1000
-        for level, (rank, priority, run_at) in firsts.items()
+        level: max(0.0, now - max(int(accepted_at), int(run_at))) / 1000
+        for level, (accepted_at, run_at) in firsts.items()
     }
     return QueueFigures(waiting, oldest, delayed, processing, interrupted, failed)
 
@@ -313,7 +327,7 @@ THREAD_STATES = (
 def to_thread(row: Sequence[Any]) -> Thread:
     """Return a thread from a row of `list_threads` or `get_thread`."""
     thread_id, last_number, created_at, last_activity, last_preview, name, metadata, forked_from, subject, *more = row
-    last_ended, *counts = more
+    ttl_ms, last_ended, *counts = more
     return Thread(
         thread_id=thread_id,
         last_number=last_number,
@@ -326,32 +340,15 @@ def to_thread(row: Sequence[Any]) -> Thread:
         metadata=thread_metadata(metadata),
         forked_from=None if forked_from is None else ForkSource.model_validate_json(forked_from),
         subject=subject,
+        ttl=None if ttl_ms is None else ttl_ms / MINUTE_MS,
         last_ended=None if last_ended is None else MessageState(last_ended),
     )
-
-
-KEY_COLUMNS = ApiKey._fields
-"""The columns of an API key in every store."""
-
-
-def to_key(row: Sequence[Any]) -> ApiKey:
-    """Return an API key from a row of KEY_COLUMNS."""
-    key_id, tenant, name, scopes, created_at, *times, secret_hash, previous_hash, previous_until, url, signs = row
-    expires_at, revoked_at, last_used_at = map(_moment, times)
-    return ApiKey(
-        key_id, tenant, name, tuple(scopes.split()), to_datetime(created_at), expires_at, revoked_at, last_used_at,
-        secret_hash, previous_hash, _moment(previous_until), url, bool(signs),
-    )  # fmt: skip
 
 
 def to_signing_secret(row: Sequence[Any]) -> SigningSecret:
     """Return a signing secret from its id, its text and its time."""
     secret_id, secret, created_at = row
     return SigningSecret(secret_id, secret, to_datetime(created_at))
-
-
-def _moment(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else to_datetime(milliseconds)
 
 
 AUDIT_COLUMNS = AuditRecord._fields

@@ -21,6 +21,11 @@ def stored_usage(usage: Sequence[ModelUsage]) -> list[dict[str, Any]]:
     return [{"model": model, **tokens._asdict()} for model, tokens in usage]
 
 
+def recorded_usage(usage: Sequence[ModelUsage]) -> str:
+    """Return the sums of usage as records for the figures have them: the fields of `Tokens`, separated by spaces."""
+    return " ".join(str(sum(counts)) for counts in zip(*(each.tokens for each in usage), strict=True))
+
+
 def to_model_usage(row: Sequence[Any]) -> ModelUsage:
     """Return usage from a row of the model and the fields of `Tokens`."""
     return ModelUsage(row[0], Tokens(*row[1:]))

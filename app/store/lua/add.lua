@@ -4,39 +4,43 @@
 -- ARGV[5] its fingerprint, ARGV[6] its lifetime in milliseconds, ARGV[7] template of the event `cancelled` (\1T time) or '',
 -- ARGV[8] ids that `clear.lua` has cancelled, as a JSON array of [tenant, thread, ids], or '', ARGV[9] maximum of queued
 -- messages of the tenant, or '' for no limit, ARGV[10] agents whose messages may be cancelled, as a JSON array, or '' for
--- all, then for each message: id,
+-- all, ARGV[11] limits (`limits.lua`) or '', ARGV[12] order (`turns.lua`), then for each message: id,
 -- tenant, thread or '', agent, content, priority, rank at time 0, preview, options or '', `run_at` or '', delay in
 -- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or '', an object of its rarer fields as JSON or ''
 -- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, `aliases`, `rollback`, `last_number`,
--- `webhook_key` and `subject`), id of the API key or '', trace or ''
+-- `webhook_key`, `subject` and `behind_question`), id of the API key or '', trace or ''
 -- Returns whether an earlier request was replayed, the receipts (`app.store.rows.Receipt`), whether a message is ready,
--- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle. Returns 'reused' for a
+-- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle, new values of the limits. Returns 'reused' for a
 -- key of another request, 'gone' if a message of the earlier request was deleted, 'full' or 'full of tenant', 'foreign', 'busy',
--- 'moved' or 'hidden' and the thread, or 'taken' and the alias.
+-- 'asks', 'moved' or 'hidden' and the thread, 'taken' and the alias, or 'limited', the index of the limit and its value,
+-- or 'erasing' and the kind of a running erasure's target.
 -- include: keys
 -- include: queue
 -- include: time
 -- include: messages
 -- include: endings
 -- include: ranks
+-- include: turns
 -- include: accepting
 -- include: cancels
 -- include: requests
 -- include: aliases
+-- include: erasures
+-- include: limits
 -- include: once
 
-local FIRST, WIDTH, NOTHING = 11, 17, {}
+local FIRST, WIDTH, NOTHING = 13, 17, {}
 
 -- State of the previous operation: the number of the newest message, and the count of queued messages. The count is nil
 -- after an operation that failed or cancelled messages.
 local stored_number = redis.call('GET', prefix .. 'number')
 local number, known_queued = stored_number, nil
-local any_hidden = redis.call('EXISTS', HIDDEN) == 1
+local any_hidden, any_erasing = redis.call('EXISTS', HIDDEN) == 1, redis.call('EXISTS', ERASING) == 1
 local owners = {} -- subjects of the operation's threads by scope, false for none
 
 -- One command adds all ready messages without a thread to a sorted set: rank, member, rank, member... (number and id in
 -- `messages`). Call `add_waiting` before the sets are read for a length or a position.
-local waiting, waiting_of, messages_of, ready_of = {}, {}, {}, {}
+local waiting, waiting_of, messages_of, ready_of, flows = {}, {}, {}, {}, {}
 local unplaced = {} -- receipts without a position, each followed by its member
 
 local function put(list, score, member)
@@ -45,8 +49,9 @@ local function put(list, score, member)
     return list
 end
 
-local function wait_in_batch(message, rank)
-    local tenant, agent, member = message.tenant, message.agent, message.member
+local function wait_in_batch(message, flow, rank)
+    local tenant, agent, member, key = message.tenant, message.agent, message.member, flow_key(message.tenant, flow, rank)
+    flows[key] = put(flows[key] or {}, rank, member)
     put(waiting, rank, member)
     waiting_of[tenant] = put(waiting_of[tenant] or {}, rank, member)
     messages_of[tenant] = put(messages_of[tenant] or {}, message.number, message.id)
@@ -63,7 +68,8 @@ local function add_waiting()
     for tenant, list in pairs(waiting_of) do add_to(of_tenant('waiting', tenant), list) end
     for tenant, list in pairs(messages_of) do add_to(of_tenant('messages', tenant), list) end
     for agent, list in pairs(ready_of) do add_to(ready_key(agent), list) end
-    waiting, waiting_of, messages_of, ready_of = {}, {}, {}, {}
+    for key, list in pairs(flows) do add_to(key, list) end
+    waiting, waiting_of, messages_of, ready_of, flows = {}, {}, {}, {}, {}
 end
 
 local function place_receipts()
@@ -96,6 +102,11 @@ local function refusal(ARGV)
             return redis.error_reply('ERR this message id is taken')
         end
         ids[id], queued = true, queued + 1
+        if any_erasing then
+            local owner = thread ~= '' and redis.call('HGET', thread_key(tenant, thread), 'subject')
+            local kind = erasing_kind(tenant, rarer_fields(ARGV, i).subject or owner, thread)
+            if kind then return {'erasing', kind} end
+        end
         if thread ~= '' then
             local name, subject = scope(tenant, thread), rarer_fields(ARGV, i).subject
             if owners[name] == nil then
@@ -105,6 +116,7 @@ local function refusal(ARGV)
             if subject and subject ~= owners[name] then return {'foreign', thread} end
             if any_hidden and redis.call('HEXISTS', HIDDEN, name) == 1 then return {'hidden', thread} end
             if if_busy == 'reject' and (added[name] or refuses(tenant, thread)) then return {'busy', thread} end
+            if rarer_fields(ARGV, i).behind_question == false and asks(tenant, thread) then return {'asks', thread} end
             if if_busy ~= 'enqueue' and any_of_others(tenant, thread, ARGV[10]) then return {'busy', thread} end
             local last = if_busy ~= 'enqueue' and rarer_fields(ARGV, i).last_number
             if last and last ~= tonumber(redis.call('HGET', thread_key(tenant, thread), 'last_number') or 0) then
@@ -128,6 +140,10 @@ end
 -- ids, oldest first. `changed_ids` gets those that were not cancelled before.
 local function cancel_unfinished(tenant, thread, now, microseconds, template, cancelled, to_cancel, changed_ids)
     local ids = unfinished_of(tenant, thread)
+    if #ids > 0 then
+        add_waiting()
+        forget_turns()
+    end
     for i = #ids, 1, -1 do
         local message = load(ids[i])
         local ids_of_kind = message.state == 'processing' and to_cancel or cancelled
@@ -177,11 +193,16 @@ local function store(ARGV, i, number, now, rolled_back)
     if ARGV[i + 10] ~= '' then run_at = now + tonumber(ARGV[i + 10]) end
     local message = {id = id, number = number, member = member_of(number, id), tenant = ARGV[i + 1], thread = thread,
         agent = ARGV[i + 3], run_at = run_at, thread_number = 0, readiness = 'ready'}
-    local rank = tonumber(ARGV[i + 6]) + accepted_at(number, now)
+    local first = tonumber(ARGV[i + 6])
+    local rank = first + accepted_at(number, now)
     local alone = not thread and run_at <= now
     local rarer = rarer_fields(ARGV, i)
     local subject = rarer.subject
     if thread then subject = owners[scope(message.tenant, thread)] or nil end
+    local flow = flow_name(ARGV[12], subject)
+    -- A delayed message takes its turn at `run_at`.
+    local is_delayed = run_at > now and not (thread and is_busy(message.tenant, thread))
+    if not is_delayed then rank = take_turn(ARGV[12], message.tenant, flow, first, rank) end
     if not alone then enqueue(message, rank, now, ARGV[i + 7]) end
     if thread and subject and message.thread_number == 1 then redis.call('HSET', thread_key(message.tenant, thread), 'subject', subject) end
     if thread and rarer ~= NOTHING then describe(message.tenant, thread, rarer.name, rarer.patch) end
@@ -199,6 +220,8 @@ local function store(ARGV, i, number, now, rolled_back)
         end
         if ARGV[i + 8] ~= '' then keep('options', ARGV[i + 8]) end
         if run_at ~= 0 then keep('run_at', run_at) end
+        if is_delayed then keep('unplaced', '1') end
+        if flow ~= '' and not is_delayed then keep('flow', flow) end
         if #rolled_back > 0 then keep('rollback', cjson.encode(rolled_back)) end
         if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
         if ARGV[i + 13] ~= '' then keep('webhook_events', ARGV[i + 13]) end
@@ -215,7 +238,8 @@ local function store(ARGV, i, number, now, rolled_back)
     message.priority = ARGV[i + 5]
     record('accepted', message, now)
     if rarer.aliases then keep_aliases(message.tenant, id, rarer.aliases, 0) end
-    if alone then wait_in_batch(message, rank) end -- last, since the server may refuse to store for lack of memory
+    if not alone and not is_delayed then join_flow(message, flow, rank) end
+    if alone then wait_in_batch(message, flow, rank) end -- last, since the server may refuse to store for lack of memory
     return {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, rolled_back,
         subject or false}, message.member
 end
@@ -229,9 +253,11 @@ local function run(ARGV)
     for _, receipt in ipairs(earlier or NOTHING) do
         if redis.call('EXISTS', deleted_key(receipt[1])) == 1 then return 'gone' end
     end
-    if earlier then return {1, earlier, 0, {}, {}, {}} end
+    if earlier then return {1, earlier, 0, {}, {}, {}, {}} end
     local refused, queued = refusal(ARGV)
     if refused then return refused end
+    local limited, counted = count_limits(ARGV[11], now)
+    if limited then return {'limited', limited, counted} end
 
     known_queued, unsettled = nil, {}
     local receipts = {}
@@ -254,14 +280,17 @@ local function run(ARGV)
         put(unplaced, receipt, member)
     end
     known_queued = queued
+    keep_counted(ARGV[11], counted, now)
     if request then
         place_receipts()
         keep_request(request, ARGV[5], now, receipts)
     end
     record_targets(changed_ids)
-    return remember({0, receipts, any_ready, cancelled, to_cancel, unsettled})
+    return remember({0, receipts, any_ready, cancelled, to_cancel, unsettled, counted})
 end
 
 local replies = each(run, place_receipts)
 if number ~= stored_number then redis.call('SET', prefix .. 'number', number) end
+write_counted()
+drop_outdated_turns()
 return replies

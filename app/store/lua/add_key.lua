@@ -1,7 +1,7 @@
 -- Store an API key.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] id, ARGV[3] tenant, ARGV[4] name, ARGV[5] scopes, ARGV[6] hash of the secret, ARGV[7] expiry or '',
--- ARGV[8] URL of the webhook or '', ARGV[9] its secret or ''
+-- ARGV[8] URL of the webhook or '', ARGV[9] its secret or '', ARGV[10] limits, ARGV[11] quotas, both as JSON
 -- Returns its row.
 -- include: keys
 -- include: queue
@@ -13,7 +13,8 @@ local function run(ARGV)
     if recalled then return api_key('', ARGV[2]) end
     local key = api_key_key(ARGV[2])
     redis.call('HSET', key, 'id', ARGV[2], 'tenant', ARGV[3], 'name', ARGV[4], 'scopes', ARGV[5],
-        'created_at', string.format('%.0f', time(ARGV[1])), 'secret_hash', ARGV[6])
+        'created_at', string.format('%.0f', time(ARGV[1])), 'secret_hash', ARGV[6],
+        'limits', ARGV[10], 'quotas', ARGV[11])
     if ARGV[7] ~= '' then redis.call('HSET', key, 'expires_at', ARGV[7]) end
     if ARGV[8] ~= '' then redis.call('HSET', key, 'webhook_url', ARGV[8]) end
     if ARGV[9] ~= '' then redis.call('HSET', key, 'signs_webhooks', 1, 'webhook_secret', ARGV[9]) end

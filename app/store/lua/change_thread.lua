@@ -1,7 +1,7 @@
 -- Change a thread.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] tenant, ARGV[2] thread, ARGV[3] 1 if it gets a name, ARGV[4] the name or '' for none, ARGV[5] a patch of its metadata
--- as JSON or '', ARGV[6] maximum length of the metadata
+-- as JSON or '', ARGV[6] maximum length of the metadata, ARGV[7] 1 if it gets a TTL, ARGV[8] the TTL in milliseconds or '' for none
 -- Returns its row, 'large' if the metadata would be too long, false without such a thread.
 -- include: keys
 -- include: threads
@@ -21,6 +21,9 @@ local function run(ARGV)
     end
     if ARGV[3] == '1' and ARGV[4] == '' then redis.call('HDEL', key, 'name') end
     if ARGV[3] == '1' and ARGV[4] ~= '' then redis.call('HSET', key, 'name', ARGV[4]) end
+    if ARGV[7] == '1' then
+        set_ttl(ARGV[1], ARGV[2], ARGV[8], redis.call('ZSCORE', of_tenant('threads', ARGV[1]), ARGV[2]))
+    end
     remember(1)
     return thread_row(ARGV[1], ARGV[2])
 end

@@ -10,6 +10,8 @@
 -- include: rows
 -- include: once
 
+local LEVEL = 1000000000000000
+
 local function find(limit, lists, first)
     local found = {}
     for i = first, #lists, 3 do
@@ -50,6 +52,15 @@ local function take(message, version, own, worker, lease, template, now, microse
     return {message.id, fence}
 end
 
+-- Note the ranks of the first `count` messages found, lowest first, as claimed.
+local function raise_claimed_ranks(found, count)
+    local highest = {}
+    for i = 1, count do highest[math.floor(found[i].rank / LEVEL)] = found[i].rank end
+    for level, rank in pairs(highest) do
+        if rank > tonumber(redis.call('HGET', CLAIMED_RANKS, level) or -1) then redis.call('HSET', CLAIMED_RANKS, level, rank) end
+    end
+end
+
 local function run(ARGV)
     local taken = recalled
     if not taken then
@@ -62,6 +73,7 @@ local function run(ARGV)
             local version, own = ARGV[at + 1] ~= '' and ARGV[at + 1], ARGV[at + 2] ~= '' and ARGV[at + 2]
             taken[i] = take(message, version, own, ARGV[2], lease, ARGV[5], now, microseconds)
         end
+        raise_claimed_ranks(found, #taken)
         if #taken > 0 then remember(taken) end
     end
     local rows = {}

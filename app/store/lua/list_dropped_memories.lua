@@ -12,7 +12,8 @@ local function is_needed(kind, tenant, name)
     if kind == 'thread' then return redis.call('EXISTS', thread_key(tenant, name)) == 1 end
     local message = load(name)
     if not message then return false end
-    return not redis.call('ZSCORE', ENDED, message.member) or redis.call('ZSCORE', LOGGED, message.member)
+    return not redis.call('ZSCORE', ENDED, message.member)
+        or redis.call('ZSCORE', of_tenant('logged', message.tenant), message.member)
 end
 
 local function run(ARGV)

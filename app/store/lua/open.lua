@@ -8,7 +8,7 @@ local SCHEMA = prefix .. 'schema'
 
 local kind = redis.call('TYPE', SCHEMA).ok
 if kind == 'string' then return redis.call('GET', SCHEMA) end
-if kind ~= 'none' or redis.call('EXISTS', WAITING, DELAYED, LEASES, ENDED, LOGGED, EMPTY, WORKERS, INTERRUPTED, DUE,
+if kind ~= 'none' or redis.call('EXISTS', WAITING, DELAYED, LEASES, ENDED, PRUNABLE, WORKERS, INTERRUPTED, DUE,
     prefix .. 'number', prefix .. 'queue') > 0 then
     return false
 end

@@ -1,7 +1,7 @@
 -- Make a draft a thread without messages.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] thread, ARGV[4] its source as JSON or '', ARGV[5] its name or '', ARGV[6] its metadata or '',
--- ARGV[7] its subject or ''
+-- ARGV[7] its subject or '', ARGV[8] its TTL in milliseconds or ''
 -- Returns its row, false without such a draft.
 -- include: keys
 -- include: threads
@@ -14,7 +14,7 @@ local function run(ARGV)
     if redis.call('HGET', HIDDEN, name) ~= 'draft' then return false end
     redis.call('HDEL', HIDDEN, name)
     redis.call('ZREM', DRAFTS, name)
-    make_thread(tenant, thread, ARGV[1], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
+    make_thread(tenant, thread, ARGV[1], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8])
     remember(1)
     return thread_row(tenant, thread)
 end

@@ -1,7 +1,7 @@
 -- Count the unfinished messages and the dead letters of all tenants.
 -- KEYS[1] key prefix
 -- ARGV[1] number of levels of the claim order
--- Returns for each level the count of its waiting messages and its first one (own rank, priority, run_at) or false; then
+-- Returns for each level the count of its waiting messages and its first one (when it was accepted, run_at) or false; then
 -- the counts of delayed, processing, interrupted and failed messages.
 -- include: keys
 
@@ -11,8 +11,8 @@ for level = 0, tonumber(ARGV[1]) - 1 do
     local from, to = string.format('%.0f', level * LEVEL), string.format('(%.0f', (level + 1) * LEVEL)
     local first = redis.call('ZRANGEBYSCORE', WAITING, from, to, 'LIMIT', 0, 1)[1]
     if first then
-        local f = redis.call('HMGET', message_key(id_of(first)), 'base_rank', 'priority', 'run_at')
-        first = {f[1], f[2], f[3] or 0}
+        local f = redis.call('HMGET', message_key(id_of(first)), 'number', 'run_at')
+        first = {math.floor(f[1] / 1000), f[2] or 0} -- numbers are not below the clock, in microseconds
     end
     levels[level + 1] = {redis.call('ZCOUNT', WAITING, from, to), first or false}
 end

@@ -28,7 +28,7 @@ local found, limit = {}, tonumber(ARGV[6])
 for _, entry in ipairs(entries) do
     local entry_changes = cmsgpack.unpack(entry[2][2])
     for i, change in ipairs(entry_changes) do
-        if (entry[1] ~= begin or i > seen) and (ARGV[5] == '' or change[2] == '' or change[2] == ARGV[5]) then
+        if (entry[1] ~= begin or i > seen) and change[3] ~= 'usage' and (ARGV[5] == '' or change[2] == '' or change[2] == ARGV[5]) then
             found[#found + 1] = {entry[1], i, change}
             if #found == limit then return {name, known and 1 or 0, 1, {entry[1], i}, found} end
         end

@@ -2,7 +2,8 @@
 -- therefore changes each sorted set and thread, and the reply has no texts or positions.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] template of the event `retry` (\1A attempt, \1T time of the next, \1D
--- first event to drop), ARGV[4...9] each priority and its rank at time 0, then id and preview of each message
+-- first event to drop), ARGV[4...9] each priority and its rank at time 0, ARGV[10] order (`turns.lua`), then id and preview of
+-- each message
 -- Returns 1, a list of number, thread number, readiness and fence of each message, and threads left to settle. Otherwise
 -- returns 0, the id of a message that is no dead letter, and its state, false if the tenant has no such message.
 -- include: keys
@@ -11,10 +12,11 @@
 -- include: messages
 -- include: endings
 -- include: ranks
+-- include: turns
 -- include: accepting
 -- include: once
 
-local FIRST = 10
+local FIRST = 11
 
 -- Check all messages before anything is written. Return them, or nil and the refusal.
 local function dead_letters(ARGV)
@@ -22,12 +24,12 @@ local function dead_letters(ARGV)
     for i = FIRST, #ARGV, 2 do
         local id = ARGV[i]
         local f = redis.call('HMGET', message_key(id), 'tenant', 'state', 'number', 'thread_id', 'agent', 'priority',
-            'attempt', 'fence', 'dropped', 'fingerprint')
+            'attempt', 'fence', 'dropped', 'fingerprint', 'subject')
         if f[1] ~= ARGV[2] then return nil, {0, id, false} end
         if f[2] ~= 'failed' then return nil, {0, id, f[2]} end
         found[#found + 1] = {id = id, state = f[2], tenant = f[1], number = tonumber(f[3]), member = member_of(f[3], id),
             thread = f[4], agent = f[5], priority = f[6], attempt = tonumber(f[7] or 0), fence = f[8], dropped = tonumber(f[9] or 0),
-            fingerprint = f[10], preview = ARGV[i + 1]}
+            fingerprint = f[10], subject = f[11], preview = ARGV[i + 1]}
     end
     return found
 end
@@ -77,7 +79,8 @@ local function revive(tenant, messages, now, template)
     end
     remove_dead_letters(tenant, messages)
     by_thousands(members, 'ZREM', ENDED)
-    by_thousands(members, 'ZREM', LOGGED)
+    by_thousands(members, 'ZREM', of_tenant('logged', tenant))
+    by_thousands(members, 'ZREM', of_tenant('pruned', tenant))
     by_thousands(logs, 'UNLINK')
     redis.call('HINCRBY', of_tenant('tallies', tenant), 'failed', -#messages)
     for i, message in ipairs(messages) do
@@ -101,7 +104,8 @@ local function wait_all(tenant, messages, now)
             'base_rank', message.base_rank, 'attempt', 0, 'fence', message.fence, 'dropped', message.dropped,
             'thread_number', message.thread_number)
         redis.call('HDEL', message_key(message.id), 'started_at', 'completed_at', 'error', 'error_code', 'fingerprint',
-            'crashes', 'run_at', 'begun', 'agent_version', 'first_chunk_at')
+            'crashes', 'run_at', 'begun', 'agent_version', 'first_chunk_at', 'flow')
+        if message.flow ~= '' then redis.call('HSET', message_key(message.id), 'flow', message.flow) end
         record('requeued', message, now)
     end
     by_thousands(waiting, 'ZADD', WAITING)
@@ -122,15 +126,20 @@ local function run(ARGV)
     local messages, ranks, active = {}, {}, {}
     for i, message in ipairs(given) do messages[i] = message end
     table.sort(messages, function(a, b) return a.number < b.number end)
-    for i = 4, FIRST - 1, 2 do ranks[ARGV[i]] = tonumber(ARGV[i + 1]) end
+    for i = 4, FIRST - 2, 2 do ranks[ARGV[i]] = tonumber(ARGV[i + 1]) end
     local threads, number = threads_of(messages), redis.call('GET', prefix .. 'number')
     revive(ARGV[2], messages, now, ARGV[3])
+    forget_turns()
     for _, message in ipairs(messages) do
         number = above(number, microseconds)
+        message.flow = flow_name(ARGV[10], message.subject)
+        local first = ranks[message.priority]
+        message.base_rank = take_turn(ARGV[10], message.tenant, message.flow, first, first + accepted_at(number, now))
+        leave_flow(message)
         message.number, message.member, message.thread_number, message.readiness = number, member_of(number, message.id), 0, 'ready'
         message.fence = above(message.fence, microseconds)
-        message.base_rank = ranks[message.priority] + accepted_at(number, now)
         message.rank = message.base_rank
+        join_flow(message, message.flow, message.base_rank)
     end
     for i, thread in ipairs(threads) do
         join(thread)
@@ -147,4 +156,6 @@ local function run(ARGV)
     return remember({1, receipts, unsettled})
 end
 
-return each(run)
+local replies = each(run)
+drop_outdated_turns()
+return replies

@@ -1,8 +1,8 @@
 -- Summarize the queue of a tenant.
 -- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] limit of each list, ARGV[3] bytes of texts after which a list ends
--- Returns the totals (queued, processing, completed, failed, cancelled, interrupted), and the rows of queued and of
--- processing messages.
+-- Returns the totals (queued, processing, completed, failed, cancelled, interrupted), priorities and the counts of their queued
+-- messages in turn, and the rows of queued and of processing messages.
 -- include: keys
 -- include: rows
 
@@ -17,4 +17,4 @@ local queued, length = page(waiting, limit, most)
 if length < most then
     for _, columns in ipairs((page(delayed, limit - #queued, most))) do queued[#queued + 1] = columns end
 end
-return {totals, queued, (page(processing, limit, most))}
+return {totals, redis.call('HGETALL', of_tenant('queued_by_priority', tenant)), queued, (page(processing, limit, most))}

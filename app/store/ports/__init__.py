@@ -22,11 +22,15 @@ from .audit import AuditStore
 from .control import ControlStore
 from .counts import CountStore
 from .diagnosis import DiagnosisStore
+from .erasures import ErasureStore
 from .events import EventLog
 from .items import ItemStore
+from .limits import LimitStore
 from .queries import QueryStore
-from .signals import ACCESS, CANCELS, CHANGED, MOVED, READY, Notifier, message_topic
+from .shares import ShareStore
+from .signals import ACCESS, CANCELS, CHANGED, MOVED, READY, WORKERS, Notifier, message_topic
 from .statistics import StatisticsStore
+from .tenants import TenantStore
 from .threads import ThreadStore
 from .tokens import TokenStore
 from .traces import TraceStore
@@ -42,6 +46,7 @@ __all__ = [
     "CHANGED",
     "MOVED",
     "READY",
+    "WORKERS",
     "AcceptStore",
     "AccessStore",
     "AttemptStore",
@@ -49,13 +54,17 @@ __all__ = [
     "ControlStore",
     "CountStore",
     "DiagnosisStore",
+    "ErasureStore",
     "EventLog",
     "ItemStore",
     "LeaseRenewer",
+    "LimitStore",
     "Notifier",
     "QueryStore",
+    "ShareStore",
     "StatisticsStore",
     "Store",
+    "TenantStore",
     "ThreadStore",
     "TokenStore",
     "TraceStore",
@@ -69,6 +78,7 @@ __all__ = [
 
 
 class Store(
+    LimitStore,  # before AcceptStore: the engines accept messages with it
     AcceptStore,
     ControlStore,
     AttemptStore,
@@ -81,13 +91,16 @@ class Store(
     ItemStore,
     AccessStore,
     TokenStore,
+    TenantStore,
     TraceStore,
     StatisticsStore,
+    ShareStore,
     TransitionLog,
     UsageStore,
     AuditStore,
     DiagnosisStore,
     CountStore,
+    ErasureStore,
     Notifier,
     Protocol,
 ):

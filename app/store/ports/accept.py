@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ...models.audit import NewAudit
+from ...models.limits import Limit
 from ...models.messages import Accepted, NewMessage, RequestKey
 
 
@@ -28,6 +29,7 @@ class AcceptStore(Protocol):
         key: RequestKey | None = None,
         agents: frozenset[str] | None = None,
         audit: NewAudit | None = None,
+        limits: Sequence[Limit] = (),
     ) -> Accepted:
         """Store messages as queued, each at the end of its thread, in the order of `new`; all or none.
 
@@ -35,7 +37,8 @@ class AcceptStore(Protocol):
         were accepted. Messages ahead in the thread inherit a better rank (tests/contract/test_order.py). A message with
         a `run_at` or a delay becomes ready only after that time, even as the head of its thread. Returns the messages
         with their queue positions, None for a delayed message. Raises QueueFull if more than `max_queued` messages
-        would then be queued, or more than `max_queued_of_tenant` of the tenant (None: no limit). Messages that the new
+        would then be queued, or TenantQueueFull for more than `max_queued_of_tenant` of the tenant (None: no
+        limit). Messages that the new
         messages would cancel count as queued (tests/contract/test_accept.py).
 
         A thread belongs to the subject of its first message, or to none. A message with another subject is refused with
@@ -61,7 +64,15 @@ class AcceptStore(Protocol):
         INTERRUPT and ROLLBACK cancel the unfinished messages, as `cancel` with `running` does. ROLLBACK also stores
         their ids, oldest first, in the new message's `rollback` (tests/contract/test_double_texting.py).
 
+        Raises ThreadAsks, and cancels nothing, if a message of `new` has `behind_question` False and its thread waits
+        for a human (tests/contract/test_double_texting.py).
+
         `agents` are the agents whose messages may be cancelled, None for all. If a message of another agent would have
         to be, the thread is busy: ThreadBusy is raised. `audit` is recorded if messages are cancelled, with their ids
         as targets. A long thread is cancelled in several transactions, each with its record.
+
+        The messages count against `limits` in the same transaction: all processes together pass exactly what a limit
+        allows, and what is not stored does not count (tests/contract/test_limits.py). Raises RateLimitExceeded or
+        QuotaExceeded if a limit refuses the request for now, InvalidRequest if it would never pass. A replay does not
+        count. Returns what is left of the limits.
         """

@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Protocol
 
 from ...models.audit import NewAudit
-from ...models.keys import AccessState, ApiKey, NewKey
+from ...models.keys import AccessState, ApiKey, KeyCounts, NewKey
 
 
 class AccessStore(Protocol):
     """Keeps API keys (tests/contract/test_access.py).
 
-    Adding, rotating and revoking a key raises the revision and hints at ACCESS, in the same transaction. A `tenant` of
-    None stands for all tenants. A key of another tenant is like a missing one.
+    Adding, changing, rotating and revoking a key raises the revision and hints at ACCESS, in the same transaction. A
+    `tenant` of None stands for all tenants. A key of another tenant is like a missing one.
     """
 
     async def add_key(self, new: NewKey, *, audit: NewAudit | None = None) -> ApiKey:
@@ -34,6 +34,20 @@ class AccessStore(Protocol):
         audit: NewAudit | None = None,
     ) -> ApiKey:
         """Give a key a new secret. Its present secret stays good until `previous_until`, an earlier one ends at once.
+
+        Raises KeyNotFound, KeyRevoked.
+        """
+
+    async def change_key(
+        self,
+        tenant: str | None,
+        key_id: str,
+        counts: KeyCounts,
+        *,
+        expected: KeyCounts,
+        audit: NewAudit | None = None,
+    ) -> ApiKey | None:
+        """Give a key other limits and quotas, if it has the expected ones. Otherwise, change nothing and return None.
 
         Raises KeyNotFound, KeyRevoked.
         """

@@ -6,7 +6,7 @@ from ...models.audit import AuditFilter, AuditRecord
 
 
 class AuditStore(Protocol):
-    """Keeps the audit log (tests/contract/test_audit.py). Nothing changes or deletes a record.
+    """Keeps the audit log (tests/contract/test_audit.py). Nothing deletes a record, and only erasures change any.
 
     The methods of other ports that change what an operator may change take a record as `audit`. It is added in the
     transaction of the change: neither is stored without the other. A refused call adds no record. Neither does a call

@@ -79,3 +79,10 @@ class ControlStore(Protocol):
 
     async def pause(self, paused: bool, *, audit: NewAudit | None = None) -> None:
         """Pause the queue or continue it. While paused, `claim` returns nothing; running attempts and `add` go on."""
+
+    async def drain_worker(self, worker_id: str, *, draining: bool, audit: NewAudit | None = None) -> None:
+        """Ask a worker to drain, or to claim messages again. The answers to its heartbeats tell it.
+
+        The worker is `draining` until a heartbeat of it says that it is drained. Subscribers of WORKERS are hinted. A
+        second call changes nothing. Raises WorkerNotFound (tests/contract/test_drained_workers.py).
+        """

@@ -17,6 +17,9 @@ CHANGED = "changed"
 CANCELS = "cancels"
 """Topic of cancels: a worker has to stop an attempt."""
 
+WORKERS = "workers"
+"""Topic of drained workers: a worker was asked to drain, or to claim messages again."""
+
 ACCESS = "access"
 """Topic of API keys: one was added, rotated or revoked."""
 

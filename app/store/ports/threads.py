@@ -61,12 +61,14 @@ class ThreadStore(Protocol):
         Metadata are merged like those of a message, but too long ones are refused.
         """
 
-    async def delete_thread(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> None:
+    async def delete_thread(
+        self, tenant: str, thread_id: str, *, last_number: int | None = None, audit: NewAudit | None = None
+    ) -> None:
         """Delete a thread and its messages, with their logs, attempts, deliveries and aliases, in one transaction.
 
         Unfinished messages are cancelled first. The thread is listed as a dropped memory. Until that is settled, `add`
-        refuses messages for its id. Raises ThreadNotFound, and ThreadRunning while a message is processing
-        (tests/contract/test_thread_deletes.py).
+        refuses messages for its id. Raises ThreadNotFound, ThreadMoved if `last_number` is not that of the thread, and
+        ThreadRunning while a message is processing (tests/contract/test_thread_deletes.py).
         """
 
     async def create_thread(
@@ -82,8 +84,8 @@ class ThreadStore(Protocol):
 
         With `keeps_existing`, return a thread that has the id already, unchanged. Otherwise raise ThreadExists. Raise
         ThreadNotReady for a hidden thread in either case. A repeated key returns the thread of its first request, as it
-        is now: ThreadNotFound if it was deleted. Raises KeyReused, MetadataTooLarge
-        (tests/contract/test_thread_drafts.py).
+        is now: ThreadNotFound if it was deleted. Raises KeyReused, MetadataTooLarge, and ErasureInProgress for a new
+        thread that a running erasure would remove (tests/contract/test_thread_drafts.py, test_erasures.py).
         """
 
     async def draft_thread(self, tenant: str, thread_id: str) -> None:
@@ -103,3 +105,10 @@ class ThreadStore(Protocol):
 
     async def abandon_thread(self, tenant: str, thread_id: str) -> None:
         """List the memory of a draft as dropped. The id is free once that is settled. Other ids change nothing."""
+
+    async def expire_threads(self, *, default_ttl_seconds: float | None, limit: int) -> int:
+        """Delete up to `limit` threads that had no activity for their TTL, as `delete_thread` does. Return how many.
+
+        `default_ttl_seconds` counts for threads without a TTL of their own, None for none. Threads with queued,
+        processing or interrupted messages stay. Memories are listed as dropped (tests/contract/test_thread_ttl.py).
+        """

@@ -40,11 +40,15 @@ class UpkeepStore(Protocol):
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """Delete all but the terminal event of messages that ended more than `older_than_seconds` ago.
 
+        If the record of a tenant has `event_retention_hours`, these count for its messages instead.
+
         Returns the number of messages, at most `limit`, and the memory keys that are no longer needed.
         """
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """Delete messages that ended more than `older_than_seconds` ago, then threads without messages.
+
+        If the record of a tenant has `retention_days`, these count for its messages and threads instead.
 
         Returns the number of messages, at most `limit`, and the memory keys that are no longer needed.
         """

@@ -1,5 +1,6 @@
 """Usage and cost of model calls. `EventLog.append` adds to it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ...models.usage import GroupUsage, ModelUsage, UsageFilter, UsageGroup, UsageKey
@@ -17,6 +18,9 @@ class UsageStore(Protocol):
 
         Empty if it has used nothing, and for another tenant's message.
         """
+
+    async def usage_of_messages(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[ModelUsage]]:
+        """Return `message_usage` of each of these messages, by its id. Leave out those that used nothing."""
 
     async def list_usage(
         self, chosen: UsageFilter, groups: frozenset[UsageGroup], *, after: UsageKey | None, limit: int

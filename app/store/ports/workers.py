@@ -15,6 +15,9 @@ class LeaseRenewer(Protocol):
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         """Record a heartbeat of the worker and extend these leases, in one transaction.
 
+        `worker.state` is what the worker knows. It counts for a new worker. A known worker becomes drained by it, if it
+        was asked to drain, and changes its state by `ControlStore.drain_worker` alone otherwise.
+
         A lease that is missing in `Beat.held` is lost. A lease that ran out is not revived. If a lease of the worker is
         missing in `leases`, it runs out. No message is therefore held for a run that does not exist.
         """

@@ -2,22 +2,27 @@
 
 import json
 from collections import Counter
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from typing_extensions import override
 
-from ...errors import AgentQueueError, QueueFull, ThreadBusy
+from ...errors import AgentQueueError, QueueFull, ThreadAsks, ThreadBusy
+from ...errors.limits import TenantQueueFull
 from ...errors.threads import MessageDeleted, ThreadMoved
 from ...models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
+from ...policy.limits import left_of_each
+from ..erasures import as_stored
+from ..erasures import refused as erasing
 from ..parts import AcceptRules, ThreadKey, aliases_of, only_waits_for_human
 from ..rows import Receipt, accepted, events_text
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread, Operation
 from .changes import Locked
 from .keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
+from .limits import Limiting, lock_limits
 from .placing import Placed, Placing, in_order, thread_of
-from .session import step
+from .session import Step, step
 
 PART_LENGTH = 1_000
 """Maximum number of messages in one transaction, unless one caller adds more."""
@@ -68,17 +73,23 @@ class Room:
         self._queued = queued
         self._of_tenants = Counter(of_tenants)
 
-    def take(self, add: Add) -> QueueFull | None:
-        """Count the messages of a caller as queued. Return the error instead if there is no room for them."""
+    def refusal(self, add: Add) -> AgentQueueError | None:
+        """Return the error if there is no room for the messages of a caller, None if there is."""
         count, rules = len(add.new), add.rules
-        tenant = add.new[0].tenant if add.new else ""
         if self._queued + count > rules.max_queued:
             return QueueFull(rules.max_queued)
-        if rules.max_queued_of_tenant is not None and self._of_tenants[tenant] + count > rules.max_queued_of_tenant:
-            return QueueFull(rules.max_queued_of_tenant, of_tenant=True)
-        self._queued += count
-        self._of_tenants[tenant] += count
+        if rules.max_queued_of_tenant is not None and self._of_tenant(add) + count > rules.max_queued_of_tenant:
+            return TenantQueueFull(rules.max_queued_of_tenant)
         return None
+
+    def take(self, add: Add) -> None:
+        """Count the messages of a caller as queued."""
+        self._queued += len(add.new)
+        for each in add.new[:1]:
+            self._of_tenants[each.tenant] += len(add.new)
+
+    def _of_tenant(self, add: Add) -> int:
+        return self._of_tenants[add.new[0].tenant] if add.new else 0
 
 
 class Stored(NamedTuple):
@@ -92,43 +103,61 @@ class Stored(NamedTuple):
     rollback: Sequence[str]
 
 
-class AcceptWrites(Placing, Keyed):
+class AcceptWrites(Placing, Keyed, Limiting):
     """Adds messages, in transactions of its own."""
 
     def add(self, given: Sequence[Add]) -> list[Accepted | BaseException]:
         """Add the messages of all callers in one transaction. Return each caller's answer or error, in order."""
-        with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
+        names, locking = lock_limits(limit for add in given for limit in add.rules.limits)
+        first = *locking, step("count_queued"), step("running_erasures"), *_find_asking(given)
+        with self.transaction(*first) as (now, found):
+            locked = found.pop(0) if locking else []
+            [(queued,)], running, *asking = found
+            tally = self.tally(names, locked, now)
             known = self.enter_keys([add.key for add in given if add.key is not None], now)
             results: list[Accepted | BaseException] = []
-            fitting: list[int] = []
+            fitting: dict[int, Mapping[str, int]] = {}
             room = Room(queued, self._queued_of_tenants(given))
             for index, add in enumerate(given):
                 if add.key is not None and name_of(add.key) in known:
                     results.append(self._replay(add, add.key, known[name_of(add.key)]))
                     continue
-                full = room.take(add)
-                results.append(full or QueueFull(0))
-                if full is None:
-                    fitting.append(index)
+                outcome = (
+                    erasing(add.new, running)
+                    or _thread_asks(add, *asking)
+                    or room.refusal(add)
+                    or tally.count(add.rules.limits)
+                )
+                if isinstance(outcome, AgentQueueError):
+                    results.append(outcome)
+                else:
+                    room.take(add)
+                    results.append(QueueFull(0))
+                    fitting[index] = outcome
             if not fitting:
                 self.session.discard()
                 return results
             cleared = {key: ids for index in fitting for key, ids in (given[index].cleared or {}).items()}
             cancelled: list[str] = []
-            rules = given[fitting[0]].rules  # messages that may cancel others are alone in their transaction
+            rules = given[min(fitting)].rules  # messages that may cancel others are alone in their transaction
             news = [each for index in fitting for each in given[index].new]
             receipts = self._store(news, rules, cleared, cancelled, now)
+            if running and (error := erasing(as_stored(news, receipts), running)) is not None:
+                raise error  # the callers are then served one by one
             self.enter_aliases([each for index in fitting for each in aliases_of(given[index].new)], first_event=0)
             kept: dict[KeyName, str] = {}
-            for index in fitting:
+            for index, counted in fitting.items():
                 add = given[index]
                 own, receipts = receipts[: len(add.new)], receipts[len(add.new) :]
-                results[index] = _answer(add, own, replayed=False)
+                left = left_of_each(add.rules.limits, counted, now)
+                results[index] = _answer(add, own, replayed=False)._replace(limits=left)
                 if add.key is not None:
                     kept[name_of(add.key)] = json.dumps(own)
             self.keep_receipts(kept)
             named = {name_of(add.key) for add in given if add.key is not None}
             self.drop_keys(sorted(named - kept.keys() - known.keys()))
+            if tally.expiries:
+                self.session.end_with(step("keep_limits", **tally.changed()))
             self.record_cancels(rules.audit, cancelled)
         return results
 
@@ -206,6 +235,7 @@ class AcceptWrites(Placing, Keyed):
                 raise ThreadMoved(each.thread_id or "")
         counts = {key: thread.unfinished for key, thread in entered.items()}
         unfinished = self._lock_unfinished(threads, counts)
+        self.lock_flows_of(new, entered)
         stored: list[Stored] = []
         turn: list[NewMessage] = []
         rollbacks: dict[str, Sequence[str]] = {each.id: each.rollback for each in new if each.rollback}
@@ -292,6 +322,21 @@ class PostgresAccept(SqlAccept):
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Awaitable[Accepted]:
         return self._accept_thread.submit(Add(new, rules, key, cleared))
+
+
+def _find_asking(given: Sequence[Add]) -> list[Step]:
+    """Return the step that finds threads which wait for a human. None is needed if no message is refused for it."""
+    threads = [each for add in given for each in add.new if not each.behind_question and each.thread_id is not None]
+    if not threads:
+        return []
+    of_threads = {"tenants": [each.tenant for each in threads], "threads": [each.thread_id for each in threads]}
+    return [step("find_asking_threads", **of_threads)]
+
+
+def _thread_asks(add: Add, asking: Collection[ThreadKey] = ()) -> ThreadAsks | None:
+    """Return the error of messages that must not wait behind a question. `asking` has the threads that ask one."""
+    refused = (each for each in add.new if not each.behind_question and thread_of(each) in asking)
+    return next((ThreadAsks(each.thread_id or "") for each in refused), None)
 
 
 def _depends_on_thread(new: NewMessage) -> bool:

@@ -18,6 +18,7 @@ from ...models.attempts import (
     Retry,
 )
 from ...models.events import NewEvent
+from ...policy.rank import LEVEL
 from ..ports import MOVED, AttemptStore, message_topic
 from ..ports.attempts import NO_VERSIONS
 from ..rows import to_message
@@ -64,8 +65,10 @@ class ClaimWrites(Writes):
             messages = [to_message(row) for row in sorted(rows, key=lambda row: (row[-2], row[0]))]
             self.clock.witness(max(row[-1] for row in rows))  # so that no later change is dated before the claim
             self.touched |= {MOVED, *(message_topic(each.id) for each in messages)}
+            highest = {rank // LEVEL: rank for rank in sorted(row[-2] for row in rows)}
             self.session.end_with(
-                next_events({each.number: NewEvent.processing(each.attempt) for each in messages}, now)
+                next_events({each.number: NewEvent.processing(each.attempt) for each in messages}, now),
+                step("raise_claimed_ranks", ranks=list(highest.values())),
             )
         return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
 

@@ -289,6 +289,7 @@ class Changes(Writes):
                 Ended(each, end, was_head=promote_next and each.readiness != Readiness.BLOCKED) for each in waiting
             ]
             steps += self.end(ended, now, raise_fence=True)
+            steps.append(step("leave_flow", numbers=[each.number for each in waiting]))
         if running:
             self.touched |= {CANCELS, *(message_topic(each.id) for each in running)}
             steps.append(step("request_cancels", numbers=[each.number for each in running]))

@@ -5,13 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing_extensions import override
 
 from ...clock import to_datetime
-from ...errors import AgentQueueError, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
+from ...errors import (
+    AgentQueueError,
+    MessageNotFound,
+    NotCancellable,
+    NotFailed,
+    NotInterrupted,
+    NotQueued,
+)
+from ...errors.workers import WorkerNotFound
 from ...models.events import NewEvent
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, RequestKey
 from ...models.transitions import TransitionType
+from ...models.workers import WorkerState
+from ...policy.rank import Flow
 from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, AcceptRules, NamedAlias, ThreadKey, Unsettled, aliases_of
-from ..ports import CHANGED, MOVED, READY, message_topic
-from ..rows import requeued
+from ..ports import CHANGED, MOVED, READY, WORKERS, message_topic
+from ..rows import DRAIN_CHANGES, DRAIN_STATES, requeued
 from ..sql.control import ControlChanges
 from ..terminal_states import REQUEUED
 from .changes import Locked, Logs, NewRows, locked_by_id
@@ -57,14 +67,30 @@ class ControlWrites(Placing, Keyed, ControlChanges):
             locked = _only(rows, message_id)
             _refuse_unless([locked], MessageState.QUEUED, NotQueued)
             before = self.owned(tenant, message_id).priority
-            difference = self.ranks.rank(priority.level, 0) - self.ranks.rank(before.level, 0)
-            self.rows("reprioritize", number=locked.number, priority=priority.value, step=difference)
             if priority is not before:
+                rank = self._rank_with(locked, before, priority, now)
+                self.rows("reprioritize", number=locked.number, priority=priority.value, rank=rank)
                 self.rows("record_changes", numbers=[locked.number], type=TransitionType.PRIORITY.value, now=now)
             if locked.thread_id is not None:
                 self._settle(tenant, locked, locked.thread_number + 1)
             self.touched |= {MOVED, message_topic(message_id)}
             return self.message(tenant, message_id)
+
+    def _rank_with(self, locked: Locked, before: Priority, priority: Priority, now: int) -> int:
+        """Return the rank of a queued message with another priority: its place among the messages of its flow.
+
+        It shares the turn of the next one that was accepted after it.
+        """
+        base_rank, name = self.rows("place_in_flow", number=locked.number)[0]
+        first = self.ranks.rank(priority.level, 0)
+        if name is None or not self.ranks.shares:
+            return int(base_rank) + first - self.ranks.rank(before.level, 0)
+        flow = Flow(locked.tenant, name, priority.level)
+        turns = self.turns([flow], now)
+        rank: int | None = self.value(
+            "rank_of_next", tenant=locked.tenant, flow=name, number=locked.number, first=first
+        )
+        return turns.take(flow) if rank is None else rank
 
     def _settle(self, tenant: str, locked: Locked, below: int) -> None:
         """Settle the messages with thread numbers below `below` in the thread of `locked`.
@@ -185,6 +211,7 @@ class ControlWrites(Placing, Keyed, ControlChanges):
                     thread_numbers=[each.thread_number for each in placed],
                     places=[each.readiness.value for each in placed],
                     base_ranks=[each.base_rank for each in placed],
+                    flows=[each.flow for each in placed],
                     ranks=[each.rank for each in placed],
                     now=now,
                 ),
@@ -219,6 +246,18 @@ class ControlWrites(Placing, Keyed, ControlChanges):
         with self.transaction() as (now, _):
             self.rows("pause", paused=paused, now=now)
             self.touched |= {READY, MOVED}
+
+    @override
+    def drain_worker(self, worker_id: str, draining: bool) -> None:
+        with self.transaction(step("lock_worker", id=worker_id)) as (now, (found,)):
+            if not found:
+                raise WorkerNotFound(worker_id)
+            if (found[0][0] == WorkerState.ACTIVE) is not draining:
+                self.session.discard()
+                return
+            self.rows("drain_worker", id=worker_id, state=DRAIN_STATES[draining].value)
+            self.rows("record_draining", id=worker_id, type=DRAIN_CHANGES[draining].value, now=now)
+            self.touched |= {WORKERS, MOVED}
 
 
 def _only(rows: Rows, message_id: str) -> Locked:

@@ -4,25 +4,27 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ...clock import Clock
 from ...errors import ThreadNotFound
 from ...errors.threads import ThreadNotReady
 from ...models.messages import NewMessage, Readiness
-from ...policy.rank import RankPolicy
+from ...policy.rank import Flow, Turns
 from ..metadata import metadata_text, thread_patch
 from ..parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
 from ..ports import MOVED, READY
 from ..rows import events_text, options_of, preview, run_at_of
-from .changes import Changes
-from .session import Session
+from .ranking import Ranking
 
 
 class Placed(NamedTuple):
-    """The place of a message: its thread number, its subject, and its rank while it waits (None if it is delayed)."""
+    """The place of a message: its thread number, its subject, and its rank while it waits.
+
+    A delayed message has no rank and no flow.
+    """
 
     new: NewMessage
     thread_number: int
     base_rank: int
+    flow: str | None
     rank: int | None
     readiness: Readiness
     run_at: int
@@ -52,12 +54,8 @@ def _name_of(new: Sequence[NewMessage]) -> str | None:
     return next((each.thread_name for each in reversed(new) if each.thread_name is not None), None)
 
 
-class Placing(Changes):
+class Placing(Ranking):
     """Puts messages at the ends of their threads."""
-
-    def __init__(self, session: Session, clock: Clock, ranks: RankPolicy) -> None:
-        super().__init__(session, clock)
-        self.ranks = ranks
 
     def place(self, new_messages: Sequence[NewMessage], now: int) -> list[Placed]:
         """Lock the threads, and place the messages at their ends. Return the places in order.
@@ -72,16 +70,20 @@ class Placing(Changes):
         placed: dict[str, Placed] = {}
         for key, members in threads.items():
             last, unfinished, subject = entered[key]
-            lowest: int | None = None
             for behind, new in enumerate(reversed(members)):
-                base = self.ranks.rank(new.priority.level, now)
-                lowest = base if lowest is None else min(base, lowest)
                 busy = unfinished > behind + 1
-                placed[new.id] = self._placed(new, last - behind, base, lowest, busy=busy, now=now, subject=subject)
+                placed[new.id] = self._placed(new, last - behind, busy=busy, now=now, subject=subject)
         for new in new_messages:
             if new.thread_id is None:
-                base = self.ranks.rank(new.priority.level, now)
-                placed[new.id] = self._placed(new, 0, base, base, busy=False, now=now, subject=new.subject)
+                placed[new.id] = self._placed(new, 0, busy=False, now=now, subject=new.subject)
+        self._take_turns(placed, new_messages, now)
+        for members in threads.values():
+            lowest: int | None = None
+            for new in reversed(members):
+                place = placed[new.id]
+                lowest = place.base_rank if lowest is None else min(place.base_rank, lowest)
+                if place.rank is not None:
+                    placed[new.id] = place._replace(rank=lowest)
         self.touched.add(MOVED)
         if any(each.readiness is Readiness.READY for each in placed.values()):
             self.touched.add(READY)
@@ -91,18 +93,38 @@ class Placing(Changes):
         self,
         new: NewMessage,
         thread_number: int,
-        base_rank: int,
-        rank: int,
         *,
         busy: bool,
         now: int,
         subject: str | None,
     ) -> Placed:
+        """Return the place of a message that has taken no turn yet."""
         run_at = run_at_of(new, self.clock, now)
-        if not busy and run_at > now:
-            return Placed(new, thread_number, base_rank, None, Readiness.DELAYED, run_at, subject)
-        readiness = Readiness.BLOCKED if busy else Readiness.READY
-        return Placed(new, thread_number, base_rank, rank, readiness, run_at, subject)
+        base_rank = self.ranks.rank(new.priority.level, now)
+        readiness = Readiness.BLOCKED if busy else Readiness.DELAYED if run_at > now else Readiness.READY
+        return Placed(new, thread_number, base_rank, None, None, readiness, run_at, subject)
+
+    def _flow_of(self, new: NewMessage, subject: str | None) -> Flow:
+        return self.ranks.flow(new.tenant, subject, new.priority.level)
+
+    def lock_flows_of(self, new_messages: Sequence[NewMessage], entered: Mapping[ThreadKey, Entered]) -> None:
+        """Lock the flows of messages whose threads were entered."""
+        self.lock_flows(
+            self._flow_of(new, new.subject if (key := thread_of(new)) is None else entered[key].subject)
+            for new in new_messages
+        )
+
+    def _take_turns(self, placed: dict[str, Placed], new_messages: Sequence[NewMessage], now: int) -> None:
+        """Give the messages their turns, in their order. A delayed message takes its turn at its `run_at`."""
+        flows = {
+            new.id: self._flow_of(new, placed[new.id].subject)
+            for new in new_messages
+            if placed[new.id].readiness is not Readiness.DELAYED
+        }
+        turns: Turns = self.turns(flows.values(), now)
+        for message_id, flow in flows.items():
+            rank = turns.take(flow)
+            placed[message_id] = placed[message_id]._replace(base_rank=rank, rank=rank, flow=flow.name)
 
     def enter_threads(
         self, threads: Mapping[ThreadKey, Sequence[NewMessage]], now: int, *, only_lock: bool = False
@@ -150,6 +172,7 @@ class Placing(Changes):
                 contents=[each.new.content for each in placed],
                 priorities=[each.new.priority.value for each in placed],
                 base_ranks=[each.base_rank for each in placed],
+                flows=[each.flow for each in placed],
                 ranks=[each.rank for each in placed],
                 places=[each.readiness.value for each in placed],
                 run_ats=[each.run_at for each in placed],

@@ -14,11 +14,14 @@ from ..sql.access import SqlAccess
 from ..sql.audit import SqlAudit
 from ..sql.control import SqlControl
 from ..sql.counts import SqlCounts
+from ..sql.erasures import SqlErasures
 from ..sql.group_commit import GroupCommitThread
 from ..sql.items import SqlItems
+from ..sql.limits import SqlLimits
 from ..sql.named_sql import load_queries
 from ..sql.queries import SqlQueries
 from ..sql.statistics import SqlStatistics
+from ..sql.tenants import SqlTenants
 from ..sql.threads import SqlThreads
 from ..sql.tokens import SqlTokens
 from ..sql.traces import SqlTraces
@@ -32,14 +35,18 @@ from .connection import connection_parameters
 from .control import ControlWrites
 from .counts import CountWrites
 from .diagnosis import PostgresDiagnosis
+from .erasures import ErasureWrites
 from .events import EventWrites, PostgresEvents
 from .items import ItemWrites
+from .limits import Limiting
 from .migrations import prepare_database
 from .queries import PostgresReads
 from .runners import CONNECT, OneByOne, Reading, Runner, Together
 from .session import Session
+from .shares import PostgresShares
 from .signals import Hints
 from .statistics import FigureWrites
+from .tenants import TenantWrites
 from .threads import ThreadWrites
 from .tokens import TokenWrites
 from .traces import TraceWrites
@@ -63,8 +70,8 @@ VOLATILE = Capabilities(
 
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, PostgresTransitions, SqlUsage,
-    PostgresDiagnosis, SqlCounts, LocalSignals, Store,
+    PostgresWorkers, SqlItems, SqlLimits, SqlAccess, SqlTokens, SqlTenants, SqlTraces, SqlAudit, SqlStatistics,
+    PostgresTransitions, SqlUsage, PostgresDiagnosis, SqlCounts, PostgresShares, SqlErasures, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 
@@ -101,13 +108,15 @@ class PostgresStore(
 
     def _make_upkeep(self, ranks: RankPolicy) -> None:
         session = self._session()
-        self._upkeep = UpkeepWrites(session, self._clock)
+        self._upkeep = UpkeepWrites(session, self._clock, ranks)
         self._usage_changes = UsageWrites(session, self._clock)
         self._figures = FigureWrites(session, self._clock)
         # Requeue and purge of many messages take long. Cancels and answers do not wait for them.
         self._dead_letters = ControlWrites(session, self._clock, ranks)
         self._thread_changes = ThreadWrites(session, self._clock)
+        self._erasures = ErasureWrites(session, self._clock)
         self._counts = CountWrites(session, self._clock)
+        self._limit_duties = Limiting(session, self._clock)
         self._upkeep_thread = self._dead_letter_thread = self._thread("upkeep", OneByOne(session, self._hints.publish))
 
     def _make_writers(self, ranks: RankPolicy) -> None:
@@ -123,6 +132,7 @@ class PostgresStore(
         self._control = ControlWrites(self._session(), self._clock, ranks)
         self._access_changes = AccessWrites(self._control.session, self._clock)
         self._token_changes = TokenWrites(self._control.session, self._clock)
+        self._tenant_changes = TenantWrites(self._control.session, self._clock)
         self._traces = TraceWrites(self._control.session, self._clock)
         self._control_thread = self._access_thread = self._thread("control", OneByOne(self._control.session, publish))
         self._webhooks = WebhookWrites(self._session(), self._clock)

@@ -23,12 +23,12 @@ class TokenWrites(Writes, TokenChanges):
             return [to_signing_secret(row) for row in self.rows("list_signing_secrets")]
 
     @override
-    def end_tokens(self, tenant: str, subject: str | None) -> int:
+    def end_tokens(self, tenant: str, subject: str) -> int:
         with self.transaction(step("lock_access")) as (now, _):
             *_, ended = self.session.run_all(
                 step("raise_revision"),
                 step("forget_ends", before=now - END_SECONDS * 1000),
-                step("end_tokens", tenant=tenant, subject=subject or "", now=now),
+                step("end_tokens", tenant=tenant, subject=subject, now=now),
             )
             self.touched.add(ACCESS)
             return int(ended[0][0])

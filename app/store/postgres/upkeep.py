@@ -1,6 +1,7 @@
 """Runs regular duties."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from typing_extensions import override
 
@@ -9,20 +10,33 @@ from ...models.agents import AgentDescription
 from ...models.attempts import Cancelled, Failed
 from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
-from ...models.messages import Message
+from ...models.messages import Message, Priority
 from ...policy.versions import SeenVersion, VersionMove
 from ..limits import DRAFT_SECONDS
 from ..ports import CHANGED, MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
 from ..versions import VERSION_KEPT_MS
-from .changes import Changes, Ended, FailedNow, Locked, Logs, PutBack, next_events
+from .changes import Ended, FailedNow, Locked, Logs, PutBack, next_events
 from .keys import KEY_MS
+from .ranking import Ranking
 from .session import step
 from .usage import fold_usage
 
 
-class UpkeepWrites(Changes, UpkeepChanges):
+class DueRow(NamedTuple):
+    """A delayed message whose time has come, from the columns of `lock_due`."""
+
+    run_at: int
+    number: int
+    tenant: str
+    subject: str | None
+    priority: str
+    base_rank: int
+    flow: str | None
+
+
+class UpkeepWrites(Ranking, UpkeepChanges):
     """Runs regular duties, most for a limited number of rows.
 
     Every process may run them, since the statements check each message again.
@@ -122,14 +136,30 @@ class UpkeepWrites(Changes, UpkeepChanges):
                 self.session.discard()
                 return 0
             _, due = self.session.run_all(step("lock_threads", ids=ids), step("lock_due", ids=ids, now=now))
-            self.rows("promote_due", numbers=[number for (number,) in due])
+            self._promote([DueRow._make(row) for row in sorted(due)], now)
             self.touched |= {READY, MOVED}
         return len(due)
+
+    def _promote(self, due: Sequence[DueRow], now: int) -> None:
+        """Make locked messages ready. Those that were never ready before take their turns, in the order given."""
+        flows = {
+            each.number: self.ranks.flow(each.tenant, each.subject, Priority(each.priority).level)
+            for each in due
+            if each.flow is None
+        }
+        turns = self.turns(flows.values() if self.ranks.shares else (), now)
+        ranks = {number: turns.take(flow) for number, flow in flows.items() if self.ranks.shares}
+        self.rows(
+            "promote_due",
+            numbers=[each.number for each in due],
+            base_ranks=[ranks.get(each.number, each.base_rank) for each in due],
+            flows=[flows[each.number].name if each.flow is None else each.flow for each in due],
+        )
 
     @override
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
         with self.transaction() as (now, _):
-            found = self.rows("find_prunable_logs", before=now - older_than_ms, limit=limit)
+            found = self.rows("find_prunable_logs", now=now, age=older_than_ms, limit=limit)
             if not found:
                 self.session.discard()
                 return 0, [], False
@@ -141,12 +171,12 @@ class UpkeepWrites(Changes, UpkeepChanges):
     @override
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
         with self.transaction() as (now, _):
-            before = now - older_than_ms
-            ids = [found for (found,) in self.rows("find_prunable_messages", before=before, limit=limit)]
+            kept = {"now": now, "age": older_than_ms, "limit": limit}
+            ids = [found for (found,) in self.rows("find_prunable_messages", **kept)]
             _, deleted, threads = self.session.run_all(
                 step("lock_threads", ids=ids),
                 step("prune_messages", ids=ids),
-                step("prune_threads", before=before, limit=limit),
+                step("prune_threads", **kept),
             )
             if not deleted and not threads:
                 self.session.discard()

@@ -37,7 +37,11 @@ class NewUsage:
             "models": [model for _, model in keys],
             **dict(zip(Tokens._fields, map(list, columns), strict=True)),
         }
-        return [step("add_message_usage", **given), step("add_hourly_usage", hour=hour_of(now), **given)]
+        return [
+            step("add_message_usage", **given),
+            step("add_hourly_usage", hour=hour_of(now), **given),
+            step("record_usage", at=now, **given),
+        ]
 
 
 def fold_usage(now: int) -> Step:

@@ -9,7 +9,7 @@ from ...clock import Clock
 from ...models.attempts import Beat, Lease
 from ...models.workers import Worker
 from ..ports import LeaseRenewer
-from ..rows import agents_text
+from ..rows import agents_text, load_text
 from ..sql.workers import SqlWorkers
 from .session import Session
 
@@ -31,14 +31,18 @@ class PostgresLeaseRenewer(LeaseRenewer):
                 pid=worker.pid,
                 slots=worker.slots,
                 agents=agents_text(worker),
+                load=load_text(worker),
                 clock_ahead_ms=worker.clock_ahead_ms,
+                state=worker.state.value,
                 now=self._clock.now(),
                 ids=[lease.message_id for lease in leases],
                 fences=[lease.fence for lease in leases],
                 lease_milliseconds=int(lease_seconds * 1000),
             )
-        cancelled = frozenset(message_id for message_id, _, cancel_requested in rows if cancel_requested)
-        return Beat({message_id: fence for message_id, fence, _ in rows}, cancelled)
+        held = {message_id: (fence, cancel_requested) for message_id, fence, cancel_requested in rows}
+        _, draining = held.pop(None)
+        cancelled = frozenset(message_id for message_id, (_, cancel_requested) in held.items() if cancel_requested)
+        return Beat({message_id: fence for message_id, (fence, _) in held.items()}, cancelled, draining)
 
     @override
     def stop(self, worker_id: str) -> None:

@@ -1,26 +1,42 @@
 """Accepts messages."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from typing_extensions import override
 
 from ...clock import to_datetime
-from ...errors import AliasTaken, KeyReused, QueueFull, ThreadBusy, ThreadNotFound
+from ...errors import AgentQueueError, AliasTaken, KeyReused, QueueFull, ThreadAsks, ThreadBusy, ThreadNotFound
+from ...errors.erasures import ErasureInProgress
+from ...errors.limits import TenantQueueFull
 from ...errors.threads import MessageDeleted, ThreadMoved, ThreadNotReady
 from ...models.audit import NewAudit
+from ...models.limits import Limit
 from ...models.messages import Accepted, NewMessage, RequestKey
+from ...policy.limits import left_of_each, refusal
 from ..metadata import metadata_text, thread_patch
 from ..parts import CLEARED_AT_ONCE, AcceptRules, Cleared, ThreadKey, aliases_of, clear, depend_on_threads
 from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
 from ..rows import Receipt, accepted, events_text, options_of, preview
 from . import templates
-from .rooms import RedisRooms, key_arguments
+from .limits import RedisLimits, limit_arguments
+from .rooms import key_arguments
+
+REFUSALS: Mapping[str, Callable[[str], AgentQueueError]] = {
+    "foreign": ThreadNotFound,
+    "busy": ThreadBusy,
+    "asks": ThreadAsks,
+    "moved": ThreadMoved,
+    "hidden": ThreadNotReady,
+    "taken": AliasTaken,
+    "erasing": ErasureInProgress,
+}
+"""Errors of the script `add` that name a thread or an alias."""
 
 
-class RedisAccept(RedisRooms, AcceptStore):
+class RedisAccept(RedisLimits, AcceptStore):
     """Implements `AcceptStore` on Redis."""
 
     @override
@@ -37,41 +53,30 @@ class RedisAccept(RedisRooms, AcceptStore):
         key: RequestKey | None = None,
         agents: frozenset[str] | None = None,
         audit: NewAudit | None = None,
+        limits: Sequence[Limit] = (),
     ) -> Accepted:
-        rules = AcceptRules(max_queued, max_queued_of_tenant, agents, audit)
+        rules = AcceptRules(max_queued, max_queued_of_tenant, agents, audit, limits)
         cancels = depend_on_threads(new)
-        cleared = await self._clear(new, rules, key) if cancels else {}
+        cleared: Mapping[ThreadKey, Sequence[str]] = {}
+        if cancels and await self.may_pass(limits):
+            cleared = await self._clear(new, rules, key)
         fields = [field for each in new for field in self._fields_of(each)]
+        now = self._now()
         reply = await self._writes.run(
-            "add", self._now(), max_queued, *key_arguments(key), templates.CANCELLED if cancels else "",
+            "add", now, max_queued, *key_arguments(key), templates.CANCELLED if cancels else "",
             json.dumps([(*thread, ids) for thread, ids in cleared.items()]) if cleared else "",
-            "" if max_queued_of_tenant is None else max_queued_of_tenant, _agents_of(rules) if cancels else "", *fields,
+            "" if max_queued_of_tenant is None else max_queued_of_tenant, _agents_of(rules) if cancels else "",
+            limit_arguments(limits), self._order, *fields,
             topics=_topics_of_add, audit=self._record(audit) if cancels else None,
         )  # fmt: skip
-        match reply:
-            case "full":
-                raise QueueFull(max_queued)
-            case "full of tenant":
-                raise QueueFull(max_queued_of_tenant or 0, of_tenant=True)
-            case "reused":
-                raise KeyReused
-            case "gone":
-                raise MessageDeleted
-            case ["foreign", thread_id]:
-                raise ThreadNotFound(thread_id)
-            case ["busy", thread_id]:
-                raise ThreadBusy(thread_id)
-            case ["moved", thread_id]:
-                raise ThreadMoved(thread_id)
-            case ["hidden", thread_id]:
-                raise ThreadNotReady(thread_id)
-            case ["taken", alias]:
-                raise AliasTaken(alias)
-        replayed, receipts, *_, left = reply
+        if (refused := _refusal_of(reply, rules, now)) is not None:
+            raise refused
+        replayed, receipts, *_, left, values = reply
         messages = [accepted(each, Receipt(*receipt)) for each, receipt in zip(new, receipts, strict=True)]
         if left:
             await self._settle(left, messages)
-        return Accepted(messages, bool(replayed))
+        counted = {limit.name: value for limit, value in zip(limits, values, strict=False)}
+        return Accepted(messages, bool(replayed), limits=left_of_each(limits[: len(counted)], counted, now))
 
     async def _clear(
         self, new: Sequence[NewMessage], rules: AcceptRules, key: RequestKey | None
@@ -121,6 +126,24 @@ class RedisAccept(RedisRooms, AcceptStore):
         )
 
 
+def _refusal_of(reply: Any, rules: AcceptRules, now: int) -> AgentQueueError | None:
+    """Return the error for a reply of the script `add`, None if the messages were stored."""
+    if isinstance(reply, str):
+        errors = {
+            "full": QueueFull(rules.max_queued),
+            "full of tenant": TenantQueueFull(rules.max_queued_of_tenant or 0),
+            "reused": KeyReused(),
+            "gone": MessageDeleted(),
+        }
+        return errors[reply]
+    match reply:
+        case ["limited", index, value]:
+            return refusal(rules.limits[index - 1], value, now)
+        case [str(kind), name]:
+            return REFUSALS[kind](name)
+    return None
+
+
 def _agents_of(rules: AcceptRules) -> str:
     """Return the agents whose messages may be cancelled, as a JSON array; empty for all agents."""
     return "" if rules.agents is None else json.dumps(sorted(rules.agents))
@@ -141,6 +164,7 @@ def _rarer_fields(new: NewMessage) -> str:
         and new.last_number is None
         and new.webhook_key is None
         and new.subject is None
+        and new.behind_question
         and not (new.aliases or new.rollback)
     ):
         return ""
@@ -152,6 +176,7 @@ def _rarer_fields(new: NewMessage) -> str:
         "last_number": new.last_number,
         "webhook_key": new.webhook_key,
         "subject": new.subject,
+        "behind_question": None if new.behind_question else False,
     }
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if patch := thread_patch((new,)):
@@ -160,8 +185,8 @@ def _rarer_fields(new: NewMessage) -> str:
 
 
 def _topics_of_add(reply: Any) -> Iterable[str]:
-    if isinstance(reply, str) or reply[0] in ("foreign", "busy", "moved", "hidden", "taken", 1):
+    if isinstance(reply, str) or reply[0] in (*REFUSALS, "limited", 1):
         return ()
-    _, _, ready, cancelled, to_cancel, _ = reply
+    _, _, ready, cancelled, to_cancel, *_ = reply
     topics = {MOVED, *map(message_topic, cancelled + to_cancel)}
     return topics | ({READY} if ready else set()) | ({CANCELS} if to_cancel else set())

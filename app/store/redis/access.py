@@ -1,5 +1,6 @@
 """Keeps API keys."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -8,7 +9,8 @@ from typing_extensions import override
 from ...clock import to_milliseconds
 from ...errors.access import KeyNotFound, KeyRevoked
 from ...models.audit import NewAudit
-from ...models.keys import AccessState, ApiKey, NewKey
+from ...models.keys import AccessState, ApiKey, KeyCounts, NewKey
+from ...models.tenants import given_of
 from ..ports import ACCESS, AccessStore
 from . import replies
 from .rooms import RedisRooms
@@ -22,8 +24,8 @@ class RedisAccess(RedisRooms, AccessStore):
         reply = await self._writes.run(
             "add_key", self._now(), new.id, new.tenant, new.name, " ".join(new.scopes), new.secret_hash,
             "" if new.expires_at is None else to_milliseconds(new.expires_at),
-            new.webhook_url or "", new.webhook_secret or "", topics=lambda _: (ACCESS,),
-            audit=self._record(audit),
+            new.webhook_url or "", new.webhook_secret or "", *_texts(KeyCounts(new.limits, new.quotas)),
+            topics=lambda _: (ACCESS,), audit=self._record(audit),
         )  # fmt: skip
         return replies.api_key(reply)
 
@@ -58,6 +60,26 @@ class RedisAccess(RedisRooms, AccessStore):
         return replies.api_key(reply)
 
     @override
+    async def change_key(
+        self,
+        tenant: str | None,
+        key_id: str,
+        counts: KeyCounts,
+        *,
+        expected: KeyCounts,
+        audit: NewAudit | None = None,
+    ) -> ApiKey | None:
+        reply = await self._writes.run(
+            "change_key", self._now(), tenant or "", key_id, *_texts(counts), *_texts(expected),
+            topics=lambda reply: (ACCESS,) if isinstance(reply, list) else (), audit=self._record(audit),
+        )  # fmt: skip
+        if reply == "revoked":
+            raise KeyRevoked(key_id)
+        if reply is None:
+            raise KeyNotFound(key_id)
+        return None if reply == "moved" else replies.api_key(reply)
+
+    @override
     async def revoke_key(self, tenant: str | None, key_id: str, *, audit: NewAudit | None = None) -> ApiKey:
         reply = await self._writes.run(
             "revoke_key",
@@ -81,3 +103,8 @@ class RedisAccess(RedisRooms, AccessStore):
     async def access_state(self) -> AccessState:
         revision, live = await self._reads.run("access_state")
         return AccessState(int(revision), live > 0)
+
+
+def _texts(counts: KeyCounts) -> tuple[str, str]:
+    """Return limits and quotas as scripts take them."""
+    return json.dumps(given_of(counts.limits)), json.dumps(given_of(counts.quotas))

@@ -36,7 +36,7 @@ MAX_CALL = 64
 """Maximum number of operations in one call. A longer call saves nothing and delays others."""
 MAX_CALL_BYTES = 256 * 1024
 """Maximum bytes of arguments in one call. A single operation may have more."""
-MAX_CALL_ARGUMENTS = 1_800
+MAX_CALL_ARGUMENTS = 2_000
 """Maximum number of arguments in one call: enough for MAX_CALL messages added one by one."""
 
 CONNECT_AGAIN_SECONDS = 0.05
@@ -207,10 +207,12 @@ class CommandPipeline:
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
 
     async def _connect(self) -> None:
-        """Connect and load all scripts, which a server forgets when it restarts."""
+        """Connect and load the scripts that the server lacks. It forgets all when it restarts."""
         await self._link.connect()
-        await self._link.send([pack("SCRIPT", "LOAD", script.text) for script in self._scripts.values()])
-        for _ in self._scripts:
+        known = await self._link.ask("SCRIPT", "EXISTS", *(script.sha for script in self._scripts.values()))
+        missing = [script for script, is_known in zip(self._scripts.values(), known, strict=True) if not is_known]
+        await self._link.send([pack("SCRIPT", "LOAD", script.text) for script in missing])
+        for _ in missing:
             answer = await self._link.receive()
             if isinstance(answer, ResponseError):
                 raise answer

@@ -5,12 +5,21 @@ from typing import Any
 
 from typing_extensions import override
 
-from ...errors import AliasTaken, KeyReused, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
+from ...errors import (
+    AliasTaken,
+    KeyReused,
+    MessageNotFound,
+    NotCancellable,
+    NotFailed,
+    NotInterrupted,
+    NotQueued,
+)
+from ...errors.workers import WorkerNotFound
 from ...models.audit import NewAudit
 from ...models.messages import Accepted, Message, MessageState, Priority, RequestKey
 from ..limits import PAGE_TEXT_LENGTH
-from ..ports import CANCELS, CHANGED, MOVED, READY, ControlStore, message_topic
-from ..rows import preview, requeued
+from ..ports import CANCELS, CHANGED, MOVED, READY, WORKERS, ControlStore, message_topic
+from ..rows import DRAIN_CHANGES, DRAIN_STATES, preview, requeued
 from ..terminal_states import REQUEUED
 from . import replies, templates
 from .rooms import RedisRooms, key_arguments
@@ -71,6 +80,7 @@ class RedisControl(RedisRooms, ControlStore):
             tenant,
             message_id,
             priority.value,
+            self._order,
             *self._priority_ranks(),
             topics=topics,
             audit=self._record(audit),
@@ -135,6 +145,7 @@ class RedisControl(RedisRooms, ControlStore):
             tenant,
             templates.retry(REQUEUED),
             *self._priority_ranks(),
+            self._order,
             *named,
             topics=topics,
             audit=self._record(audit),
@@ -183,9 +194,19 @@ class RedisControl(RedisRooms, ControlStore):
             "pause", self._now(), int(paused), topics=lambda _: (READY, MOVED), audit=self._record(audit)
         )
 
-    def _priority_ranks(self) -> list[str | int]:
-        """Return script arguments: each priority, followed by its rank at time 0."""
-        return [part for priority in Priority for part in (priority.value, self._ranks.rank(priority.level, 0))]
+    @override
+    async def drain_worker(self, worker_id: str, *, draining: bool, audit: NewAudit | None = None) -> None:
+        found = await self._writes.run(
+            "drain_worker",
+            self._now(),
+            worker_id,
+            DRAIN_STATES[draining].value,
+            DRAIN_CHANGES[draining].value,
+            topics=lambda found: (WORKERS, MOVED) if found else (),
+            audit=self._record(audit),
+        )
+        if not found:
+            raise WorkerNotFound(worker_id)
 
 
 def _raise_refusal(reply: Any) -> None:

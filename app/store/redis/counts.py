@@ -1,8 +1,8 @@
 """Compares counters with a listing.
 
-Sorted sets know their sizes, so that few counters can be wrong: the ended messages by state, the dead letters of all
-tenants, and the counts of threads. Ended messages are counted part by part up to a moment. If one of them is gone at
-the end, the count is void, and a later round counts again.
+Sorted sets know their sizes, so that few counters can be wrong: the ended messages by state, the queued ones by
+priority, the dead letters of all tenants, and the counts of threads. Ended messages are counted part by part up to a
+moment. If one of them is gone at the end, the count is void, and a later round counts again.
 """
 
 from collections import Counter
@@ -15,6 +15,9 @@ from .rooms import RedisRooms
 
 COUNTED_AT_ONCE = 500
 THREADS_AT_ONCE = 20
+QUEUED_AT_ONCE = 5_000
+"""Number of a tenant's queued messages above which they are not counted by priority: one script would take too long."""
+
 SETTLED_MS = 1000
 """No process dates the end of a message this far in the past."""
 
@@ -33,6 +36,8 @@ class RedisCounts(RedisRooms, CountStore):
         found = [CountDifference(*each) for each in await self._writes.run("check_counts", until, walked, *given)]
         sampled = await self._reads.run("sample_messages", COUNTED_AT_ONCE)
         for tenant in {tenant for tenant, _ in counted} | {row[1] for row in sampled}:
+            differing = await self._writes.run("repair_queued", tenant, QUEUED_AT_ONCE)
+            found += [CountDifference(*each) for each in differing]
             cursor = "0"
             while True:
                 cursor, differing = await self._writes.run("repair_threads", tenant, cursor, THREADS_AT_ONCE)

@@ -13,23 +13,25 @@ from ...models.attempts import FailedAttempt
 from ...models.deliveries import Delivery, DeliveryRecord
 from ...models.events import EVENT_TYPES, Event, EventPage
 from ...models.keys import ApiKey
-from ...models.messages import DeadLetterGroup, Message, MessageState, QueueSummary, Thread
-from ...models.workers import Throughput, Worker
+from ...models.messages import DeadLetterGroup, Message, MessageState, Priority, QueueSummary, Thread
+from ...models.tenants import Tenant
+from ...models.workers import Throughput, Worker, WorkerState
 from ...policy.versions import AgentVersion, SeenVersion
+from ..keys import KEY_COLUMNS, to_key
 from ..rows import (
     DELIVERY_COLUMNS,
-    KEY_COLUMNS,
     MESSAGE_COLUMNS,
     THREAD_STATES,
     agents_of,
+    load_of,
     to_delivery,
     to_delivery_record,
     to_failed_attempt,
     to_groups,
-    to_key,
     to_message,
     to_thread,
 )
+from ..tenants import to_tenant
 from ..versions import KnownVersions
 
 THREAD_COLUMNS = (
@@ -43,6 +45,7 @@ THREAD_COLUMNS = (
         "metadata",
         "forked_from",
         "subject",
+        "ttl_ms",
         "last_ended",
     ),
     *THREAD_STATES,
@@ -51,7 +54,7 @@ THREAD_COLUMNS = (
 INTEGERS = {
     *("number", "thread_number", "created_at", "started_at", "completed_at", "attempt", "fence", "run_at", "crashes"),
     *("cancel_requested", "interrupt_expires_at", "tries", "next_at", "last_number", "last_activity", *THREAD_STATES),
-    *("expires_at", "revoked_at", "last_used_at", "previous_until", "signs_webhooks"),
+    *("expires_at", "revoked_at", "last_used_at", "previous_until", "signs_webhooks", "ttl_ms"),
 }
 
 _MESSAGE_INTEGERS, _DELIVERY_INTEGERS, _THREAD_INTEGERS, _KEY_INTEGERS = (
@@ -85,6 +88,11 @@ def api_key(columns: Sequence[Any]) -> ApiKey:
     return to_key(_with_integers(columns, _KEY_INTEGERS))
 
 
+def tenant(columns: Sequence[Any]) -> Tenant:
+    """Return the record of a tenant from a reply of the Lua function `tenant_row`."""
+    return to_tenant(columns)
+
+
 def failed_attempt(columns: Sequence[Any]) -> FailedAttempt:
     """Convert an item of the reply of `list_attempts` to a failed attempt. The item may have no details."""
     return to_failed_attempt(columns)
@@ -105,7 +113,7 @@ def dead_letter_group(columns: Sequence[Any]) -> DeadLetterGroup:
 
 def throughput(reply: Sequence[Any]) -> Throughput:
     """Return the throughput from the reply of the script `throughput`."""
-    paused, groups, running, run_times, running_by_group = reply
+    paused, groups, running, run_times, running_by_group, draining = reply
     by_agents = {agents: count for (_, agents), count in zip(groups, running_by_group, strict=True)}
     return Throughput(
         bool(paused),
@@ -113,6 +121,7 @@ def throughput(reply: Sequence[Any]) -> Throughput:
         running,
         sum(map(int, run_times)) / len(run_times) / 1000 if run_times else None,
         to_groups(groups, running, by_agents),
+        draining,
     )
 
 
@@ -128,9 +137,11 @@ def event_page(reply: Sequence[Any]) -> EventPage:
 
 def summary(reply: Sequence[Any]) -> QueueSummary:
     """Return the summary from the reply of the script `summary`. Its totals are in the order of THREAD_STATES."""
-    totals, queued, processing = reply
+    totals, by_priority, queued, processing = reply
+    counts = dict(zip(by_priority[::2], map(int, by_priority[1::2]), strict=True))
     return QueueSummary(
         totals=dict(zip(THREAD_STATES, totals, strict=True)),
+        queued_by_priority={priority: counts.get(priority, 0) for priority in Priority},
         queued=tuple(map(message, queued)),
         processing=tuple(map(message, processing)),
     )
@@ -156,9 +167,11 @@ def workers(reply: Sequence[Any]) -> list[Worker]:
             started_at=to_datetime(int(start)),
             last_beat=to_datetime(int(beat)),
             clock_ahead_ms=int(ahead),
+            state=WorkerState(state),
             agents=agents_of(agents),
+            load=load_of(load),
         )
-        for name, host, pid, slots, start, beat, ahead, agents in reply
+        for name, host, pid, slots, start, beat, ahead, state, agents, load in reply
     ]
     return sorted(found, key=lambda worker: (worker.started_at, worker.id))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ...clock import Clock, ClockState, Sample, SteadyClock
 from ...models.audit import NewAudit
-from ...models.messages import Message, RequestKey
+from ...models.messages import Message, Priority, RequestKey
 from ...policy.rank import RankPolicy
 from ..limits import KEY_SECONDS
 from ..parts import Settling, Unsettled
@@ -33,6 +33,15 @@ class RedisRooms:
     def _now(self) -> int:
         """Return the store's time in milliseconds, as scripts take it."""
         return self._clock.now()
+
+    @property
+    def _order(self) -> str:
+        """Return how messages are ordered within a priority, as scripts take it (`turns.lua`)."""
+        return self._ranks.fair_share.value if self._ranks.strict else "aging"
+
+    def _priority_ranks(self) -> list[str | int]:
+        """Return script arguments: each priority, followed by its rank at time 0."""
+        return [part for priority in Priority for part in (priority.value, self._ranks.rank(priority.level, 0))]
 
     def _record(self, audit: NewAudit | None) -> str | None:
         """Return a record for the audit log as scripts take it; None if there is none."""

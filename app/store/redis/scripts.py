@@ -8,7 +8,9 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..rows import DELIVERY_COLUMNS, KEY_COLUMNS, MESSAGE_COLUMNS
+from ..keys import KEY_COLUMNS
+from ..rows import DELIVERY_COLUMNS, MESSAGE_COLUMNS
+from ..tenants import TENANT_COLUMNS
 from .replies import THREAD_COLUMNS
 
 _COLUMNS: Mapping[str, Sequence[str]] = {
@@ -17,6 +19,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
     "delivery": DELIVERY_COLUMNS,
     "thread": THREAD_COLUMNS,
     "api_key": KEY_COLUMNS,
+    "tenant": TENANT_COLUMNS,
 }
 _PLACEHOLDER = re.compile(rf"\{{({'|'.join(_COLUMNS)})(?:_columns|\.(\w+))\}}")
 

@@ -32,7 +32,6 @@ class RedisStatistics(RedisRooms, StatisticsStore):
     async def queue_figures(self) -> QueueFigures:
         levels, delayed, processing, interrupted, failed = await self._reads.run("queue_figures", len(Priority))
         return to_queue_figures(
-            self._ranks,
             self._now(),
             waiting={level: count for level, (count, _) in enumerate(levels) if count},
             firsts={level: first for level, (_, first) in enumerate(levels) if first},
@@ -80,9 +79,9 @@ class RedisStatistics(RedisRooms, StatisticsStore):
 
 def _counted(counted: Sequence[Any]) -> Counted:
     """Return changes as `lua/shared/counted.lua` counts them."""
-    (start, tenant, kind, agent, priority, wait, first_token, run, code), count = counted
+    (start, tenant, kind, agent, priority, wait, first_token, run, code, usage), count = counted
     wait, first_token, run = (None if each < 0 else each for each in (wait, first_token, run))
-    return Counted(start, tenant, kind, agent, priority, wait, first_token, run, code or None, count)
+    return Counted(start, tenant, kind, agent, priority, wait, first_token, run, code or None, usage or None, count)
 
 
 def _stored(found: Sequence[Any], query: FigureQuery) -> Iterator[Figure]:

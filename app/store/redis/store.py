@@ -20,12 +20,16 @@ from .connection import Link, inspect, mapped_errors, refusal
 from .control import RedisControl
 from .counts import RedisCounts
 from .diagnosis import RedisDiagnosis
+from .erasures import RedisErasures
 from .events import RedisEvents
 from .items import RedisItems
+from .limits import RedisLimits
 from .queries import RedisQueries
 from .scripts import load_scripts
+from .shares import RedisShares
 from .signals import Listener
 from .statistics import RedisStatistics
+from .tenants import RedisTenants
 from .threads import RedisThreads
 from .tokens import RedisTokens
 from .traces import RedisTraces
@@ -37,6 +41,7 @@ from .workers import RedisWorkers
 
 
 class RedisStore(
+    RedisErasures,  # before the rooms whose methods it calls
     RedisAccept,
     RedisControl,
     RedisAttempts,
@@ -47,8 +52,10 @@ class RedisStore(
     RedisWebhooks,
     RedisWorkers,
     RedisItems,
+    RedisLimits,
     RedisAccess,
     RedisTokens,
+    RedisTenants,
     RedisTraces,
     RedisStatistics,
     RedisTransitions,
@@ -56,6 +63,7 @@ class RedisStore(
     RedisAudit,
     RedisDiagnosis,
     RedisCounts,
+    RedisShares,
     LocalSignals,
     Store,
 ):

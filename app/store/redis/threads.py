@@ -1,5 +1,6 @@
 """Reads threads, and changes them as a whole."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from typing_extensions import override
 
 from ...errors import KeyReused, ThreadNotFound
-from ...errors.threads import MetadataTooLarge, ThreadExists, ThreadNotReady, ThreadRunning
+from ...errors.erasures import ErasureInProgress
+from ...errors.threads import MetadataTooLarge, ThreadExists, ThreadMoved, ThreadNotReady, ThreadRunning
 from ...models.audit import NewAudit
 from ...models.messages import CreatedThread, Message, Page, RequestKey, Thread
 from ...models.threads import (
@@ -22,10 +24,20 @@ from ...models.threads import (
 )
 from ..limits import KEY_SECONDS, PAGE_TEXT_LENGTH, THREAD_METADATA_LENGTH
 from ..metadata import merged_metadata, metadata_patch, wanted_thread_metadata
+from ..parts import repeat_up_to
 from ..ports import MOVED, ThreadStore, message_topic
 from . import replies
 from .queries import SCAN_LENGTH, visible_arguments
 from .rooms import RedisRooms
+
+NO_ERASURE = ("", "")
+"""Arguments of `delete_thread.lua` for a thread that no erasure deletes."""
+
+ANY_THREAD = "-"
+"""The argument of `delete_thread.lua` for a thread that need not have expired."""
+
+EXPIRED_AT_ONCE = 100
+"""Maximum number of threads that one script finds."""
 
 
 class RedisThreads(RedisRooms, ThreadStore):
@@ -100,26 +112,31 @@ class RedisThreads(RedisRooms, ThreadStore):
         name = change.names[0] if change.names else None
         reply = await self._writes.run(
             "change_thread", tenant, thread_id, int(bool(change.names)), "" if name is None else name,
-            metadata_patch(change.metadata) or "", THREAD_METADATA_LENGTH, audit=self._record(audit),
+            metadata_patch(change.metadata) or "", THREAD_METADATA_LENGTH, int(bool(change.ttls)),
+            "" if change.ttl_ms is None else change.ttl_ms, audit=self._record(audit),
         )  # fmt: skip
         if reply == "large":
             raise MetadataTooLarge(THREAD_METADATA_LENGTH)
         return replies.thread(_found(reply, thread_id))
 
     @override
-    async def delete_thread(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> None:
-        def topics(reply: Any) -> Iterable[str]:
-            return (MOVED, *map(message_topic, reply)) if isinstance(reply, list) else ()
-
+    async def delete_thread(
+        self, tenant: str, thread_id: str, *, last_number: int | None = None, audit: NewAudit | None = None
+    ) -> None:
         reply = await self._writes.run(
             "delete_thread",
             self._now(),
             tenant,
             thread_id,
             KEY_SECONDS * 1000,
-            topics=topics,
+            "" if last_number is None else last_number,
+            *NO_ERASURE,
+            ANY_THREAD,
+            topics=_topics_of_deleted,
             audit=self._record(audit),
         )
+        if reply == "moved":
+            raise ThreadMoved(thread_id)
         _found(reply, thread_id)
 
     @override
@@ -143,6 +160,8 @@ class RedisThreads(RedisRooms, ThreadStore):
                 raise ThreadNotReady(thread_id)
             case "reused":
                 raise KeyReused
+            case ["erasing", kind]:
+                raise ErasureInProgress(kind)
         columns, is_new, replayed = _found(reply, thread_id)
         return CreatedThread(replies.thread(columns), bool(is_new), bool(replayed))
 
@@ -161,13 +180,35 @@ class RedisThreads(RedisRooms, ThreadStore):
         return replies.thread(_found(reply, thread_id))
 
     @override
+    async def expire_threads(self, *, default_ttl_seconds: float | None, limit: int) -> int:
+        default = "" if default_ttl_seconds is None else int(default_ttl_seconds * 1000)
+
+        async def expire_part(size: int) -> int:
+            found = await self._writes.run("expire_threads", self._now(), default, size)
+            replies = await asyncio.gather(*(
+                self._writes.run(
+                    "delete_thread", self._now(), tenant, thread_id, KEY_SECONDS * 1000, "", *NO_ERASURE, default,
+                    topics=_topics_of_deleted,
+                )
+                for tenant, thread_id in found
+            ))  # fmt: skip
+            return sum(isinstance(reply, list) for reply in replies)
+
+        return await repeat_up_to(expire_part, limit, EXPIRED_AT_ONCE)
+
+    @override
     async def abandon_thread(self, tenant: str, thread_id: str) -> None:
         await self._writes.run("abandon_thread", tenant, thread_id)
 
 
-def _fields(new: NewThread) -> tuple[str, str, str, str]:
-    """Return the source, the name, the metadata and the subject of a new thread, with '' for none."""
-    return new.source_json or "", new.name or "", merged_metadata(None, new.metadata) or "", new.subject or ""
+def _topics_of_deleted(reply: Any) -> Iterable[str]:
+    return (MOVED, *map(message_topic, reply)) if isinstance(reply, list) else ()
+
+
+def _fields(new: NewThread) -> tuple[str | int, ...]:
+    """Return the source, the name, the metadata, the subject and the TTL of a new thread, with '' for none."""
+    texts = new.source_json or "", new.name or "", merged_metadata(None, new.metadata) or "", new.subject or ""
+    return *texts, "" if new.ttl_ms is None else new.ttl_ms
 
 
 def _found(reply: Any, thread_id: str) -> Any:

@@ -8,6 +8,7 @@ from typing_extensions import override
 from ...clock import to_milliseconds
 from ...models.audit import NewAudit
 from ...models.tokens import SigningSecret
+from ..erasures import hidden_subject
 from ..limits import END_SECONDS, TICKET_SECONDS
 from ..ports import ACCESS, TokenStore
 from ..rows import to_signing_secret
@@ -35,7 +36,7 @@ class RedisTokens(RedisRooms, TokenStore):
             "end_tokens",
             self._now(),
             tenant,
-            subject or "",
+            hidden_subject(subject),
             END_SECONDS,
             topics=lambda _: (ACCESS,),
             audit=self._record(audit),
@@ -44,7 +45,7 @@ class RedisTokens(RedisRooms, TokenStore):
 
     @override
     async def tokens_ended(self, tenant: str, subject: str | None) -> int:
-        return int(await self._reads.run("tokens_ended", tenant, subject or ""))
+        return int(await self._reads.run("tokens_ended", tenant, hidden_subject(subject)))
 
     @override
     async def use_ticket(self, ticket_id: str) -> bool:

@@ -47,6 +47,6 @@ class RedisTransitions(RedisRooms, TransitionLog):
 
 def _transition(name: str, entry: str, place: int, change: list[Any]) -> Transition:
     """Return a change as `record` in `lua/shared/keys.lua` or `lua/shared/messages.lua` stores it."""
-    at, tenant, kind, agent, priority, _, _, _, code, message_id, thread_id, before, worker_id = change
+    at, tenant, kind, agent, priority, _, _, _, code, _, message_id, thread_id, before, worker_id = change
     fields = (message_id, thread_id, agent, priority, before, code, worker_id)
     return Transition(f"{name}-{entry}-{place}", at, tenant, TransitionType(kind), *(field or None for field in fields))

@@ -46,7 +46,10 @@ class RedisUpkeep(RedisRooms, UpkeepStore):
 
         await self._read_clock()
         return await repeat(
-            lambda: self._writes.run("promote", self._now(), PROMOTE_BATCH, topics=topics), PROMOTE_BATCH
+            lambda: self._writes.run(
+                "promote", self._now(), PROMOTE_BATCH, self._order, *self._priority_ranks(), topics=topics
+            ),
+            PROMOTE_BATCH,
         )
 
     @override

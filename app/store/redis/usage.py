@@ -1,6 +1,7 @@
 """Reads usage and deletes old usage."""
 
 import json
+from collections.abc import Sequence
 
 from typing_extensions import override
 
@@ -12,6 +13,9 @@ from .rooms import RedisRooms
 ROWS_AT_ONCE = 1_000
 """Number of rows after which one script reads no further hour."""
 
+MESSAGES_AT_ONCE = 250
+"""Maximum number of messages whose usage one script reads."""
+
 HOURS_AT_ONCE = 100
 """Maximum number of hours of tenants that one script deletes."""
 
@@ -22,8 +26,16 @@ class RedisUsage(RedisRooms, UsageStore):
     @override
     async def message_usage(self, tenant: str, message_id: str) -> list[ModelUsage]:
         reply = await self._reads.run("message_usage", tenant, message_id)
-        by_model = dict(zip(reply[::2], reply[1::2], strict=True))
-        return [ModelUsage(model, _tokens(by_model[model])) for model in sorted(by_model)]
+        return _by_model(reply)
+
+    @override
+    async def usage_of_messages(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[ModelUsage]]:
+        found: dict[str, list[ModelUsage]] = {}
+        for first in range(0, len(message_ids), MESSAGES_AT_ONCE):
+            part = message_ids[first : first + MESSAGES_AT_ONCE]
+            replies = await self._reads.run("usage_of_messages", tenant, *part)
+            found |= {each: _by_model(reply) for each, reply in zip(part, replies, strict=True) if reply}
+        return found
 
     @override
     async def list_usage(
@@ -50,6 +62,12 @@ class RedisUsage(RedisRooms, UsageStore):
 def _matches(row: UsageKey, chosen: UsageFilter) -> bool:
     names = ("key", "subject", "agent", "model")
     return all(getattr(chosen, name) in (None, getattr(row, name)) for name in names)
+
+
+def _by_model(reply: Sequence[str]) -> list[ModelUsage]:
+    """Return usage from names and counts of models in turn."""
+    counts = dict(zip(reply[::2], reply[1::2], strict=True))
+    return [ModelUsage(model, _tokens(counts[model])) for model in sorted(counts)]
 
 
 def _tokens(counts: str) -> Tokens:

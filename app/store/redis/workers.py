@@ -12,7 +12,7 @@ from ...models.agents import AgentDescription
 from ...models.attempts import Beat, Lease
 from ...models.workers import Worker
 from ..ports import LeaseRenewer, WorkerStore
-from ..rows import agents_text
+from ..rows import agents_text, load_text
 from . import replies
 from .connection import CUT, connection_options, mapped_errors
 from .rooms import RedisRooms, changed_if_any
@@ -76,11 +76,22 @@ class RedisLeaseRenewer(LeaseRenewer):
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         named = [part for lease in leases for part in (lease.message_id, lease.fence)]
         lease_ms = int(lease_seconds * 1000)
-        shown = (worker.id, worker.host, worker.pid, worker.slots, lease_ms, agents_text(worker), worker.clock_ahead_ms)
-        held = self._run("beat", self._now(), *shown, *named)
+        shown = (
+            worker.id,
+            worker.host,
+            worker.pid,
+            worker.slots,
+            lease_ms,
+            agents_text(worker),
+            worker.clock_ahead_ms,
+            load_text(worker),
+            worker.state.value,
+        )
+        draining, held = self._run("beat", self._now(), *shown, *named)
         return Beat(
             {message_id: fence for message_id, fence, _ in held},
             frozenset(message_id for message_id, _, cancelled in held if cancelled),
+            bool(draining),
         )
 
     @override

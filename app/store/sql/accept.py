@@ -10,12 +10,13 @@ from typing_extensions import override
 
 from ...clock import to_datetime
 from ...models.audit import NewAudit
+from ...models.limits import Limit
 from ...models.messages import Accepted, NewMessage, RequestKey
 from ..parts import AcceptRules, Cleared, Settling, ThreadKey, Unsettled, clear, depend_on_threads
 from ..ports import AcceptStore
 from .control import ControlChanges
 from .group_commit import GroupCommitThread
-from .rooms import SqlRooms
+from .limits import SqlLimits
 
 
 class AcceptChanges(Protocol):
@@ -24,7 +25,7 @@ class AcceptChanges(Protocol):
     unsettled: deque[Unsettled]
 
 
-class SqlAccept(SqlRooms, AcceptStore):
+class SqlAccept(SqlLimits, AcceptStore):
     """Implements `AcceptStore` for both SQL stores."""
 
     _accept: AcceptChanges
@@ -46,13 +47,16 @@ class SqlAccept(SqlRooms, AcceptStore):
         key: RequestKey | None = None,
         agents: frozenset[str] | None = None,
         audit: NewAudit | None = None,
+        limits: Sequence[Limit] = (),
     ) -> Accepted:
-        rules = AcceptRules(max_queued, max_queued_of_tenant, agents, audit)
+        rules = AcceptRules(max_queued, max_queued_of_tenant, agents, audit, limits)
 
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
             return self._control_thread.run(lambda: self._control.clear(threads, new, rules, key))
 
-        cleared = await clear(new, clear_part) if depend_on_threads(new) else {}
+        cleared: Mapping[ThreadKey, Sequence[str]] = {}
+        if depend_on_threads(new) and await self.may_pass(limits):
+            cleared = await clear(new, clear_part)
         accepted = await self._add(new, rules, key, cleared)
         if self._accept.unsettled:
             await self._settling.complete(self._accept.unsettled, accepted.messages)

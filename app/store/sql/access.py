@@ -1,5 +1,6 @@
 """Keeps API keys: the part that both SQL stores share."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
@@ -8,9 +9,10 @@ from typing_extensions import override
 
 from ...clock import to_milliseconds
 from ...models.audit import NewAudit
-from ...models.keys import AccessState, ApiKey, NewKey
+from ...models.keys import AccessState, ApiKey, KeyCounts, NewKey
+from ...models.tenants import given_of
+from ..keys import to_key
 from ..ports import AccessStore
-from ..rows import to_key
 from .audit import RecordedChanges
 from .group_commit import GroupCommitThread
 from .query_runner import QueryRunner
@@ -25,6 +27,9 @@ class AccessChanges(RecordedChanges, Protocol):
 
     def rotate_key(self, tenant: str | None, key_id: str, secret_hash: str, previous_until: int) -> ApiKey:
         """Implement `AccessStore.rotate_key`. `previous_until` is in milliseconds."""
+
+    def change_key(self, tenant: str | None, key_id: str, counts: KeyCounts, expected: KeyCounts) -> ApiKey | None:
+        """Implement `AccessStore.change_key`."""
 
     def revoke_key(self, tenant: str | None, key_id: str) -> ApiKey:
         """Implement `AccessStore.revoke_key`."""
@@ -71,6 +76,21 @@ class SqlAccess(SqlRooms, AccessStore):
         )
 
     @override
+    async def change_key(
+        self,
+        tenant: str | None,
+        key_id: str,
+        counts: KeyCounts,
+        *,
+        expected: KeyCounts,
+        audit: NewAudit | None = None,
+    ) -> ApiKey | None:
+        changes = self._access_changes
+        return await self._access_thread.run(
+            lambda: changes.recorded(audit, lambda: changes.change_key(tenant, key_id, counts, expected))
+        )
+
+    @override
     async def revoke_key(self, tenant: str | None, key_id: str, *, audit: NewAudit | None = None) -> ApiKey:
         changes = self._access_changes
         return await self._access_thread.run(
@@ -94,7 +114,13 @@ class SqlAccess(SqlRooms, AccessStore):
 def new_key_values(new: NewKey, now: int) -> dict[str, object]:
     """Return the parameters of the query `add_key`."""
     expires_at = None if new.expires_at is None else to_milliseconds(new.expires_at)
-    return {**new._asdict(), "scopes": " ".join(new.scopes), "expires_at": expires_at, "now": now}
+    counts = count_texts(KeyCounts(new.limits, new.quotas))
+    return {**new._asdict(), **counts, "scopes": " ".join(new.scopes), "expires_at": expires_at, "now": now}
+
+
+def count_texts(counts: KeyCounts) -> dict[str, str]:
+    """Return the columns of limits and quotas."""
+    return {"limits": json.dumps(given_of(counts.limits)), "quotas": json.dumps(given_of(counts.quotas))}
 
 
 def _get(reads: QueryRunner, tenant: str | None, key_id: str) -> ApiKey | None:

@@ -64,6 +64,9 @@ class ControlChanges(RecordedChanges, Protocol):
     def pause(self, paused: bool) -> None:
         """Implement `ControlStore.pause`."""
 
+    def drain_worker(self, worker_id: str, draining: bool) -> None:
+        """Implement `ControlStore.drain_worker`."""
+
 
 class SqlControl(SqlRooms, ControlStore):
     """Implements `ControlStore` for both SQL stores. Requeue and purge may have a GroupCommitThread of their own."""
@@ -145,3 +148,9 @@ class SqlControl(SqlRooms, ControlStore):
     @override
     async def pause(self, paused: bool, *, audit: NewAudit | None = None) -> None:
         await self._control_thread.run(lambda: self._control.recorded(audit, lambda: self._control.pause(paused)))
+
+    @override
+    async def drain_worker(self, worker_id: str, *, draining: bool, audit: NewAudit | None = None) -> None:
+        await self._control_thread.run(
+            lambda: self._control.recorded(audit, lambda: self._control.drain_worker(worker_id, draining))
+        )

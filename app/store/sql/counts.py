@@ -20,7 +20,7 @@ class CountChanges(Protocol):
     """Repairs counters, inside a transaction that compares them again."""
 
     def repair_tallies(self) -> list[CountDifference]:
-        """Repair the totals by tenant and state. Return what differed."""
+        """Repair the totals by tenant, state and priority. Return what differed."""
 
     def repair_levels(self) -> list[CountDifference]:
         """Repair the counts of waiting messages by level of the claim order. Return what differed."""
@@ -57,9 +57,9 @@ def _differing_threads(reads: Reads, after: Place) -> tuple[list[Place], Place |
     return [(tenant, thread_id) for tenant, thread_id, *_ in rows], None if last is None else (last[0], last[1])
 
 
-def tally_difference(tenant: str, state: str, told: int, counted: int) -> CountDifference:
-    """Return the difference of a total."""
-    return CountDifference(f"{state} messages of tenant {tenant!r}", str(told), str(counted))
+def tally_difference(tenant: str, state: str, priority: str, told: int, counted: int) -> CountDifference:
+    """Return the difference of a total. `priority` is empty for states that are not counted by priority."""
+    return CountDifference(f"{state} {priority}".rstrip() + f" messages of tenant {tenant!r}", str(told), str(counted))
 
 
 def level_difference(level: int, told: int, counted: int) -> CountDifference:

@@ -8,8 +8,10 @@ from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
 from ...models.usage import Tokens
-from ..rows import AUDIT_COLUMNS, DELIVERY_COLUMNS, KEY_COLUMNS, MESSAGE_COLUMNS
+from ..keys import KEY_COLUMNS
+from ..rows import AUDIT_COLUMNS, DELIVERY_COLUMNS, MESSAGE_COLUMNS
 from ..schema_version import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION
+from ..tenants import TENANT_COLUMNS
 
 _HEADING = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _REFERENCE = re.compile(r"\{(\w+)\}")
@@ -20,6 +22,7 @@ COLUMNS = {
     "listed_columns": ", ".join("CAST(NULL AS TEXT) AS options" if n == "options" else n for n in MESSAGE_COLUMNS),
     "delivery_record_columns": ", ".join(f"deliveries.{name}" for name in DELIVERY_COLUMNS),
     "key_columns": ", ".join(KEY_COLUMNS),
+    "tenant_columns": ", ".join(TENANT_COLUMNS),
     "audit_columns": ", ".join(AUDIT_COLUMNS),
     "token_columns": ", ".join(Tokens._fields),
 }

@@ -1,7 +1,6 @@
 """Reads that both SQL stores share, made of the named queries of each dialect."""
 
 import json
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,9 +9,20 @@ from ...errors import MessageNotFound
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
 from ...models.events import EVENT_TYPES, Event, EventPage
-from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary
+from ...models.messages import (
+    Alias,
+    DeadLetterGroup,
+    Message,
+    MessageFilter,
+    MessagePart,
+    MessageState,
+    Page,
+    Priority,
+    QueueSummary,
+)
 from ...models.workers import Throughput
-from ..limits import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
+from ...policy.text_search import FOLDED_TO_ASCII
+from ..limits import OVERTAKING_COUNTED, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from ..metadata import wanted_metadata
 from ..rows import (
     to_delivery,
@@ -21,15 +31,10 @@ from ..rows import (
     to_groups,
     to_message,
 )
-from .scanning import PartResult, ScanPart, text_length
+from .positions import PositionReads
+from .scanning import PartCount, PartPlace, ScanPart, text_length
 from .thread_reads import ThreadReads, array, visible_values
 from .worker_reads import WorkerReads
-
-FEW_POSITIONS = 5
-"""Maximum number of positions that are counted one by one."""
-
-LEVEL = 10**15
-"""Number of ranks in a level. The database counts the waiting messages of each level."""
 
 FEW_UNFINISHED = 5_000
 """Maximum number of unfinished messages that one query lists, without a scan in parts."""
@@ -38,11 +43,11 @@ FAILED, CANCELLED = frozenset({MessageState.FAILED}), frozenset({MessageState.CA
 UNFINISHED = frozenset({MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED})
 _QUEUED = MessageState.QUEUED
 
-NEAR_END = 200
-"""Positions this near to the end of their level are counted from the end, where new messages are."""
+FOLDING = f"[{FOLDED_TO_ASCII}]"
+"""A pattern that finds one of these characters."""
 
 
-class Reads(WorkerReads, ThreadReads):
+class Reads(WorkerReads, ThreadReads, PositionReads):
     """Reads inside a transaction, on the thread that owns the connection."""
 
     def queue_id(self) -> str:
@@ -89,22 +94,16 @@ class Reads(WorkerReads, ThreadReads):
         number, rank, _ = found
         return None if rank is None else self.count_before(number, rank)
 
-    def count_before(self, number: int, rank: int) -> int:
-        """Return how many waiting messages are before the place (`rank`, `number`).
+    def overtaking(self, tenant: str, message_id: str) -> int:
+        """Implement `ShareStore.count_overtaking`."""
+        number, rank, _ = self.row("place_in_queue", id=message_id, tenant=tenant) or (0, None, None)
+        values = {"rank": rank, "number": number, "most": OVERTAKING_COUNTED}
+        return 0 if rank is None else int(self.value("count_overtaking", **values))
 
-        The database keeps the counts of other levels. Within its own level, the place is counted from the nearer end.
-        In the middle of a very long level, the result is an estimate.
-        """
-        before, level = self.rows("count_levels", rank=rank)[0]
-        near: int = self.value("count_after", rank=rank, number=number, most=NEAR_END)
-        if near < NEAR_END:
-            return int(before + level - 1 - near)
-        most = EXACT_POSITION_LIMIT + 1
-        ahead: int = self.value("count_ahead", rank=rank, number=number, most=most)
-        if ahead < most:
-            return int(before + ahead)
-        after: int = self.value("count_after", rank=rank, number=number, most=most)
-        return int(before + (level - 1 - after if after < most else level // 2))
+    def with_positions(self, tenant: str, messages: Sequence[Message]) -> list[Message]:
+        """Implement `QueryStore.with_positions`."""
+        located = iter(self._with_positions([each for each in messages if each.tenant == tenant]))
+        return [next(located) if each.tenant == tenant else each._replace(queue_position=None) for each in messages]
 
     def _with_positions(self, messages: Sequence[Message]) -> list[Message]:
         """Return the messages with their positions, which are counted together: each end of a level is read once."""
@@ -116,73 +115,23 @@ class Reads(WorkerReads, ThreadReads):
             for number, rank in self.each("find_places", numbers=json.dumps(queued))
             if rank is not None
         }
-        positions = self._positions_of(list(places.values()))
+        positions = self.positions_of(list(places.values()))
         return [each._replace(queue_position=positions.get(places.get(each.number, (0, 0)))) for each in messages]
-
-    def _positions_of(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
-        """Return how many messages wait before each place (rank, number), counted as in `count_before`."""
-        if len(places) <= FEW_POSITIONS:
-            return {(rank, number): self.count_before(number, rank) for rank, number in places}
-        levels: dict[int, list[tuple[int, int]]] = {}
-        for place in places:
-            levels.setdefault(place[0] // LEVEL, []).append(place)
-        found = {}
-        most = EXACT_POSITION_LIMIT + 1
-        for level, members in levels.items():
-            before, waiting = self.rows("count_levels", rank=level * LEVEL)[0]
-            start = self.rows("places_from", rank=level * LEVEL, number=0, most=most)
-            end = self.rows("places_to", rank=level * LEVEL, most=most)[::-1]
-            for place in members:
-                ahead = bisect_left(start, place)
-                behind = len(end) - bisect_right(end, place)
-                if ahead == most:
-                    ahead = waiting - 1 - behind if behind < most else waiting // 2
-                found[place] = int(before + ahead)
-        return found
-
-    def newest_positions(self, places: Sequence[tuple[int | None, int]]) -> list[int | None]:
-        """Return how many messages wait before each place (rank, number), None for a place without a rank.
-
-        Meant for new messages. Most of them are at the end of their level. A single read of the end then gives all
-        their positions.
-        """
-        ranked = [(rank, number) for rank, number in places if rank is not None]
-        if not ranked:
-            return [None] * len(places)
-        firsts: dict[int, tuple[int, int]] = {}
-        for place in ranked:
-            level = place[0] // LEVEL
-            firsts[level] = min(place, firsts.get(level, place))
-        most = NEAR_END + len(ranked)
-        queries: list[tuple[str, dict[str, Any]]] = []
-        for rank, number in firsts.values():
-            queries += [
-                ("count_levels", {"rank": rank}),
-                ("places_from", {"rank": rank, "number": number, "most": most}),
-            ]
-        answers = self.rows_of_each(queries)
-        counted = dict(zip(firsts, zip(answers[::2], answers[1::2], strict=True), strict=True))
-        found: dict[tuple[int, int], int] = {}
-        not_at_end: list[tuple[int, int]] = []  # with aging, new urgent messages are not at the end of their level
-        for place in ranked:
-            [(before, waiting)], tail = counted[place[0] // LEVEL]
-            if len(tail) < most:
-                found[place] = max(before + waiting - len(tail) + bisect_left(tail, place), 0)
-            else:
-                not_at_end.append(place)
-        found |= self._positions_of(not_at_end)
-        return [None if rank is None else found[rank, number] for rank, number in places]
 
     def summary(self, tenant: str, limit: int) -> QueueSummary:
         """Implement `QueryStore.summary`."""
         totals = dict.fromkeys(MessageState, 0)
-        for state, count in self.each("tallies", tenant=tenant):
-            totals[MessageState(state)] = count
+        waiting = dict.fromkeys(Priority, 0)
+        for state, priority, count in self.each("tallies", tenant=tenant):
+            totals[MessageState(state)] += count
+            if state == _QUEUED:
+                waiting[Priority(priority)] = count
         queued = self._page("list_queued", tenant=tenant, limit=limit)
         if len(queued) < limit and text_length(queued) < PAGE_TEXT_LENGTH:
             queued += self._page("list_delayed", tenant=tenant, limit=limit - len(queued))
         return QueueSummary(
             totals=totals,
+            queued_by_priority=waiting,
             queued=tuple(queued),
             processing=tuple(self._page("list_processing", tenant=tenant, limit=limit)),
         )
@@ -198,13 +147,25 @@ class Reads(WorkerReads, ThreadReads):
                 break
         return messages
 
-    def scan_part(self, tenant: str, chosen: MessageFilter, part: ScanPart) -> PartResult:
+    def scan_part(self, tenant: str, chosen: MessageFilter, part: ScanPart, *, positions: bool) -> MessagePart:
         """Return one part of `QueryStore.list_messages`."""
-        found = self._scan_part(tenant, chosen, part)
-        return found._replace(messages=self._with_positions(found.messages))
+        place = self._place_of(tenant, chosen, part)
+        if place is None:
+            return MessagePart([], None)
+        messages = self._page(f"list_{place.source}", most=part.length, **place.values)
+        cut = len(messages) >= part.limit or text_length(messages) >= part.length
+        before = messages[-1].number if cut and messages else place.before
+        return MessagePart(self._with_positions(messages) if positions else messages, before)
 
-    def _scan_part(self, tenant: str, chosen: MessageFilter, part: ScanPart) -> PartResult:
-        """Return one part of the scan without positions. Uses the index that skips the fewest messages."""
+    def message_count_part(self, tenant: str, chosen: MessageFilter, part: ScanPart) -> PartCount:
+        """Return one part of `QueryStore.count_messages`."""
+        place = self._place_of(tenant, chosen, part)
+        if place is None:
+            return PartCount(0, None)
+        return PartCount(int(self.value(f"count_{place.source}", **place.values)), place.before)
+
+    def _place_of(self, tenant: str, chosen: MessageFilter, part: ScanPart) -> PartPlace | None:
+        """Return where to read a part, None behind the end. Uses the index that skips the fewest messages."""
         values = {
             "tenant": tenant,
             "states": None if chosen.states is None else json.dumps(sorted(chosen.states)),
@@ -213,41 +174,40 @@ class Reads(WorkerReads, ThreadReads):
             "error_code": chosen.error_code,
             "fingerprint": chosen.fingerprint,
             "metadata": wanted_metadata(chosen),
+            "hint": chosen.hint,
+            "folding": FOLDING,
             **visible_values(chosen.visible),
             "limit": part.limit,
             "before": 2**62 if part.before is None else part.before,
         }
         if chosen.thread_id is not None:
-            return self._scan_thread_part(chosen.thread_id, part, values)
+            return self._place_in_thread(chosen.thread_id, part, values)
         if (
             chosen.states is not None
             and chosen.states <= UNFINISHED
             and self.value("count_unfinished") <= FEW_UNFINISHED
         ):
-            return PartResult(self._page("list_unfinished_messages", most=part.length, **values), None)
+            return PartPlace("unfinished_messages", values, None)
         source = _source_of(chosen)
         place = {"tenant": tenant, "subject": chosen.visible.subject, "before": values["before"]}
         newest: int | None = self.value(f"newest_{source}", **place)
         if newest is None:
-            return PartResult([], None)
+            return None
         first = newest - part.window + 1
-        messages = self._page(f"list_{source}", most=part.length, first=first, **values)
-        return _found(messages, part, None if first <= 1 else first)
+        return PartPlace(source, {"first": first, **values}, None if first <= 1 else first)
 
-    def _scan_thread_part(self, thread_id: str, part: ScanPart, values: dict[str, Any]) -> PartResult:
-        """Return one part of a thread. Its messages have the same order by thread number and by number."""
+    def _place_in_thread(self, thread_id: str, part: ScanPart, values: dict[str, Any]) -> PartPlace | None:
+        """Return where to read a part of a thread. Its messages have the same order by thread number and by number."""
         place = {"tenant": values["tenant"], "thread_id": thread_id, "before": values["before"]}
         newest = self.row("newest_in_thread" if part.before is None else "newest_in_thread_before", **place)
         if newest is None:
-            return PartResult([], None)
+            return None
         last, _ = newest
-        messages = self._page(
-            "list_in_thread", most=part.length, thread_id=thread_id, last=last, first=last - part.window + 1, **values
-        )
+        values |= {"thread_id": thread_id, "last": last, "first": last - part.window + 1}
         if last - part.window < 1:
-            return _found(messages, part, None)
+            return PartPlace("in_thread", values, None)
         below = self.value("number_in_thread", tenant=values["tenant"], thread_id=thread_id, below=last - part.window)
-        return _found(messages, part, None if below is None else below + 1)
+        return PartPlace("in_thread", values, None if below is None else below + 1)
 
     def head(self, tenant: str, thread_id: str) -> Message | None:
         """Implement `QueryStore.get_head`."""
@@ -300,7 +260,7 @@ class Reads(WorkerReads, ThreadReads):
 
     def throughput(self) -> Throughput:
         """Implement `QueryStore.throughput`."""
-        paused, groups, running, run_ms = self.rows("throughput", limit=THROUGHPUT_MESSAGES)[0]
+        paused, groups, draining, running, run_ms = self.rows("throughput", limit=THROUGHPUT_MESSAGES)[0]
         slots_of_groups: list[tuple[int, str]] = json.loads(groups)
         by_agents = dict(self.rows("count_running_by_agents")) if len({text for _, text in slots_of_groups}) > 1 else {}
         return Throughput(
@@ -309,6 +269,7 @@ class Reads(WorkerReads, ThreadReads):
             int(running),
             None if run_ms is None else float(run_ms) / 1000,
             to_groups(slots_of_groups, int(running), by_agents),
+            int(draining),
         )
 
     def thread_messages(
@@ -354,12 +315,3 @@ def _source_of(chosen: MessageFilter) -> str:
     if chosen.states == FAILED or chosen.error_code is not None or chosen.fingerprint is not None:
         return "failed"
     return "cancelled" if chosen.states == CANCELLED else "messages"
-
-
-def _found(messages: list[Message], part: ScanPart, before: int | None) -> PartResult:
-    """Return the result of a part. The next part begins below the number `before`.
-
-    If this part was cut at `limit` or `length`, the next part begins below the last message of `messages` instead.
-    """
-    cut = len(messages) >= part.limit or text_length(messages) >= part.length
-    return PartResult(messages, messages[-1].number if cut and messages else before)

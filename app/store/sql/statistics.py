@@ -8,12 +8,12 @@ from typing_extensions import override
 
 from ...models.messages import MessageState, Priority
 from ...models.statistics import Figure, FigureQuery, QueueFigures
-from ...policy.rank import RankPolicy
+from ...policy.rank import LEVEL
 from ...policy.statistics import with_unfolded
 from ..parts import kept_seconds, repeat
 from ..ports import StatisticsStore
 from ..rows import to_queue_figures
-from .reads import LEVEL, Reads
+from .reads import Reads
 from .rooms import SqlRooms
 
 FOLDED_AT_ONCE = 5_000
@@ -36,12 +36,11 @@ class FigureChanges(Protocol):
 class SqlStatistics(SqlRooms, StatisticsStore):
     """Implements `StatisticsStore` for both SQL stores. Folding does not wait for the disk."""
 
-    _ranks: RankPolicy
     _figures: FigureChanges
 
     @override
     async def queue_figures(self) -> QueueFigures:
-        return await self._list_thread.run(lambda: read_queue_figures(self._lists, self._ranks, self._clock.now()))
+        return await self._list_thread.run(lambda: read_queue_figures(self._lists, self._clock.now()))
 
     @override
     async def read_figures(self, tenant: str | None, query: FigureQuery) -> list[Figure]:
@@ -64,7 +63,7 @@ class SqlStatistics(SqlRooms, StatisticsStore):
             await self._upkeep_thread.run(prune, durable=False)
 
 
-def read_queue_figures(reads: Reads, ranks: RankPolicy, now: int) -> QueueFigures:
+def read_queue_figures(reads: Reads, now: int) -> QueueFigures:
     """Return the figures of the queue, inside a transaction. `now` is the store's time in milliseconds."""
     states, levels, *firsts = reads.rows_of_each(
         [
@@ -77,7 +76,6 @@ def read_queue_figures(reads: Reads, ranks: RankPolicy, now: int) -> QueueFigure
     waiting = {int(level): int(count) for level, count in levels if count > 0}
     queued = totals.get(MessageState.QUEUED, 0)
     return to_queue_figures(
-        ranks,
         now,
         waiting=waiting,
         firsts={priority.level: rows[0] for priority, rows in zip(Priority, firsts, strict=True) if rows},

@@ -1,5 +1,6 @@
 """Reads threads, and changes them as a whole: the part that both SQL stores share."""
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 from typing_extensions import override
@@ -15,11 +16,15 @@ from ...models.threads import (
     ThreadFilter,
     ThreadOrder,
 )
+from ..parts import repeat_up_to
 from ..ports import ThreadStore
 from .audit import RecordedChanges
 from .group_commit import GroupCommitThread
 from .rooms import SqlRooms
 from .thread_reads import CountPart, ThreadPart
+
+EXPIRED_AT_ONCE = 10
+"""Maximum number of threads that one transaction deletes because of their TTL."""
 
 
 class ThreadChanges(RecordedChanges, Protocol):
@@ -31,13 +36,16 @@ class ThreadChanges(RecordedChanges, Protocol):
     def change_thread(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
         """Implement `ThreadStore.change_thread`."""
 
-    def delete_thread(self, tenant: str, thread_id: str) -> None:
+    def delete_thread(self, tenant: str, thread_id: str, last_number: int | None) -> None:
         """Implement `ThreadStore.delete_thread`."""
 
     def create_thread(
         self, tenant: str, thread_id: str, new: NewThread, keeps_existing: bool, key: RequestKey | None
     ) -> CreatedThread:
         """Implement `ThreadStore.create_thread`."""
+
+    def expire_threads(self, default_ms: int | None, limit: int) -> int:
+        """Implement `ThreadStore.expire_threads`, for up to `limit` threads."""
 
     def draft_thread(self, tenant: str, thread_id: str) -> None:
         """Implement `ThreadStore.draft_thread`."""
@@ -116,10 +124,12 @@ class SqlThreads(SqlRooms, ThreadStore):
         )
 
     @override
-    async def delete_thread(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> None:
+    async def delete_thread(
+        self, tenant: str, thread_id: str, *, last_number: int | None = None, audit: NewAudit | None = None
+    ) -> None:
         changes = self._thread_changes
         await self._dead_letter_thread.run(
-            lambda: changes.recorded(audit, lambda: changes.delete_thread(tenant, thread_id))
+            lambda: changes.recorded(audit, lambda: changes.delete_thread(tenant, thread_id, last_number))
         )
         await self._try_to_delete_dropped_logs()
 
@@ -149,6 +159,18 @@ class SqlThreads(SqlRooms, ThreadStore):
         return await self._dead_letter_thread.run(
             lambda: changes.recorded(audit, lambda: changes.publish_thread(tenant, thread_id, new))
         )
+
+    @override
+    async def expire_threads(self, *, default_ttl_seconds: float | None, limit: int) -> int:
+        default = None if default_ttl_seconds is None else int(default_ttl_seconds * 1000)
+
+        def expire_part(size: int) -> Awaitable[int]:
+            return self._dead_letter_thread.run(lambda: self._thread_changes.expire_threads(default, size))
+
+        expired = await repeat_up_to(expire_part, limit, EXPIRED_AT_ONCE)
+        if expired:
+            await self._try_to_delete_dropped_logs()
+        return expired
 
     @override
     async def abandon_thread(self, tenant: str, thread_id: str) -> None:

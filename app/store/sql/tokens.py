@@ -8,6 +8,7 @@ from typing_extensions import override
 from ...clock import to_milliseconds
 from ...models.audit import NewAudit
 from ...models.tokens import SigningSecret
+from ..erasures import hidden_subject
 from ..ports import TokenStore
 from ..rows import to_signing_secret
 from .audit import RecordedChanges
@@ -21,8 +22,8 @@ class TokenChanges(RecordedChanges, Protocol):
     def rotate_signing_secret(self, secret_id: str, secret: str, older_than: int) -> list[SigningSecret]:
         """Implement `TokenStore.rotate_signing_secret`. The time is in milliseconds."""
 
-    def end_tokens(self, tenant: str, subject: str | None) -> int:
-        """Implement `TokenStore.end_tokens`."""
+    def end_tokens(self, tenant: str, subject: str) -> int:
+        """Implement `TokenStore.end_tokens`. The subject is hidden, '' for the tenant."""
 
     def use_ticket(self, ticket_id: str) -> bool:
         """Implement `TokenStore.use_ticket`."""
@@ -52,13 +53,13 @@ class SqlTokens(SqlRooms, TokenStore):
     async def end_tokens(self, tenant: str, subject: str | None, *, audit: NewAudit | None = None) -> int:
         changes = self._token_changes
         return await self._access_thread.run(
-            lambda: changes.recorded(audit, lambda: changes.end_tokens(tenant, subject))
+            lambda: changes.recorded(audit, lambda: changes.end_tokens(tenant, hidden_subject(subject)))
         )
 
     @override
     async def tokens_ended(self, tenant: str, subject: str | None) -> int:
         return await self._read_thread.run(
-            lambda: int(self._reads.value("tokens_ended", tenant=tenant, subject=subject or ""))
+            lambda: int(self._reads.value("tokens_ended", tenant=tenant, subject=hidden_subject(subject)))
         )
 
     @override

@@ -1,6 +1,7 @@
 """Keeps usage: the part that both SQL stores share."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from typing_extensions import override
@@ -30,6 +31,16 @@ class SqlUsage(SqlRooms, UsageStore):
             return [to_model_usage(row) for row in self._reads.each("message_usage", tenant=tenant, id=message_id)]
 
         return await self._read_thread.run(read)
+
+    @override
+    async def usage_of_messages(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[ModelUsage]]:
+        def read() -> dict[str, list[ModelUsage]]:
+            found: dict[str, list[ModelUsage]] = {}
+            for message_id, *row in self._lists.each("usage_of_messages", tenant=tenant, ids=json.dumps(message_ids)):
+                found.setdefault(message_id, []).append(to_model_usage(row))
+            return found
+
+        return await self._list_thread.run(read) if message_ids else {}
 
     @override
     async def list_usage(

@@ -2,9 +2,9 @@
 
 from ...clock import to_datetime
 from ...models.agents import AgentDescription
-from ...models.workers import Worker
+from ...models.workers import Worker, WorkerState
 from ...policy.versions import AgentVersion, SeenVersion
-from ..rows import agents_of
+from ..rows import agents_of, load_of
 from ..versions import KnownVersions
 from .query_runner import QueryRunner
 
@@ -34,7 +34,9 @@ class WorkerReads(QueryRunner):
                 started_at=to_datetime(start),
                 last_beat=to_datetime(beat),
                 clock_ahead_ms=ahead,
+                state=WorkerState(state),
                 agents=agents_of(agents),
+                load=load_of(load),
             )
-            for name, host, pid, slots, start, beat, ahead, agents in self.each("list_workers")
+            for name, host, pid, slots, start, beat, ahead, state, agents, load in self.each("list_workers")
         ]

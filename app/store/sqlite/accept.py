@@ -5,9 +5,12 @@ from collections.abc import Awaitable, Mapping, Sequence
 
 from typing_extensions import override
 
-from ...errors import AliasTaken, ThreadBusy, ThreadNotFound
+from ...errors import AliasTaken, ThreadAsks, ThreadBusy, ThreadNotFound
 from ...errors.threads import ThreadMoved, ThreadNotReady
 from ...models.messages import Accepted, IfBusy, NewMessage, Readiness, RequestKey
+from ...policy.limits import left_of_each
+from ...policy.rank import Turns
+from ..erasures import as_stored, refused
 from ..metadata import metadata_text, thread_patch
 from ..parts import AcceptRules, ThreadKey, aliases_of, only_waits_for_human
 from ..ports import MOVED, READY
@@ -15,9 +18,10 @@ from ..rows import Receipt, accepted, events_text, options_of, preview, run_at_o
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread
 from .keys import Keyed
+from .limits import Limiting
 
 
-class AcceptWrites(Keyed):
+class AcceptWrites(Limiting, Keyed):
     """Adds messages, inside a transaction."""
 
     def add(
@@ -29,29 +33,39 @@ class AcceptWrites(Keyed):
     ) -> Accepted:
         """Implement `AcceptStore.add`. `cleared` has the ids that `clear` returned, by thread."""
         now = self._now()
+        if self._connection().total_changes() != self._counted.places.changes:
+            self._counted.places.clear()
         if key is not None and (known := self._receipts_of(key, now)) is not None:
             return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
-        if (full := self.refusal(rules, new)) is not None:
+        queued, erases = self.execute("accept_state").get
+        running = self.rows("running_erasures") if erases else ()
+        if (erasing := refused(new, running)) is not None:
+            raise erasing
+        if (full := self.refusal(rules, new, queued)) is not None:
             raise full
         aliases = aliases_of(new)
         if aliases and (taken := self._taken_alias(aliases)) is not None:
             raise AliasTaken(taken)
+        for each in new:
+            if not each.behind_question and self.row("asks_human", tenant=each.tenant, thread_id=each.thread_id):
+                raise ThreadAsks(each.thread_id or "")
+        counted = self.count_limits(rules.limits, now)
         remaining = dict(cleared)
         cancelled: list[str] = []
-        receipts = [self._add(each, now, rules, remaining, cancelled) for each in new]
-        if len(receipts) == 1:
-            receipts = [receipts[0]._replace(position=self._position(new[0], receipts[0]))]
-        elif receipts:  # later messages of `new` may have lifted or cancelled them
-            numbers = [each.number for each in receipts]
-            ranks = dict(self.rows("find_ranks", first=numbers[0], last=numbers[-1]))
-            positions = self.newest_positions([(ranks.get(number), number) for number in numbers])
-            receipts = [each._replace(position=place) for each, place in zip(receipts, positions, strict=True)]
+        turns = self._turns(now)
+        receipts = [self._add(each, now, rules, remaining, cancelled, turns) for each in new]
+        if running and (erasing := refused(as_stored(new, receipts), running)) is not None:
+            raise erasing
+        receipts = self._located(new, receipts)
         if aliases:
             self._keep_aliases(aliases, first_event=0)
         if key is not None:
             self._keep_answer(key, receipts, now)
         self.record_cancels(rules.audit, cancelled)
-        return Accepted([accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)], replayed=False)
+        messages = [accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)]
+        self.keep_counted(rules.limits, counted)
+        self._counted.places.changes = self._connection().total_changes()
+        return Accepted(messages, replayed=False, limits=left_of_each(rules.limits, counted, now))
 
     def _add(
         self,
@@ -60,6 +74,7 @@ class AcceptWrites(Keyed):
         rules: AcceptRules,
         cleared: dict[ThreadKey, Sequence[str]],
         cancelled: list[str],
+        turns: Turns,
     ) -> Receipt:
         """Add a message. Appends the ids of messages that it cancels to `cancelled`."""
         rollback: list[str] = []
@@ -69,12 +84,15 @@ class AcceptWrites(Keyed):
                 raise ThreadNotFound(new.thread_id)
             if new.if_busy is not IfBusy.ENQUEUE:
                 unfinished = self._cancel_unfinished(new, now, rules, cancelled)
+                turns.forget()
                 ended = [*unfinished, *cleared.pop((new.tenant, new.thread_id), ())]
                 rollback = list(dict.fromkeys((*new.rollback, *(ended if new.if_busy is IfBusy.ROLLBACK else ()))))
             thread_number, busy, subject = self._extend_thread(new, new.thread_id, now)
-        base_rank = self._ranks.rank(new.priority.level, now)
         run_at = run_at_of(new, self._clock, now)
         readiness = Readiness.BLOCKED if busy else Readiness.DELAYED if run_at > now else Readiness.READY
+        flow = self._ranks.flow(new.tenant, subject, new.priority.level)
+        is_delayed = readiness is Readiness.DELAYED  # it takes its turn at run_at
+        base_rank = self._ranks.rank(flow.level, now) if is_delayed else turns.take(flow)
         number: int = self.execute(
             "add_message",
             id=new.id,
@@ -85,6 +103,7 @@ class AcceptWrites(Keyed):
             priority=new.priority,
             thread_number=thread_number,
             base_rank=base_rank,
+            flow=None if is_delayed else flow.name,
             readiness=readiness,
             run_at=run_at,
             options=options_of(new),
@@ -102,6 +121,30 @@ class AcceptWrites(Keyed):
             self._lift(new.tenant, new.thread_id or "", thread_number, base_rank)
         self.touched |= {MOVED, READY} if readiness is Readiness.READY else {MOVED}
         return Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback, subject)
+
+    def _located(self, new: Sequence[NewMessage], receipts: Sequence[Receipt]) -> list[Receipt]:
+        """Return the receipts with the positions of their messages."""
+        if len(receipts) == 1:
+            return [receipts[0]._replace(position=self._new_position(new[0]))]
+        self._counted.places.clear()
+        if not receipts:
+            return []
+        numbers = [each.number for each in receipts]
+        # Later messages of `new` may have lifted or cancelled them.
+        ranks = dict(self.rows("find_ranks", first=numbers[0], last=numbers[-1]))
+        positions = self.newest_positions([(ranks.get(number), number) for number in numbers])
+        return [each._replace(position=place) for each, place in zip(receipts, positions, strict=True)]
+
+    def _new_position(self, new: NewMessage) -> int | None:
+        """Return the position of the only message that was added; None if it is delayed.
+
+        Messages that join a thread may change the ranks of others, and are not compared with those of the batch.
+        """
+        number, rank, _ = self.rows("place_in_queue", id=new.id, tenant=new.tenant)[0]
+        if new.thread_id is None:
+            return None if rank is None else self.position_near((rank, number), self._counted.places)
+        self._counted.places.clear()
+        return None if rank is None else self.count_before(number, rank)
 
     def _extend_thread(self, new: NewMessage, thread_id: str, now: int) -> tuple[int, bool, str | None]:
         """Take the next number of a thread. Return it, whether the thread is busy, and its subject.
@@ -138,16 +181,10 @@ class AcceptWrites(Keyed):
         if not all(rules.may_cancel(message.agent) for message in unfinished):
             raise ThreadBusy(new.thread_id or "")
         cancelled += [message.id for message in unfinished if not message.cancel_requested]
-        # From the last to the first, so that no message becomes ready in between.
+        # The last one comes first, so that no message becomes ready in between.
         for message in reversed(unfinished):
             self._cancel(message, now, running=True)
         return [message.id for message in unfinished]
-
-    def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
-        """Return the position of the newest message. No message is behind it, so it inherits no rank."""
-        if receipt.readiness == Readiness.DELAYED:
-            return None
-        return self.count_before(receipt.number, self._ranks.rank(new.priority.level, receipt.created_at))
 
 
 class SqliteAccept(SqlAccept):

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing_extensions import override
 
 from ...errors.access import KeyNotFound, KeyRevoked
-from ...models.keys import ApiKey, NewKey
+from ...models.keys import ApiKey, KeyCounts, NewKey
+from ..keys import to_key
 from ..ports import ACCESS
-from ..rows import to_key
-from ..sql.access import AccessChanges, new_key_values
+from ..sql.access import AccessChanges, count_texts, new_key_values
 from .changes import Changes
 
 
@@ -28,6 +28,20 @@ class AccessWrites(Changes, AccessChanges):
             raise (KeyRevoked if self.row("get_key", tenant=tenant, id=key_id) else KeyNotFound)(key_id)
         self._changed()
         return to_key(row)
+
+    @override
+    def change_key(self, tenant: str | None, key_id: str, counts: KeyCounts, expected: KeyCounts) -> ApiKey | None:
+        was = {f"expected_{name}": text for name, text in count_texts(expected).items()}
+        row = self.row("change_key", tenant=tenant, id=key_id, **count_texts(counts), **was)
+        if row is not None:
+            self._changed()
+            return to_key(row)
+        self._changes_nothing = True
+        if (row := self.row("get_key", tenant=tenant, id=key_id)) is None:
+            raise KeyNotFound(key_id)
+        if to_key(row).revoked_at is not None:
+            raise KeyRevoked(key_id)
+        return None
 
     @override
     def revoke_key(self, tenant: str | None, key_id: str) -> ApiKey:

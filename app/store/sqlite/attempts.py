@@ -12,6 +12,7 @@ from ...errors import LeaseLost
 from ...models.attempts import Cancelled, Claim, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
 from ...models.events import NewEvent
 from ...models.messages import Message, MessageState
+from ...policy.rank import LEVEL
 from ..ports import MOVED, AttemptStore, message_topic
 from ..ports.attempts import NO_VERSIONS
 from ..rows import interrupt_delivery_id, to_message
@@ -43,7 +44,10 @@ class AttemptWrites(Changes):
         if not found:
             return []
         now = self._now()
-        claimed = self._take(sorted(found)[:limit], worker_id, now, now + int(lease_seconds * 1000))
+        found = sorted(found)[:limit]
+        claimed = self._take(found, worker_id, now, now + int(lease_seconds * 1000))
+        highest = {rank // LEVEL: rank for rank, *_ in found}
+        self.execute_each("raise_claimed_rank", [{"rank": rank} for rank in highest.values()])
         messages: list[Message] = []
         began: list[tuple[int, int, NewEvent]] = []
         events: dict[int, NewEvent] = {}  # most attempts are the first and share one event

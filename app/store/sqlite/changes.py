@@ -7,6 +7,7 @@ outside the database.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import apsw
@@ -15,14 +16,27 @@ from ...clock import Clock, to_datetime
 from ...errors import MessageNotFound, NotCancellable
 from ...models.attempts import Cancelled, Completed, Failed, Retry
 from ...models.events import NewEvent
+from ...models.limits import Limit
 from ...models.memory import DroppedMemory
 from ...models.messages import Message, MessageState, Readiness
-from ...policy.rank import RankPolicy
+from ...policy.rank import TURN_LENGTH, Flow, RankPolicy, Turn, Turns
 from ..parts import SETTLED_AT_ONCE, Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
 from ..rows import stored_details, to_message, wants_delivery
+from ..sql.positions import NewPlaces
 from ..terminal_states import Ending, ending
 from .audit import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Counts of the present transaction: rows of limits by name, and positions of new messages."""
+
+    values: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, Limit] = field(default_factory=dict)
+    """The limits whose rows have to be written."""
+    places: NewPlaces = field(default_factory=NewPlaces)
+    """The places of the messages that the transaction has added one by one, as long as nothing else changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,7 @@ class Writing:
     clock: Clock
     touched: set[str] = field(default_factory=set)
     """Topics of the hints to send after the commit."""
+    counted: Counted = field(default_factory=Counted)
 
 
 class Changes(Recording):
@@ -46,8 +61,22 @@ class Changes(Recording):
         self._now = writing.clock.now
         self._clock = writing.clock
         self.touched = writing.touched
+        self._counted = writing.counted
         self.unsettled: deque[Unsettled] = deque()
         """Long threads that `settle` has to settle further. A batch that runs again adds them twice."""
+
+    def _turns(self, now: int) -> Turns:
+        """Return what gives messages their ranks, for one transaction at `now`."""
+        return Turns(partial(self._find_turn, now))
+
+    def _find_turn(self, now: int, flow: Flow) -> Turn:
+        first = self._ranks.rank(flow.level, 0)
+        if self._ranks.shares:
+            values = {"tenant": flow.tenant, "flow": flow.name, "first": first, "length": TURN_LENGTH}
+            return Turn(*self.rows("next_rank", **values)[0])
+        rank = self._ranks.rank(flow.level, now)
+        # Messages that took turns, before the setting was changed, may have later ranks than those by time.
+        return Turn(max(rank, self.value("last_rank", first=first)) if self._ranks.strict else rank, 0)
 
     def _drop_memories(self, memories: Sequence[DroppedMemory]) -> list[str]:
         """List memories as dropped, since nothing needs them any more. Return their keys."""
@@ -100,6 +129,8 @@ class Changes(Recording):
             error=end.error, error_code=end.error_code, fingerprint=end.fingerprint, fence_step=fence_step,
             crashed=crashed, now=now,
         )  # fmt: skip
+        if isinstance(outcome, Cancelled):
+            self.execute("leave_flow", number=number)
         self._ended(ended, end, now, was_head=was_head)
 
     def _ended(self, ended: tuple[Any, ...], end: Ending, now: int, *, was_head: bool = True) -> None:

@@ -190,9 +190,13 @@ class Connected(BatchRunner):
     def commit(self, batch: list[Operation]) -> list[Result]:
         """Run the transaction of a batch. Return its results."""
         with transaction(self.connection, self.mode):
+            self.after_begin()
             results = [self._run_one(operation) for operation in batch]
             self.before_commit()
         return results
+
+    def after_begin(self) -> None:
+        """Forget what a subclass knows of the transaction before."""
 
     def before_commit(self) -> None:
         """Write the rows that a subclass adds to the transaction."""

@@ -9,16 +9,27 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from ...clock import to_datetime
-from ...errors import AgentQueueError, AliasTaken, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
+from ...errors import (
+    AgentQueueError,
+    AliasTaken,
+    MessageNotFound,
+    NotCancellable,
+    NotFailed,
+    NotInterrupted,
+    NotQueued,
+)
+from ...errors.workers import WorkerNotFound
 from ...models.attempts import Cancelled
 from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, Readiness, RequestKey
 from ...models.transitions import TransitionType
+from ...models.workers import WorkerState
+from ...policy.rank import LEVEL, Flow
 from ..limits import KEY_SECONDS
 from ..parts import CLEARED_AT_ONCE, AcceptRules, NamedAlias, ThreadKey, aliases_of
-from ..ports import CHANGED, MOVED, READY, message_topic
-from ..rows import preview, requeued
+from ..ports import CHANGED, MOVED, READY, WORKERS, message_topic
+from ..rows import DRAIN_CHANGES, DRAIN_STATES, preview, requeued
 from ..sql.control import ControlChanges
 from ..terminal_states import REQUEUED
 from .keys import Keyed
@@ -37,9 +48,10 @@ class DeadLetterRow(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """The place of a message: its thread number, its readiness and its rank."""
+    """The place of a message: its own rank, its thread number, its readiness and its rank."""
 
     message: Message
+    base_rank: int
     thread_number: int
     readiness: Readiness
     rank: int
@@ -59,10 +71,9 @@ class ControlWrites(Keyed, ControlChanges):
     @override
     def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         message = self._in_state(tenant, message_id, MessageState.QUEUED, NotQueued)
-        base_rank: int = self.execute("base_rank", number=message.number).get
-        step = self._ranks.rank(priority.level, 0) - self._ranks.rank(message.priority.level, 0)
-        self.execute("reprioritize", number=message.number, priority=priority, rank=base_rank + step)
         if priority is not message.priority:
+            rank = self._rank_with(message, priority)
+            self.execute("reprioritize", number=message.number, priority=priority, rank=rank)
             self.execute("record_change", number=message.number, type=TransitionType.PRIORITY, now=self._now())
         if message.thread_id is None:
             self.execute("rerank", number=message.number)
@@ -70,6 +81,22 @@ class ControlWrites(Keyed, ControlChanges):
             self._settle(message, message.thread_number + 1)
         self.touched |= {MOVED, message_topic(message_id)}
         return self.message(tenant, message_id)
+
+    def _rank_with(self, message: Message, priority: Priority) -> int:
+        """Return the rank of a queued message with another priority: its place among the messages of its flow.
+
+        It shares the turn of the next one that was accepted after it.
+        """
+        base_rank, name = self.rows("place_in_flow", number=message.number)[0]
+        first = self._ranks.rank(priority.level, 0)
+        if name is None or not self._ranks.shares:
+            return int(base_rank) + first - self._ranks.rank(message.priority.level, 0)
+        claimed: int = self.value("claimed_rank", level=priority.level)
+        rank: int | None = self.value(
+            "rank_of_next", tenant=message.tenant, flow=name, number=message.number,
+            first=max(first, claimed), end=first + LEVEL,
+        )  # fmt: skip
+        return self._turns(self._now()).take(Flow(message.tenant, name, priority.level)) if rank is None else rank
 
     @override
     def resume(
@@ -108,18 +135,21 @@ class ControlWrites(Keyed, ControlChanges):
         for each in dead:
             message = given[each.id]
             threads.setdefault(message.thread_id, []).append(message)
-        placed = [place for thread_id, members in threads.items() for place in self._place(thread_id, members, now)]
+        ranks = self._take_turns([given[each.id] for each in dead], now)
+        placed = [
+            place for thread_id, members in threads.items() for place in self._place(thread_id, members, ranks, now)
+        ]
         self.execute("drop_logs", numbers=json.dumps([each.number for each in dead]))
         self.execute_each(
             "renumber_attempts", [{"number": each.number, "new_number": new} for each, new in renumbered.values()]
         )
         values = []
-        for message, thread_number, readiness, rank in placed:
+        for message, base_rank, thread_number, readiness, rank in placed:
             each, new_number = renumbered[message.id]
-            base_rank = self._ranks.rank(message.priority.level, now)
             values.append(
                 {"number": each.number, "new_number": new_number, "thread_number": thread_number,
-                 "readiness": readiness, "base_rank": base_rank, "rank": rank, "now": now}
+                 "readiness": readiness, "base_rank": base_rank, "flow": self._flow(message).name, "rank": rank,
+                 "now": now}
             )  # fmt: skip
         self.execute_each("requeue", values)
         self._add_events(
@@ -130,29 +160,40 @@ class ControlWrites(Keyed, ControlChanges):
             message.id: requeued(
                 message, renumbered[message.id][1], number, readiness, renumbered[message.id][0].fence + 1
             )
-            for message, number, readiness, _ in placed
+            for message, _, number, readiness, _ in placed
         }
         return [found[message_id] for message_id in message_ids]
 
-    def _place(self, thread_id: str | None, members: Sequence[Message], now: int) -> list[Placed]:
+    def _flow(self, message: Message) -> Flow:
+        return self._ranks.flow(message.tenant, message.subject, message.priority.level)
+
+    def _take_turns(self, messages: Sequence[Message], now: int) -> dict[str, int]:
+        """Return the ranks of messages that are accepted again, by id."""
+        turns = self._turns(now)
+        return {message.id: turns.take(self._flow(message)) for message in messages}
+
+    def _place(
+        self, thread_id: str | None, members: Sequence[Message], ranks: Mapping[str, int], now: int
+    ) -> list[Placed]:
         """Give messages places at the end of a thread, and return the places. Earlier messages inherit their ranks.
 
-        `thread_id` is None for messages without a thread.
+        `thread_id` is None for messages without a thread. `ranks` has the messages' own ranks by id.
         """
-        ranks = [self._ranks.rank(message.priority.level, now) for message in members]
+        own = [ranks[message.id] for message in members]
         if thread_id is None:
-            return [Placed(message, 0, Readiness.READY, rank) for message, rank in zip(members, ranks, strict=True)]
+            return [Placed(each, rank, 0, Readiness.READY, rank) for each, rank in zip(members, own, strict=True)]
         tenant, count = members[0].tenant, len(members)
         last, busy, _ = self.rows(
             "extend_thread", tenant=tenant, thread_id=thread_id, count=count, now=now, subject=members[0].subject,
             preview=preview(members[-1].content), name=None, metadata=None,
         )[0]  # fmt: skip
-        inherited = list(accumulate(reversed(ranks), min))[::-1]
+        inherited = list(accumulate(reversed(own), min))[::-1]
         if busy:
             self._lift(tenant, thread_id, last - count + 1, inherited[0])
         places = [Readiness.BLOCKED if busy or place else Readiness.READY for place in range(count)]
         return [
-            Placed(*each) for each in zip(members, range(last - count + 1, last + 1), places, inherited, strict=True)
+            Placed(*each)
+            for each in zip(members, own, range(last - count + 1, last + 1), places, inherited, strict=True)
         ]
 
     def _dead(self, tenant: str, message_ids: Sequence[str]) -> list[DeadLetterRow]:
@@ -183,6 +224,18 @@ class ControlWrites(Keyed, ControlChanges):
         self.execute("pause", paused=int(paused))
         self.touched |= {READY, MOVED}
 
+    @override
+    def drain_worker(self, worker_id: str, draining: bool) -> None:
+        found = self.row("find_worker", id=worker_id)
+        if found is None:
+            raise WorkerNotFound(worker_id)
+        if (found[0] == WorkerState.ACTIVE) is not draining:
+            self._changes_nothing = True
+            return
+        self.execute("drain_worker", id=worker_id, state=DRAIN_STATES[draining])
+        self.execute("record_draining", id=worker_id, type=DRAIN_CHANGES[draining], now=self._now())
+        self.touched |= {WORKERS, MOVED}
+
     def _in_state(
         self, tenant: str, message_id: str, state: MessageState, refusal: Callable[[str, str], AgentQueueError]
     ) -> Message:
@@ -198,7 +251,8 @@ class ControlWrites(Keyed, ControlChanges):
         now = self._now()
         if key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_SECONDS * 1000):
             return {}
-        if self.refusal(rules, new) is not None or any(map(self.is_foreign, new)):
+        queued, _ = self.execute("accept_state").get
+        if self.refusal(rules, new, queued) is not None or any(map(self.is_foreign, new)):
             return {}
         if (aliases := aliases_of(new)) and self._taken_alias(aliases) is not None:
             return {}

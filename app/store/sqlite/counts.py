@@ -13,7 +13,8 @@ class CountWrites(Changes, CountChanges):
     @override
     def repair_tallies(self) -> list[CountDifference]:
         differing = self.rows("differing_tallies")
-        self.execute_each("set_tally", [{"tenant": row[0], "state": row[1], "messages": row[3]} for row in differing])
+        names = ("tenant", "state", "priority", "told", "messages")
+        self.execute_each("set_tally", [dict(zip(names, row, strict=True)) for row in differing])
         return [tally_difference(*row) for row in differing]
 
     @override

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ...errors import KeyReused, QueueFull
+from ...errors import AgentQueueError, KeyReused, QueueFull
+from ...errors.limits import TenantQueueFull
 from ...errors.threads import MessageDeleted
 from ...models.messages import NewMessage, RequestKey
 from ..limits import KEY_SECONDS
@@ -41,14 +42,17 @@ class Keyed(Changes):
         answer: list[Any] = json.loads(receipts)
         return answer
 
-    def refusal(self, rules: AcceptRules, new: Sequence[NewMessage]) -> QueueFull | None:
-        """Return the error if the queue has no room for the messages of a tenant, None if it has."""
-        if self.execute("count_queued").get + len(new) > rules.max_queued:
+    def refusal(self, rules: AcceptRules, new: Sequence[NewMessage], queued: int) -> AgentQueueError | None:
+        """Return the error if the queue has no room for the messages of a tenant, None if it has.
+
+        `queued` is the number of queued messages.
+        """
+        if queued + len(new) > rules.max_queued:
             return QueueFull(rules.max_queued)
         if rules.max_queued_of_tenant is not None and new:
-            queued = self.execute("count_queued_of_tenant", tenant=new[0].tenant).get
-            if queued + len(new) > rules.max_queued_of_tenant:
-                return QueueFull(rules.max_queued_of_tenant, of_tenant=True)
+            of_tenant = self.execute("count_queued_of_tenant", tenant=new[0].tenant).get
+            if of_tenant + len(new) > rules.max_queued_of_tenant:
+                return TenantQueueFull(rules.max_queued_of_tenant)
         return None
 
     def is_foreign(self, new: NewMessage) -> bool:

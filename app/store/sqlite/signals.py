@@ -18,6 +18,7 @@ from ..signals import LocalNotifier
 from ..sql.group_commit import AwaitedThread
 from .changes import Changes, Writing
 from .connection import Writer, connect, mapped_errors
+from .limits import Limiting
 
 HINT_POLL_SECONDS = 0.003
 """Interval at which a process checks for writes of others. A check takes 30 µs; all checks take 1 % of a core."""
@@ -117,19 +118,31 @@ class HintWrites(Changes):
 
 
 class HintingWriter(Writer):
-    """A writer that stores hints in the transaction of a batch and publishes them after the commit."""
+    """A writer that counts against limits and stores hints in the transaction of a batch.
+
+    It publishes the hints after the commit.
+    """
 
     def __init__(self, path: Path, hints: Hints, *, durable: bool) -> None:
         super().__init__(path, durable=durable)
         self._hints = hints
         self._writes: HintWrites | None = None
+        self._limiting: Limiting | None = None
 
     def share(self, writing: Writing) -> None:
-        """Store and publish hints for the topics that the writers over this connection touch."""
+        """Store what the writers over this connection count, and hints for the topics that they touch."""
         self._writes = HintWrites(writing)
+        self._limiting = Limiting(writing)
+
+    @override
+    def after_begin(self) -> None:
+        if self._limiting is not None:
+            self._limiting.begin_counting()
 
     @override
     def before_commit(self) -> None:
+        if self._limiting is not None:
+            self._limiting.write_counted()
         if self._writes is not None:
             self._hints.store(self._writes)
 

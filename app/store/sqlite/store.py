@@ -18,11 +18,14 @@ from ..sql.access import SqlAccess
 from ..sql.audit import SqlAudit
 from ..sql.control import SqlControl
 from ..sql.counts import SqlCounts
+from ..sql.erasures import SqlErasures
 from ..sql.group_commit import GroupCommitThread
 from ..sql.items import SqlItems
+from ..sql.limits import SqlLimits
 from ..sql.named_sql import load_queries
 from ..sql.queries import SqlQueries
 from ..sql.statistics import SqlStatistics
+from ..sql.tenants import SqlTenants
 from ..sql.threads import SqlThreads
 from ..sql.tokens import SqlTokens
 from ..sql.traces import SqlTraces
@@ -37,11 +40,14 @@ from .connection import Reader
 from .control import ControlWrites
 from .counts import CountWrites
 from .diagnosis import SqliteDiagnosis
+from .erasures import ErasureWrites
 from .events import EventWrites, SqliteEvents
 from .items import ItemWrites
 from .queries import SqliteReads
+from .shares import SqliteShares
 from .signals import HintingWriter, Hints
 from .statistics import FigureWrites
+from .tenants import TenantWrites
 from .threads import ThreadWrites
 from .tokens import TokenWrites
 from .traces import TraceWrites
@@ -56,8 +62,8 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqliteTransitions, SqlUsage,
-    SqliteDiagnosis, SqlCounts, LocalSignals, Store,
+    SqliteWorkers, SqlItems, SqlLimits, SqlAccess, SqlTokens, SqlTenants, SqlTraces, SqlAudit, SqlStatistics,
+    SqliteTransitions, SqlUsage, SqliteDiagnosis, SqlCounts, SqliteShares, SqlErasures, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 
@@ -81,7 +87,7 @@ class SqliteStore(
         self._write_thread = GroupCommitThread("sqlite-writer", writer)
         self._control_thread = self._dead_letter_thread = self._access_thread = self._write_thread
         self._upkeep_thread = self._webhook_thread = self._item_thread = self._write_thread
-        self._accept = AcceptWrites(self._writing)
+        self._accept = self._limit_duties = AcceptWrites(self._writing)
         self._control = self._dead_letters = ControlWrites(self._writing)
         self._thread_changes = ThreadWrites(self._writing)
         self._attempts = AttemptWrites(self._writing)
@@ -93,7 +99,9 @@ class SqliteStore(
         self._items = ItemWrites(self._writing)
         self._access_changes = AccessWrites(self._writing)
         self._token_changes = TokenWrites(self._writing)
+        self._tenant_changes = TenantWrites(self._writing)
         self._traces = TraceWrites(self._writing)
+        self._erasures = ErasureWrites(self._writing)
         self._settling = Settling(lambda place: self._write_thread.run(lambda: self._control.settle(place)))
 
     @property

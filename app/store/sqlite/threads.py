@@ -5,10 +5,11 @@ import json
 from typing_extensions import override
 
 from ...errors import ThreadNotFound
-from ...errors.threads import ThreadExists, ThreadNotReady, ThreadRunning
+from ...errors.threads import ThreadExists, ThreadMoved, ThreadNotReady, ThreadRunning
 from ...models.memory import DroppedMemory
 from ...models.messages import CreatedThread, MessageState, RequestKey, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
+from ..erasures import refused_thread
 from ..limits import KEY_SECONDS
 from ..metadata import merged_metadata
 from ..ports import MOVED, message_topic
@@ -38,14 +39,17 @@ class ThreadWrites(Keyed, ThreadChanges):
             raise ThreadNotFound(thread_id)
         self.execute(
             "change_thread", **thread, renames=bool(change.names), name=change.names[0] if change.names else None,
-            metadata=merged_metadata(stored[0], change.metadata),
+            metadata=merged_metadata(stored[0], change.metadata), sets_ttl=bool(change.ttls), ttl_ms=change.ttl_ms,
         )  # fmt: skip
         return self.thread(tenant, thread_id)
 
     @override
-    def delete_thread(self, tenant: str, thread_id: str) -> None:
+    def delete_thread(self, tenant: str, thread_id: str, last_number: int | None) -> None:
         thread = {"tenant": tenant, "thread_id": thread_id}
-        if self.thread(tenant, thread_id).states[MessageState.PROCESSING]:
+        found = self.thread(tenant, thread_id)
+        if last_number not in (None, found.last_number):
+            raise ThreadMoved(thread_id)
+        if found.states[MessageState.PROCESSING]:
             raise ThreadRunning(thread_id)
         numbers = json.dumps([number for (number,) in self.rows("list_unfinished", **thread)])
         now = self._now()
@@ -58,6 +62,13 @@ class ThreadWrites(Keyed, ThreadChanges):
         self.touched |= {MOVED, *(message_topic(message_id) for (message_id,) in cancelled)}
 
     @override
+    def expire_threads(self, default_ms: int | None, limit: int) -> int:
+        found = self.rows("find_expired_threads", now=self._now(), default_ttl=default_ms, limit=limit)
+        for tenant, thread_id in found:
+            self.delete_thread(tenant, thread_id, None)
+        return len(found)
+
+    @override
     def create_thread(
         self, tenant: str, thread_id: str, new: NewThread, keeps_existing: bool, key: RequestKey | None
     ) -> CreatedThread:
@@ -66,9 +77,12 @@ class ThreadWrites(Keyed, ThreadChanges):
             self._changes_nothing = True
             known_id, is_new = known
             return CreatedThread(self.thread(tenant, known_id), is_new, replayed=True)
+        refusal = refused_thread(tenant, new.subject, thread_id, self.rows("running_erasures"))
+        if refusal is not None:
+            raise refusal
         made = self.rows(
             "create_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=now, subject=new.subject,
-            metadata=merged_metadata(None, new.metadata),
+            metadata=merged_metadata(None, new.metadata), ttl_ms=new.ttl_ms,
         )  # fmt: skip
         if not made:
             if self.row("find_subject", tenant=tenant, thread_id=thread_id) is None:

@@ -23,11 +23,11 @@ class TokenWrites(Changes, TokenChanges):
         return [to_signing_secret(row) for row in self.rows("list_signing_secrets")]
 
     @override
-    def end_tokens(self, tenant: str, subject: str | None) -> int:
+    def end_tokens(self, tenant: str, subject: str) -> int:
         now = self._now()
         self.execute("raise_revision")
         self.execute("forget_ends", before=now - END_SECONDS * 1000)
-        (ended,) = self.rows("end_tokens", tenant=tenant, subject=subject or "", now=now)
+        (ended,) = self.rows("end_tokens", tenant=tenant, subject=subject, now=now)
         self.touched.add(ACCESS)
         return int(ended[0])
 

@@ -9,6 +9,7 @@ from ...models.agents import AgentDescription
 from ...models.attempts import Cancelled, Failed
 from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
+from ...models.messages import Priority
 from ...policy.versions import SeenVersion, VersionMove
 from ..limits import DRAFT_SECONDS, KEY_SECONDS
 from ..ports import CHANGED, MOVED, READY, message_topic
@@ -39,11 +40,18 @@ class UpkeepWrites(Changes, UpkeepChanges):
 
     @override
     def promote(self) -> int:
-        self.execute("promote_due", now=self._now(), limit=PROMOTED_AT_ONCE)
-        promoted = self._connection().changes()
-        if promoted:
+        now = self._now()
+        turns = self._turns(now)
+        due = self.rows("find_due", now=now, limit=PROMOTED_AT_ONCE)
+        for number, tenant, subject, priority, *place in due:
+            base_rank, flow_name = place
+            if flow_name is None:
+                flow = self._ranks.flow(tenant, subject, Priority(priority).level)
+                base_rank, flow_name = turns.take(flow) if self._ranks.shares else base_rank, flow.name
+            self.execute("promote_due", number=number, base_rank=base_rank, flow=flow_name)
+        if due:
             self.touched |= {READY, MOVED}
-        return promoted
+        return len(due)
 
     @override
     def see_versions(self, seen: Sequence[SeenVersion]) -> None:
@@ -70,7 +78,7 @@ class UpkeepWrites(Changes, UpkeepChanges):
     @override
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
         dropped = []
-        found = self.rows("find_prunable_logs", before=self._now() - older_than_ms, limit=limit)
+        found = self.rows("find_prunable_logs", now=self._now(), age=older_than_ms, limit=limit)
         for number, message_id, tenant, thread_id in found:
             self.execute("prune_log", message=number)
             self.execute("mark_pruned", number=number)
@@ -80,14 +88,14 @@ class UpkeepWrites(Changes, UpkeepChanges):
 
     @override
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        before = self._now() - older_than_ms
-        deleted = self.rows("prune_messages", before=before, limit=limit)
+        now = self._now()
+        deleted = self.rows("prune_messages", now=now, age=older_than_ms, limit=limit)
         dropped = [
             DroppedMemory(tenant, "", message_id)
             for message_id, tenant, thread_id, log_pruned in deleted
             if thread_id is None and not log_pruned
         ]
-        threads = self.rows("prune_threads", before=before, limit=limit)
+        threads = self.rows("prune_threads", now=now, age=older_than_ms, limit=limit)
         dropped += [DroppedMemory(tenant, thread_id, "") for tenant, thread_id in threads]
         return len(deleted), self._drop_memories(dropped), len(threads) == limit
 

@@ -9,9 +9,9 @@ import apsw
 from typing_extensions import override
 
 from ...models.attempts import Beat, Lease
-from ...models.workers import Worker
+from ...models.workers import Worker, WorkerState
 from ..ports import LeaseRenewer
-from ..rows import agents_text
+from ..rows import agents_text, load_text
 from ..sql.workers import SqlWorkers
 from .changes import Changes, Writing
 from .connection import connect, mapped_errors, transaction
@@ -27,15 +27,17 @@ class WorkerWrites(Changes):
     def beat(self, worker: Worker, leases: Collection[Lease], lease_seconds: float) -> Beat:
         """Implement `LeaseRenewer.beat`."""
         now = self._now()
-        self.execute(
+        state: str = self.execute(
             "beat_worker", id=worker.id, host=worker.host, pid=worker.pid, slots=worker.slots,
-            agents=agents_text(worker), clock_ahead_ms=worker.clock_ahead_ms, now=now,
-        )  # fmt: skip
+            agents=agents_text(worker), load=load_text(worker), clock_ahead_ms=worker.clock_ahead_ms,
+            state=worker.state, now=now,
+        ).get  # fmt: skip
         until = now + int(lease_seconds * 1000)
         named = json.dumps({lease.message_id: lease.fence for lease in leases})
         held = self.rows("extend_leases", worker_id=worker.id, leases=named, lease_until=until, now=now)
         cancelled = frozenset(message_id for message_id, _, cancel_requested in held if cancel_requested)
-        return Beat({message_id: fence for message_id, fence, _ in held}, cancelled)
+        fences = {message_id: fence for message_id, fence, _ in held}
+        return Beat(fences, cancelled, draining=state != WorkerState.ACTIVE)
 
     def remove_worker(self, worker_id: str) -> None:
         """Implement `LeaseRenewer.stop`."""

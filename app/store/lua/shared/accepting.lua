@@ -11,6 +11,9 @@ local function refuses(tenant, thread)
     return tonumber(f[1] or 0) + tonumber(f[2] or 0) + waiting > (f[2] == '1' and 1 or 0)
 end
 
+-- Return whether a message of a thread waits for a human.
+local function asks(tenant, thread) return tonumber(redis.call('HGET', thread_key(tenant, thread), 'interrupted') or 0) > 0 end
+
 -- Return the time for a rank. It never falls from one message number to the next, even if the `now` of processes differ.
 local function accepted_at(number, now) return math.max(now, math.floor(number / 1000)) end
 
@@ -28,7 +31,7 @@ local function enqueue(message, rank, now, preview)
         if is_busy(tenant, thread) then message.readiness = 'blocked' end
         redis.call('HINCRBY', key, 'queued', 1)
         redis.call('ZADD', of_tenant('threads', tenant), 'GT', now, thread)
-        redis.call('ZREM', EMPTY, scope(tenant, thread))
+        redis.call('ZREM', of_tenant('empty', tenant), thread)
         lift(tenant, thread, rank)
         redis.call('ZADD', queue, message.thread_number, message.member)
         redis.call('ZADD', thread_messages_key(tenant, thread), message.thread_number, message.id)

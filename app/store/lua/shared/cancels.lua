@@ -27,5 +27,6 @@ local function cancel(message, now, microseconds, template)
         return
     end
     redis.call('HSET', key, 'fence', above(message.fence, microseconds))
+    if message.attempt == 0 then leave_flow(message) end
     finish(message, 'cancelled', now, fill(template, {N = now, T = rfc3339(now)}))
 end

@@ -6,7 +6,7 @@ local function counted(entries, tenant)
         for _, change in ipairs(cmsgpack.unpack(entry[2][2])) do
             if tenant == '' or change[2] == tenant then
                 change[1] = change[1] - change[1] % 60000
-                for i = 13, 10, -1 do change[i] = nil end
+                for i = 14, 11, -1 do change[i] = nil end
                 local name = table.concat(change, '\0')
                 local kind = by_name[name]
                 if kind then

@@ -28,7 +28,8 @@ local function finish(message, state, now, event)
     redis.call('HDEL', key, 'readiness', 'worker', 'cancel_requested', 'interrupt', 'interrupt_expires_at', 'resume_value')
     redis.call('RPUSH', log_key(message.id), event)
     redis.call('ZADD', ENDED, now, message.member)
-    redis.call('ZADD', LOGGED, now, message.member)
+    redis.call('ZADD', of_tenant('logged', message.tenant), now, message.member)
+    redis.call('SADD', PRUNABLE, message.tenant)
     redis.call('HINCRBY', of_tenant('tallies', message.tenant), state, 1)
     recount(message, message.state, state, now)
     local first_token, run
@@ -88,8 +89,10 @@ end
 -- Delete an ended message. Return whether its log was complete.
 local function erase(message)
     redis.call('ZREM', ENDED, message.member)
-    local was_complete = redis.call('ZREM', LOGGED, message.member) == 1
+    local was_complete = redis.call('ZREM', of_tenant('logged', message.tenant), message.member) == 1
+    if not was_complete then redis.call('ZREM', of_tenant('pruned', message.tenant), message.member) end
     redis.call('ZREM', of_tenant('messages', message.tenant), message.id)
+    leave_flow(message)
     if message.state == 'failed' then
         message.fingerprint = redis.call('HGET', message_key(message.id), 'fingerprint')
         remove_dead_letters(message.tenant, {message})
@@ -112,8 +115,8 @@ local function erase(message)
         redis.call('HINCRBY', thread_key(message.tenant, message.thread), message.state, -1)
         redis.call('ZREM', messages, message.id)
         if redis.call('ZCARD', messages) == 0 then
-            redis.call('ZADD', EMPTY, redis.call('ZSCORE', of_tenant('threads', message.tenant), message.thread),
-                scope(message.tenant, message.thread))
+            redis.call('ZADD', of_tenant('empty', message.tenant),
+                redis.call('ZSCORE', of_tenant('threads', message.tenant), message.thread), message.thread)
         end
     end
     return was_complete

@@ -1,33 +1,40 @@
 -- Names of the keys. All begin with the hash tag in KEYS[1], so they are in one slot of a cluster.
 local prefix = KEYS[1] .. ':'
 local WAITING, DELAYED, LEASES = prefix .. 'waiting', prefix .. 'delayed', prefix .. 'leases'
-local ENDED, LOGGED, EMPTY = prefix .. 'ended', prefix .. 'logged', prefix .. 'empty'
+local ENDED = prefix .. 'ended'
+local PRUNABLE = prefix .. 'prunable' -- set of the tenants that may have ended messages or threads without messages
 local WORKERS, INTERRUPTED, DUE = prefix .. 'workers', prefix .. 'interrupted', prefix .. 'due'
 local ITEM_EXPIRY = prefix .. 'item_expiry' -- names of items (`item_name`) by the time at which they expire
 local AGENTS = prefix .. 'agents' -- hash of descriptions by name
 local DESCRIBED = prefix .. 'described' -- sorted set of names by the time of their description
 local API_KEYS, LIVE_KEYS = prefix .. 'api_keys', prefix .. 'live_keys' -- sorted set of ids; set of those not revoked
-local REVISION = prefix .. 'access_revision' -- raised by every change of API keys
+local TENANTS = prefix .. 'tenants' -- sorted set of the tenants that have a record, all with score 0
+local REVISION = prefix .. 'access_revision' -- raised by every change of API keys and tenants
 local AUDIT = prefix .. 'audit' -- stream of records with the ids `NUMBER-0`, each with the field `record`: JSON
 local DROPPED_MEMORIES = prefix .. 'dropped_memories'
 -- Threads that no reader sees: a hash of 'draft' or 'deleted' by scope, and the drafts by the time of their creation.
 local HIDDEN, DRAFTS = prefix .. 'hidden', prefix .. 'drafts'
+local THREAD_TTLS = prefix .. 'thread_ttls' -- threads with a TTL (`scope`) by a time before which they do not expire
 local USAGE_HOURS = prefix .. 'usage_hours' -- hours of all tenants that have usage (`scope(tenant, hour)`), by hour
 local DEAD_LETTERS = prefix .. 'dead_letters' -- count of failed messages of all tenants
 local TRANSITIONS = prefix .. 'transitions' -- stream of changes of state: an entry for each script, see `record`
 local TRANSITIONS_PRUNED = prefix .. 'transitions_pruned' -- the id of the last entry that was deleted
 local changes = {} -- those of the present script
+local CLAIMED_RANKS = prefix .. 'claimed_ranks' -- hash of the highest rank that was claimed, by level of priority
 local FIGURES_HEAD = prefix .. 'figures_head' -- the id of the last change that is in the figures
 local PAUSED, THROUGHPUT, CLOCK = prefix .. 'paused', prefix .. 'throughput', prefix .. 'clock'
 
 -- Record a change that is no change of a message. `tenant` is '' for changes of the whole server.
 local function record_other(kind, now, tenant, thread, agent, worker)
-    changes[#changes + 1] = {now, tenant, kind, agent, '', -1, -1, -1, '', '', thread, '', worker}
+    changes[#changes + 1] = {now, tenant, kind, agent, '', -1, -1, -1, '', '', '', thread, '', worker}
 end
 
--- Add the changes of the present script to the stream.
-local function keep_changes()
-    if #changes > 0 then redis.call('XADD', TRANSITIONS, '*', 'changes', cmsgpack.pack(changes)) end
+-- The length in front distinguishes (a, b:c) and (a:b, c).
+local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. thread end
+
+-- The messages of a flow (`turns.lua`) in the level of this rank: members by their own ranks.
+local function flow_key(tenant, flow, rank)
+    return prefix .. 'flow:' .. string.format('%.0f', math.floor(rank / 1000000000000000)) .. ':' .. scope(tenant, flow)
 end
 
 local function message_key(id) return prefix .. 'message:' .. id end
@@ -45,16 +52,41 @@ local function api_key_key(id) return prefix .. 'api_key:' .. id end
 local function worker_key(id) return prefix .. 'worker:' .. id end
 
 -- Keys of a tenant: sorted sets `waiting`, `delayed`, `processing` (members by score), `threads` (by last activity),
--- `threads_created` (by creation),
+-- `threads_created` (by creation), `empty` (threads without messages, by last activity), `logged` and `pruned` (ended messages
+-- with their whole log and without, by their end),
 -- `messages`, `failed`, `interrupted` (ids by number), `kinds` (fingerprints by the negative time of the newest failure),
 -- `deliveries` (ids by creation time, one set for each state and event), `items` (namespaces with keys, all with score 0);
--- `usage_hours` (hours that have usage, by hour); hash `tallies` (ended messages by state).
+-- `usage_hours` (hours that have usage, by hour); hashes `tallies` (ended messages by state), `queued_by_priority` and
+-- `settings` (the record of the tenant).
 local function of_tenant(kind, tenant) return prefix .. 'tenant:' .. kind .. ':' .. tenant end
 
-local function deliveries_of_kind(tenant, state, event) return of_tenant('deliveries:' .. state .. ':' .. event, tenant) end
+local QUEUES = {accepted = true, retry = true, released = true, lost = true, resumed = true, requeued = true}
 
--- The length in front distinguishes (a, b:c) and (a:b, c).
-local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. thread end
+-- Add the changes of the present script to the stream, and count the queued messages of tenants by priority.
+local function keep_changes()
+    if #changes == 0 then return end
+    redis.call('XADD', TRANSITIONS, '*', 'changes', cmsgpack.pack(changes))
+    local queued = {}
+    local function count(change, number)
+        local priorities = queued[change[2]] or {}
+        priorities[change[5]] = (priorities[change[5]] or 0) + number
+        queued[change[2]] = priorities
+    end
+    for _, change in ipairs(changes) do
+        if QUEUES[change[3]] then
+            count(change, 1)
+        elseif change[13] == 'queued' and change[3] ~= 'priority' then
+            count(change, -1)
+        end
+    end
+    for tenant, priorities in pairs(queued) do
+        for priority, number in pairs(priorities) do
+            if number ~= 0 then redis.call('HINCRBY', of_tenant('queued_by_priority', tenant), priority, number) end
+        end
+    end
+end
+
+local function deliveries_of_kind(tenant, state, event) return of_tenant('deliveries:' .. state .. ':' .. event, tenant) end
 
 -- Return the two names of a `scope`.
 local function scoped(name)

@@ -2,7 +2,7 @@
 -- nil where there is none.
 local function record(kind, message, now, wait, first_token, run, code)
     changes[#changes + 1] = {now, message.tenant, kind, message.agent, message.priority, wait or -1, first_token or -1,
-        run or -1, code or '', message.id, message.thread or '', message.state or '', ''}
+        run or -1, code or '', '', message.id, message.thread or '', message.state or '', ''}
 end
 
 -- Return the fields of a message that changes of state need, nil if there is none.
@@ -52,6 +52,15 @@ end
 local function version_of(message)
     if message.version == nil then message.version = redis.call('HGET', message_key(message.id), 'agent_version') end
     return message.version
+end
+
+-- Let the flow of a message know its own rank. `flow` is the name of the flow within the tenant.
+local function join_flow(message, flow, rank) redis.call('ZADD', flow_key(message.tenant, flow, rank), rank, message.member) end
+
+-- Take a message out of its flow. It then takes no turn.
+local function leave_flow(message)
+    local f = redis.call('HMGET', message_key(message.id), 'base_rank', 'flow')
+    redis.call('ZREM', flow_key(message.tenant, f[2] or '', f[1]), message.member)
 end
 
 -- Let claims find a ready message.

@@ -9,8 +9,19 @@ local function thread_row(tenant, thread)
     return columns
 end
 
--- Make a thread without messages. `source` (JSON), `name`, `metadata` and `subject` may be ''.
-local function make_thread(tenant, thread, now, source, name, metadata, subject)
+-- Give a thread a TTL in milliseconds, or none with ''.
+local function set_ttl(tenant, thread, ttl, active_at)
+    if ttl == '' then
+        redis.call('HDEL', thread_key(tenant, thread), 'ttl_ms')
+        redis.call('ZREM', THREAD_TTLS, scope(tenant, thread))
+        return
+    end
+    redis.call('HSET', thread_key(tenant, thread), 'ttl_ms', ttl)
+    redis.call('ZADD', THREAD_TTLS, active_at + ttl, scope(tenant, thread))
+end
+
+-- Make a thread without messages. `source` (JSON), `name`, `metadata`, `subject` and `ttl` may be ''.
+local function make_thread(tenant, thread, now, source, name, metadata, subject, ttl)
     local key = thread_key(tenant, thread)
     redis.call('HSET', key, 'last_number', 0, 'created_at', now, 'last_message_preview', '')
     if source ~= '' then redis.call('HSET', key, 'forked_from', source) end
@@ -19,5 +30,7 @@ local function make_thread(tenant, thread, now, source, name, metadata, subject)
     if metadata ~= '' then redis.call('HSET', key, 'metadata', metadata) end
     redis.call('ZADD', of_tenant('threads', tenant), now, thread)
     redis.call('ZADD', of_tenant('threads_created', tenant), now, thread)
-    redis.call('ZADD', EMPTY, now, scope(tenant, thread))
+    redis.call('ZADD', of_tenant('empty', tenant), now, thread)
+    redis.call('SADD', PRUNABLE, tenant)
+    if ttl ~= '' then set_ttl(tenant, thread, ttl, now) end
 end

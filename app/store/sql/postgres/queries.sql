@@ -70,6 +70,14 @@ SELECT given.tenant, (
 )::bigint - (SELECT count(*) FROM messages WHERE messages.tenant = given.tenant AND state = 'processing')
 FROM unnest(%(tenants)s::text[]) AS given (tenant)
 
+-- name: find_asking_threads
+-- OFFSET keeps the planner from walking all threads to join them.
+SELECT given.tenant, given.thread_id FROM unnest(%(tenants)s::text[], %(threads)s::text[]) AS given (tenant, thread_id)
+CROSS JOIN LATERAL (
+    SELECT FROM threads AS thread
+    WHERE thread.tenant = given.tenant AND thread.thread_id = given.thread_id AND thread.interrupted > 0 OFFSET 0
+) AS asking
+
 -- name: enter_threads
 -- Locks these threads for this transaction: two messages cannot get numbers in one order and commit in the other. The
 -- threads must be sorted. Returns no row for a hidden thread. 65536 is THREAD_METADATA_LENGTH.
@@ -99,23 +107,74 @@ jsonb_strip_nulls(coalesce(thread.metadata, '{}')::jsonb || excluded.metadata::j
 
 -- name: add_messages
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, created_at, changed_at
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, state, readiness, run_at, options,
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, created_at, accepted_at, changed_at
 )
-SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, %(now)s, %(now)s
+SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, 'queued', readiness, run_at,
+    options, rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, %(now)s, %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(threads)s::text[], %(thread_numbers)s::bigint[], %(agents)s::text[],
-    %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(ranks)s::bigint[], %(places)s::text[],
-    %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[],
+    %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(flows)s::text[], %(ranks)s::bigint[],
+    %(places)s::text[], %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[],
     %(webhook_keys)s::text[], %(webhook_events)s::text[], %(metadata)s::text[], %(subjects)s::text[],
     %(key_ids)s::text[], %(traces)s::text[]
 ) WITH ORDINALITY AS given (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, readiness, run_at, options, rollback,
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, readiness, run_at, options, rollback,
     webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, ordinal
 )
 ORDER BY ordinal
 RETURNING id, number
+
+-- name: lock_flows
+-- Lets one transaction at a time add messages to a flow. The locks end with the transaction. Everybody who locks threads or
+-- messages too locks them before.
+SELECT pg_advisory_xact_lock(key) FROM (
+    SELECT DISTINCT hashtextextended(tenant || ' ' || flow || ' ' || first, 0) AS key
+    FROM unnest(%(tenants)s::text[], %(flows)s::text[], %(firsts)s::bigint[]) AS given (tenant, flow, first)
+    ORDER BY key
+) AS ordered
+
+-- name: next_ranks
+-- The rank of the next message of each flow, and the length of its turn. It is one turn after the last message of the flow,
+-- but not before what was already claimed of the level. `firsts` has the first rank of each level, `length` is for the weight 1.
+SELECT greatest(given.first, claimed_ranks.rank, last.base_rank + turn.length), turn.length
+FROM unnest(%(tenants)s::text[], %(flows)s::text[], %(firsts)s::bigint[])
+    WITH ORDINALITY AS given (tenant, flow, first, ordinal)
+CROSS JOIN LATERAL (
+    SELECT greatest(1, floor(%(length)s / coalesce(
+        (SELECT weight FROM tenants WHERE tenants.tenant = given.tenant), 1.0
+    ) + 0.5)::bigint) AS length
+) AS turn
+LEFT JOIN claimed_ranks ON claimed_ranks.level = given.first / 1000000000000000
+LEFT JOIN LATERAL (
+    SELECT base_rank FROM messages
+    WHERE tenant = given.tenant AND flow = given.flow
+        AND base_rank >= given.first AND base_rank < given.first + 1000000000000000
+    ORDER BY base_rank DESC, number DESC LIMIT 1
+) AS last ON TRUE
+ORDER BY given.ordinal
+
+-- name: last_ranks
+-- The last rank in each level, NULL if no message waits in it.
+SELECT (
+    SELECT rank FROM messages
+    WHERE state = 'queued' AND rank >= given.first AND rank < given.first + 1000000000000000
+    ORDER BY rank DESC, number DESC LIMIT 1
+)
+FROM unnest(%(firsts)s::bigint[]) WITH ORDINALITY AS given (first, ordinal) ORDER BY given.ordinal
+
+-- name: raise_claimed_ranks
+WITH free AS MATERIALIZED (
+    SELECT claimed_ranks.level, given.rank
+    FROM unnest(%(ranks)s::bigint[]) AS given (rank)
+    JOIN claimed_ranks ON claimed_ranks.level = given.rank / 1000000000000000 AND claimed_ranks.rank < given.rank
+    FOR NO KEY UPDATE OF claimed_ranks SKIP LOCKED
+)
+UPDATE claimed_ranks SET rank = free.rank FROM free WHERE claimed_ranks.level = free.level
+
+-- name: leave_flow
+-- A message that was cancelled before its first attempt takes no turn.
+UPDATE messages SET flow = NULL WHERE number = ANY (%(numbers)s::bigint[]) AND attempt = 0
 
 -- name: enter_keys
 -- Inserts the keys that no request has used. Only one of two transactions can insert a key. The keys must be sorted.
@@ -143,6 +202,28 @@ WHERE known.tenant = given.tenant AND known.key = given.key
 -- name: drop_keys
 DELETE FROM request_keys AS known USING unnest(%(tenants)s::text[], %(keys)s::text[]) AS given (tenant, key)
 WHERE known.tenant = given.tenant AND known.key = given.key
+
+-- name: limit_values
+SELECT name, value FROM limits WHERE name IN (SELECT json_array_elements_text(%(names)s::json))
+
+-- name: lock_limits
+-- In the order of the names, so that two processes do not wait for each other.
+SELECT name, value FROM limits WHERE name = ANY (%(names)s) ORDER BY name FOR UPDATE
+
+-- name: add_limits
+INSERT INTO limits (name, value, expires_at)
+SELECT name, 0, 0 FROM unnest(%(names)s::text[]) AS given (name) ORDER BY name
+ON CONFLICT (name) DO NOTHING
+
+-- name: keep_limits
+UPDATE limits SET value = given.value, expires_at = given.expires_at
+FROM unnest(%(names)s::text[], %(values)s::bigint[], %(expiries)s::bigint[]) AS given (name, value, expires_at)
+WHERE limits.name = given.name
+
+-- name: prune_limits
+DELETE FROM limits WHERE name IN (
+    SELECT name FROM limits WHERE expires_at <= %(now)s ORDER BY name FOR UPDATE SKIP LOCKED
+)
 
 -- name: prune_keys
 DELETE FROM request_keys WHERE (tenant, key) IN (
@@ -290,22 +371,28 @@ WHERE messages.number = head.number
 
 -- name: rank_of_head
 -- The rank of the first unfinished message of a thread while it waits.
-least(base_rank, (
+least(base_rank, {rank_behind})
+
+-- name: rank_behind
+(
     SELECT behind.rank FROM messages AS behind
     WHERE behind.tenant = messages.tenant AND behind.thread_id = messages.thread_id
         AND behind.state = 'queued' AND behind.thread_number > messages.thread_number
     ORDER BY behind.thread_number LIMIT 1
-))
+)
 
 -- name: find_due
 SELECT id FROM messages WHERE readiness = 'delayed' AND run_at <= %(now)s ORDER BY run_at, number LIMIT %(limit)s
 
 -- name: lock_due
-SELECT number FROM messages WHERE id = ANY (%(ids)s::text[]) AND readiness = 'delayed' AND run_at <= %(now)s
+SELECT run_at, number, tenant, subject, priority, base_rank, flow FROM messages WHERE id = ANY (%(ids)s::text[]) AND readiness = 'delayed' AND run_at <= %(now)s
 ORDER BY number FOR NO KEY UPDATE
 
 -- name: promote_due
-UPDATE messages SET readiness = 'ready', rank = {rank_of_head} WHERE number = ANY (%(numbers)s::bigint[])
+UPDATE messages SET readiness = 'ready', base_rank = given.base_rank, flow = given.flow,
+    rank = least(given.base_rank, {rank_behind})
+FROM unnest(%(numbers)s::bigint[], %(base_ranks)s::bigint[], %(flows)s::text[]) AS given (number, base_rank, flow)
+WHERE messages.number = given.number
 
 -- name: get_message
 SELECT {message_columns} FROM messages WHERE id = %(id)s AND tenant = %(tenant)s
@@ -344,6 +431,17 @@ AND (%(agent)s::text IS NULL OR agent = %(agent)s) AND (%(priority)s::text IS NU
 AND (%(error_code)s::text IS NULL OR error_code = %(error_code)s)
 AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
 AND (%(metadata)s::text IS NULL OR ',' || substr(metadata, 2, length(metadata) - 2) || ',' ~ ALL ({wanted_patterns}))
+AND {hinted}
+
+-- name: searched_text
+-- The beginning of a long text, and a short text as it is: to cut it takes twice as long as to search all of it.
+(CASE WHEN octet_length(content) <= 4000 THEN content ELSE left(content, 1000) END)
+
+-- name: hinted
+-- Metadata are JSON in ASCII, so that an escape may stand for any character. The collation folds the case of ASCII alone.
+(%(hint)s::text IS NULL OR strpos(lower({searched_text} COLLATE "C"), %(hint)s) > 0
+    OR octet_length({searched_text}) > length({searched_text}) AND {searched_text} ~ %(folding)s
+    OR strpos(lower(metadata COLLATE "C"), %(hint)s) > 0 OR strpos(metadata, '\u') > 0)
 
 -- name: wanted_patterns
 -- One regular expression for each key. A subquery on the forms would be run anew for each message.
@@ -366,73 +464,103 @@ SELECT rank, number FROM messages
 WHERE state = 'queued' AND rank >= %(rank)s AND rank < (%(rank)s / 1000000000000000 + 1) * 1000000000000000
 ORDER BY rank DESC, number DESC LIMIT %(most)s
 
--- name: list_messages
+-- name: from_messages
 -- Reads one range of numbers: a filter that matches nothing then reads few rows.
+messages
+WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND {chosen}
+
+-- name: list_messages
 SELECT {message_columns} FROM (
     SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
-    FROM messages
-    WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND {chosen}
+    FROM {from_messages}
     ORDER BY number DESC LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: count_messages
+SELECT count(*) FROM (SELECT number FROM {from_messages} LIMIT %(limit)s) AS found
 
 -- name: newest_messages
 SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before)s
 
--- name: list_failed
+-- name: from_failed
 -- Like list_messages, on the index of failed messages.
+messages
+WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND state = 'failed' AND {chosen}
+
+-- name: list_failed
 SELECT {message_columns} FROM (
     SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
-    FROM messages
-    WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND state = 'failed' AND {chosen}
+    FROM {from_failed}
     ORDER BY number DESC LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: count_failed
+SELECT count(*) FROM (SELECT number FROM {from_failed} LIMIT %(limit)s) AS found
 
 -- name: newest_failed
 SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before)s AND state = 'failed'
 
--- name: list_cancelled
+-- name: from_cancelled
 -- Like list_failed.
+messages
+WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND state = 'cancelled' AND {chosen}
+
+-- name: list_cancelled
 SELECT {message_columns} FROM (
     SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
-    FROM messages
-    WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND state = 'cancelled' AND {chosen}
+    FROM {from_cancelled}
     ORDER BY number DESC LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: count_cancelled
+SELECT count(*) FROM (SELECT number FROM {from_cancelled} LIMIT %(limit)s) AS found
 
 -- name: newest_cancelled
 SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before)s AND state = 'cancelled'
 
--- name: list_of_subject
+-- name: from_of_subject
 -- Like list_failed, for one subject.
+messages
+WHERE tenant = %(tenant)s AND subject = %(subject)s AND number < %(before)s AND number >= %(first)s AND {chosen}
+
+-- name: list_of_subject
 SELECT {message_columns} FROM (
     SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
-    FROM messages
-    WHERE tenant = %(tenant)s AND subject = %(subject)s AND number < %(before)s AND number >= %(first)s AND {chosen}
+    FROM {from_of_subject}
     ORDER BY number DESC LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: count_of_subject
+SELECT count(*) FROM (SELECT number FROM {from_of_subject} LIMIT %(limit)s) AS found
 
 -- name: newest_of_subject
 SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND subject = %(subject)s AND number < %(before)s
 
--- name: list_in_thread
+-- name: from_in_thread
 -- Like list_messages, for a range of a thread.
+messages
+WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND thread_number <= %(last)s AND thread_number >= %(first)s
+    AND number < %(before)s AND {chosen}
+
+-- name: list_in_thread
 SELECT {message_columns} FROM (
     SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
-    FROM messages
-    WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND thread_number <= %(last)s AND thread_number >= %(first)s
-        AND number < %(before)s AND {chosen}
+    FROM {from_in_thread}
     ORDER BY thread_number DESC LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: count_in_thread
+SELECT count(*) FROM (SELECT number FROM {from_in_thread} LIMIT %(limit)s) AS found
 
 -- name: newest_in_thread
 SELECT thread_number, number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s
@@ -452,22 +580,28 @@ ORDER BY thread_number DESC LIMIT 1
 SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND thread_number <= %(below)s
 ORDER BY thread_number DESC LIMIT 1
 
--- name: list_unfinished_messages
+-- name: from_unfinished_messages
 -- Like list_messages, but by state, for few unfinished messages.
+(
+    SELECT * FROM messages WHERE number = ANY (ARRAY(
+        SELECT number FROM messages WHERE state = 'queued' AND rank IS NOT NULL
+        UNION ALL SELECT number FROM messages WHERE readiness = 'delayed'
+        UNION ALL SELECT number FROM messages WHERE state = 'processing'
+        UNION ALL SELECT number FROM messages WHERE state = 'interrupted'
+    )) OFFSET 0  -- keeps the planner from the tenant's index
+) AS messages WHERE tenant = %(tenant)s AND number < %(before)s AND {chosen}
+
+-- name: list_unfinished_messages
 SELECT {message_columns} FROM (
     SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
-    FROM (
-        SELECT * FROM messages WHERE number = ANY (ARRAY(
-            SELECT number FROM messages WHERE state = 'queued' AND rank IS NOT NULL
-            UNION ALL SELECT number FROM messages WHERE readiness = 'delayed'
-            UNION ALL SELECT number FROM messages WHERE state = 'processing'
-            UNION ALL SELECT number FROM messages WHERE state = 'interrupted'
-        )) OFFSET 0  -- keeps the planner from the tenant's index
-    ) AS messages WHERE tenant = %(tenant)s AND number < %(before)s AND {chosen}
+    FROM {from_unfinished_messages}
     ORDER BY number DESC LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: count_unfinished_messages
+SELECT count(*) FROM (SELECT number FROM {from_unfinished_messages} LIMIT %(limit)s) AS found
 
 -- name: count_unfinished
 SELECT coalesce(sum(messages), 0)::bigint FROM tallies
@@ -501,9 +635,9 @@ ORDER BY kinds.last DESC, kinds.fingerprint
 -- Reads at most 20 times the limit. If few of the newest messages completed, the mean is of these few.
 SELECT paused, (
     SELECT coalesce(json_agg(json_build_array(slots, agents)), '[]')::text FROM (
-        SELECT sum(slots)::bigint AS slots, agents FROM workers GROUP BY agents
+        SELECT sum(slots)::bigint AS slots, agents FROM workers WHERE state = 'active' GROUP BY agents
     ) AS grouped
-), ({count_processing}), (
+), (SELECT count(*) FROM workers WHERE state <> 'active'), ({count_processing}), (
     SELECT avg(completed_at - started_at)::float8 FROM (
         SELECT completed_at, started_at FROM (
             SELECT completed_at, started_at, state FROM messages WHERE completed_at IS NOT NULL
@@ -514,7 +648,7 @@ SELECT paused, (
 
 -- name: count_running_by_agents
 SELECT workers.agents, count(*) FROM messages JOIN workers ON workers.id = messages.worker_id
-WHERE state = 'processing' GROUP BY workers.agents
+WHERE messages.state = 'processing' AND workers.state = 'active' GROUP BY workers.agents
 
 -- name: pause
 WITH changed AS (UPDATE queue SET paused = %(paused)s WHERE paused <> %(paused)s RETURNING paused)
@@ -546,6 +680,14 @@ SELECT count(*) FROM (
     LIMIT %(most)s
 ) AS ahead
 
+-- name: count_overtaking
+-- Looks at the first messages of the level.
+SELECT count(*) FROM (
+    SELECT number FROM messages
+    WHERE state = 'queued' AND rank >= %(rank)s::bigint / 1000000000000000 * 1000000000000000 AND rank < %(rank)s
+    ORDER BY rank, number LIMIT %(most)s
+) AS first WHERE number > %(number)s
+
 -- name: count_after
 SELECT count(*) FROM (
     SELECT 1 FROM messages
@@ -553,6 +695,16 @@ SELECT count(*) FROM (
         AND (rank, number) > (%(rank)s, %(number)s)
     LIMIT %(most)s
 ) AS behind
+
+-- name: count_between
+-- The messages from the place (first, from) to before the place (rank, number), in the same level. The planner takes
+-- comparisons of rows for not selective, and would read the whole table.
+SELECT count(*) FROM (
+    SELECT 1 FROM messages
+    WHERE state = 'queued' AND rank BETWEEN %(first)s AND %(rank)s
+        AND (rank > %(first)s OR number >= %(from)s) AND (rank < %(rank)s OR number < %(number)s)
+    LIMIT %(most)s
+) AS between_places
 
 -- name: places_from
 -- Places (rank, number) of a level from the given place on.
@@ -606,12 +758,17 @@ SELECT {message_columns} FROM (
 ) AS page WHERE before < {page_octets} ORDER BY thread_number
 
 -- name: tallies
-WITH running AS (SELECT count(*) AS messages FROM messages WHERE state = 'processing' AND tenant = %(tenant)s)
-SELECT CASE state WHEN 'unfinished' THEN 'queued' ELSE state END,
-    sum(tallies.messages)::bigint - CASE state WHEN 'unfinished' THEN (SELECT messages FROM running) ELSE 0 END
-FROM tallies WHERE tenant = %(tenant)s GROUP BY state
-UNION ALL
-SELECT 'processing', messages FROM running
+WITH running AS (
+    SELECT priority, count(*) AS messages FROM messages WHERE state = 'processing' AND tenant = %(tenant)s GROUP BY priority
+)
+SELECT state, priority, sum(messages)::bigint FROM (
+    SELECT CASE state WHEN 'unfinished' THEN 'queued' ELSE state END AS state, priority, messages
+    FROM tallies WHERE tenant = %(tenant)s
+    UNION ALL
+    SELECT 'queued', priority, -messages FROM running
+    UNION ALL
+    SELECT 'processing', '', messages FROM running
+) AS counted GROUP BY state, priority
 
 -- name: count_states
 -- The messages of all tenants by state.
@@ -631,7 +788,7 @@ SELECT level, sum(waiting)::bigint FROM (
 
 -- name: first_waiting
 -- The first waiting message of a level.
-SELECT base_rank, priority, run_at FROM messages
+SELECT accepted_at, run_at FROM messages
 WHERE state = 'queued' AND rank >= %(rank)s::bigint AND rank < %(rank)s::bigint + 1000000000000000
 ORDER BY rank, number LIMIT 1
 
@@ -653,18 +810,18 @@ WITH running AS (
     WHERE state = 'processing' AND tenant = %(tenant)s AND thread_id IS NOT NULL
 )
 SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, subject,
-    last_ended, unfinished - interrupted - running, running, completed, failed, cancelled, interrupted, {chosen_thread}
+    ttl_ms, last_ended, unfinished - interrupted - running, running, completed, failed, cancelled, interrupted, {chosen_thread}
 
 -- name: idle_threads
 SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, subject,
-    last_ended, unfinished, 0 AS running, completed, failed, cancelled, interrupted, status
+    ttl_ms, last_ended, unfinished, 0 AS running, completed, failed, cancelled, interrupted, status
 FROM threads
 WHERE tenant = %(tenant)s AND hidden IS NULL AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
 
 -- name: running_threads
 SELECT threads.thread_id, threads.last_number, threads.created_at,
     greatest(threads.last_activity, running.changed_at) AS last_activity, threads.last_message_preview, threads.name,
-    threads.metadata, threads.forked_from, threads.subject, threads.last_ended, threads.unfinished,
+    threads.metadata, threads.forked_from, threads.subject, threads.ttl_ms, threads.last_ended, threads.unfinished,
     (running.thread_id IS NOT NULL)::int AS running, threads.completed, threads.failed, threads.cancelled,
     threads.interrupted, threads.status
 
@@ -841,7 +998,7 @@ WHERE tenant = %(tenant)s AND hidden IS NULL
 -- name: get_thread
 SELECT threads.thread_id, threads.last_number, threads.created_at,
     greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name, threads.metadata,
-    threads.forked_from, threads.subject, threads.last_ended,
+    threads.forked_from, threads.subject, threads.ttl_ms, threads.last_ended,
     threads.unfinished - threads.interrupted - count(running.number),
     count(running.number),
     threads.completed, threads.failed, threads.cancelled, threads.interrupted
@@ -854,7 +1011,7 @@ GROUP BY threads.tenant, threads.thread_id, running.changed_at
 SELECT subject FROM threads WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden IS NULL
 
 -- name: lock_visible_thread
-SELECT metadata FROM threads
+SELECT metadata, last_number FROM threads
 WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden IS NULL FOR NO KEY UPDATE
 
 -- name: find_head
@@ -862,7 +1019,9 @@ WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden IS NULL FOR N
 SELECT number, fence, state, rollback FROM {head}
 
 -- name: change_thread
-UPDATE threads SET name = CASE WHEN %(renames)s THEN %(name)s ELSE name END, metadata = %(metadata)s
+UPDATE threads SET
+    name = CASE WHEN %(renames)s THEN %(name)s ELSE name END, metadata = %(metadata)s,
+    ttl_ms = CASE WHEN %(sets_ttl)s THEN %(ttl_ms)s::bigint ELSE ttl_ms END
 WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s
 
 -- name: lock_thread_messages
@@ -887,7 +1046,8 @@ WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND created_at > %(after
 -- Only the name of its memory is left of a hidden thread.
 WITH hidden AS (
     UPDATE threads SET
-        hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL, subject = NULL
+        hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL, subject = NULL,
+        ttl_ms = NULL
     WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s
     RETURNING tenant, thread_id
 ), recorded AS (
@@ -898,9 +1058,9 @@ INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM hidden ON CONFLIC
 
 -- name: create_thread
 INSERT INTO threads (
-    tenant, thread_id, subject, last_number, created_at, last_activity, last_message_preview, name, metadata, unfinished
+    tenant, thread_id, subject, last_number, created_at, last_activity, last_message_preview, name, metadata, ttl_ms, unfinished
 )
-VALUES (%(tenant)s, %(thread_id)s, %(subject)s, 0, %(now)s, %(now)s, '', %(name)s, %(metadata)s, 0)
+VALUES (%(tenant)s, %(thread_id)s, %(subject)s, 0, %(now)s, %(now)s, '', %(name)s, %(metadata)s, %(ttl_ms)s, 0)
 ON CONFLICT DO NOTHING
 RETURNING 1
 
@@ -909,6 +1069,30 @@ INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, 
 VALUES (%(tenant)s, %(thread_id)s, 0, %(now)s, %(now)s, '', 0, 'draft')
 ON CONFLICT DO NOTHING
 RETURNING 1
+
+-- name: find_expired_threads
+-- Threads with a TTL of their own, then others by the server's, NULL for none. Unfinished threads stay.
+WITH RECURSIVE owners (owner) AS (
+    SELECT (SELECT min(tenant) FROM threads WHERE tenant >= '' AND %(default_ttl)s::bigint IS NOT NULL)
+    UNION ALL
+    SELECT (SELECT min(tenant) FROM threads WHERE tenant > owner) FROM owners WHERE owner IS NOT NULL
+)
+SELECT tenant, thread_id FROM threads
+WHERE ttl_ms IS NOT NULL AND last_activity + ttl_ms <= %(now)s AND unfinished = 0 AND hidden IS NULL
+UNION ALL
+SELECT idle.* FROM owners CROSS JOIN LATERAL (
+    SELECT tenant, thread_id FROM threads
+    WHERE tenant = owner AND last_activity <= %(now)s::bigint - %(default_ttl)s::bigint AND ttl_ms IS NULL
+        AND unfinished = 0 AND hidden IS NULL
+    ORDER BY last_activity, thread_id LIMIT %(limit)s
+) AS idle
+LIMIT %(limit)s
+
+-- name: lock_expired_thread
+SELECT 1 FROM threads
+WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden IS NULL AND unfinished = 0
+    AND last_activity + coalesce(ttl_ms, %(default_ttl)s::bigint) <= %(now)s
+FOR NO KEY UPDATE
 
 -- name: publish_thread
 UPDATE threads SET
@@ -1079,9 +1263,21 @@ UPDATE messages SET cancel_requested = TRUE WHERE number = ANY (%(numbers)s::big
 -- name: reprioritize
 -- In a thread, `settle_thread` sets the rank.
 UPDATE messages SET
-    priority = %(priority)s, base_rank = base_rank + %(step)s,
-    rank = CASE WHEN thread_id IS NULL THEN rank + %(step)s ELSE rank END
+    priority = %(priority)s, base_rank = %(rank)s,
+    rank = CASE WHEN thread_id IS NULL AND rank IS NOT NULL THEN %(rank)s ELSE rank END
 WHERE number = %(number)s
+
+-- name: place_in_flow
+SELECT base_rank, flow FROM messages WHERE number = %(number)s
+
+-- name: rank_of_next
+-- The first rank among the messages of a flow that were accepted after message `number` and wait; NULL if there is none.
+-- Messages with ranks below the highest claimed one have had their turn. `first` is the first rank of the level.
+SELECT base_rank FROM messages
+WHERE tenant = %(tenant)s AND flow = %(flow)s AND base_rank >= greatest(%(first)s::bigint, (
+        SELECT rank FROM claimed_ranks WHERE level = %(first)s::bigint / 1000000000000000
+    )) AND base_rank < %(first)s::bigint + 1000000000000000 AND number > %(number)s AND state = 'queued'
+ORDER BY base_rank, number LIMIT 1
 
 -- name: next_numbers
 SELECT nextval('agent_queue.messages_number_seq') FROM generate_series(1, %(count)s)
@@ -1090,13 +1286,13 @@ SELECT nextval('agent_queue.messages_number_seq') FROM generate_series(1, %(coun
 -- Sets the messages as if they were accepted now.
 UPDATE messages SET
     number = given.new_number, thread_number = given.thread_number, state = 'queued', readiness = given.readiness, run_at = 0,
-    base_rank = given.base_rank, rank = given.rank, attempt = 0, crashes = 0, fence = {next_fence},
-    changed_at = %(now)s, started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL,
+    base_rank = given.base_rank, flow = given.flow, rank = given.rank, attempt = 0, crashes = 0, fence = {next_fence},
+    accepted_at = %(now)s, changed_at = %(now)s, started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL,
     log_pruned = FALSE, agent_version = ''
 FROM unnest(
     %(numbers)s::bigint[], %(new_numbers)s::bigint[], %(thread_numbers)s::bigint[], %(places)s::text[],
-    %(base_ranks)s::bigint[], %(ranks)s::bigint[]
-) AS given (number, new_number, thread_number, readiness, base_rank, rank)
+    %(base_ranks)s::bigint[], %(flows)s::text[], %(ranks)s::bigint[]
+) AS given (number, new_number, thread_number, readiness, base_rank, flow, rank)
 WHERE messages.number = given.number
 RETURNING messages.id, messages.fence
 
@@ -1166,14 +1362,17 @@ JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND mes
 -- name: beat
 -- An expired lease is not revived: the rescue takes it. A heartbeat waits for no lock. A locked row is being cancelled or
 -- ended, which may take seconds for a long answer. The lease still counts as held, since no rescue takes a locked row. If the
--- message does not end, the next heartbeat extends the lease.
+-- message does not end, the next heartbeat extends the lease. A worker that was not asked to drain stays active, whatever it
+-- says. The row without an id tells whether it has to drain.
 WITH moment AS MATERIALIZED (SELECT %(now)s::bigint AS now),
 shown AS (
-    INSERT INTO workers (id, host, pid, slots, agents, started_at, last_beat, clock_ahead_ms)
-    SELECT %(id)s, %(host)s, %(pid)s, %(slots)s, %(agents)s, now, now, %(clock_ahead_ms)s FROM moment
+    INSERT INTO workers (id, host, pid, slots, agents, load, started_at, last_beat, clock_ahead_ms, state)
+    SELECT %(id)s, %(host)s, %(pid)s, %(slots)s, %(agents)s, %(load)s, now, now, %(clock_ahead_ms)s, %(state)s FROM moment
     ON CONFLICT (id) DO UPDATE SET
-        slots = excluded.slots, agents = excluded.agents, last_beat = excluded.last_beat,
-        clock_ahead_ms = excluded.clock_ahead_ms
+        slots = excluded.slots, agents = excluded.agents, load = excluded.load, last_beat = excluded.last_beat,
+        clock_ahead_ms = excluded.clock_ahead_ms,
+        state = CASE WHEN workers.state = 'draining' AND excluded.state = 'drained' THEN 'drained' ELSE workers.state END
+    RETURNING state
 ), held AS MATERIALIZED (
     SELECT messages.number, moment.now {leased}
     ORDER BY messages.number FOR NO KEY UPDATE OF messages SKIP LOCKED
@@ -1182,10 +1381,22 @@ shown AS (
     FROM held WHERE messages.number = held.number
     RETURNING messages.id, messages.fence, messages.cancel_requested
 )
+SELECT NULL::text, NULL::bigint, state <> 'active' FROM shown
+UNION ALL
 SELECT id, fence, cancel_requested FROM extended
 UNION ALL
 SELECT messages.id, messages.fence, messages.cancel_requested {leased}
 WHERE NOT EXISTS (SELECT FROM held WHERE held.number = messages.number)
+
+-- name: lock_worker
+SELECT state FROM workers WHERE id = %(id)s FOR UPDATE
+
+-- name: drain_worker
+UPDATE workers SET state = %(state)s WHERE id = %(id)s
+
+-- name: record_draining
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority, worker_id)
+VALUES (%(now)s, '', %(type)s, '', '', '', %(id)s)
 
 -- name: remove_worker
 WITH removed AS (DELETE FROM workers WHERE id = %(id)s RETURNING id)
@@ -1258,7 +1469,7 @@ UPDATE messages SET agent_version = %(after)s FROM picked WHERE messages.number 
 RETURNING messages.number, messages.id
 
 -- name: list_workers
-SELECT id, host, pid, slots, started_at, last_beat, clock_ahead_ms, agents FROM workers ORDER BY started_at, id
+SELECT id, host, pid, slots, started_at, last_beat, clock_ahead_ms, state, agents, load FROM workers ORDER BY started_at, id
 
 -- name: lock_folding
 SELECT pg_try_advisory_xact_lock(hashtextextended('agent_queue.fold', 0))
@@ -1267,10 +1478,10 @@ SELECT pg_try_advisory_xact_lock(hashtextextended('agent_queue.fold', 0))
 backend <> 0 AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = backend)
 
 -- name: fold_tallies
-WITH gone AS (DELETE FROM tallies WHERE {backend_ended} RETURNING tenant, state, messages)
-INSERT INTO tallies AS tally (backend, tenant, state, messages)
-SELECT 0, tenant, state, sum(messages) FROM gone GROUP BY tenant, state
-ON CONFLICT (backend, tenant, state) DO UPDATE SET messages = tally.messages + excluded.messages
+WITH gone AS (DELETE FROM tallies WHERE {backend_ended} RETURNING tenant, state, priority, messages)
+INSERT INTO tallies AS tally (backend, tenant, state, priority, messages)
+SELECT 0, tenant, state, priority, sum(messages) FROM gone GROUP BY tenant, state, priority
+ON CONFLICT (backend, tenant, state, priority) DO UPDATE SET messages = tally.messages + excluded.messages
 
 -- name: fold_levels
 WITH gone AS (DELETE FROM levels WHERE {backend_ended} RETURNING level, waiting)
@@ -1321,10 +1532,22 @@ SELECT id, type, data, created_at FROM (
     FROM events WHERE message = ({number_of}) AND id > %(after)s ORDER BY id LIMIT %(limit)s
 ) AS page WHERE before < 262144 ORDER BY id
 
+-- name: owners_of_ended
+SELECT DISTINCT tenant AS owner FROM tallies WHERE state IN ('completed', 'failed', 'cancelled')
+
+-- name: days_kept
+coalesce(
+    (SELECT (retention_days * 86400000)::bigint FROM tenants WHERE tenants.tenant = owner), %(age)s::bigint
+)
+
 -- name: find_prunable_logs
-SELECT number, id, tenant, thread_id FROM messages
-WHERE completed_at IS NOT NULL AND NOT log_pruned AND completed_at < %(before)s
-ORDER BY completed_at, number LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+SELECT old.* FROM ({owners_of_ended}) AS owners CROSS JOIN LATERAL (
+    SELECT number, id, tenant, thread_id FROM messages
+    WHERE tenant = owner AND completed_at IS NOT NULL AND NOT log_pruned AND completed_at < %(now)s::bigint - coalesce(
+        (SELECT (event_retention_hours * 3600000)::bigint FROM tenants WHERE tenants.tenant = owner), %(age)s::bigint
+    )
+    ORDER BY completed_at, number LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+) AS old LIMIT %(limit)s
 
 -- name: prune_logs
 -- Keeps the terminal event, so that a late reader learns how the message ended.
@@ -1338,8 +1561,12 @@ WITH pruned AS (
 INSERT INTO dropped_memories SELECT tenant, '', id FROM pruned WHERE thread_id IS NULL ON CONFLICT DO NOTHING
 
 -- name: find_prunable_messages
-SELECT id FROM messages WHERE completed_at IS NOT NULL AND completed_at < %(before)s
-ORDER BY completed_at, number LIMIT %(limit)s
+SELECT old.id FROM ({owners_of_ended}) AS owners CROSS JOIN (VALUES (TRUE), (FALSE)) AS log (pruned) CROSS JOIN LATERAL (
+    SELECT id FROM messages
+    WHERE tenant = owner AND log_pruned = log.pruned AND completed_at IS NOT NULL
+        AND completed_at < %(now)s::bigint - {days_kept}
+    ORDER BY completed_at, number LIMIT %(limit)s
+) AS old LIMIT %(limit)s
 
 -- name: prune_messages
 WITH deleted AS (
@@ -1354,13 +1581,21 @@ WITH deleted AS (
 SELECT id, tenant, thread_id, log_pruned FROM deleted
 
 -- name: prune_threads
-WITH deleted AS (
-    DELETE FROM threads WHERE (tenant, thread_id) IN (
+WITH RECURSIVE owners (owner) AS (
+    SELECT (SELECT min(tenant) FROM threads WHERE unfinished + completed + failed + cancelled = 0)
+    UNION ALL
+    SELECT (SELECT min(tenant) FROM threads WHERE unfinished + completed + failed + cancelled = 0 AND tenant > owner)
+    FROM owners WHERE owner IS NOT NULL
+), old AS MATERIALIZED (
+    SELECT empty.* FROM owners CROSS JOIN LATERAL (
         SELECT tenant, thread_id FROM threads
-        WHERE last_activity < %(before)s AND unfinished + completed + failed + cancelled = 0 AND hidden IS NULL
+        WHERE tenant = owner AND last_activity < %(now)s::bigint - {days_kept}
+            AND unfinished + completed + failed + cancelled = 0 AND hidden IS NULL
         ORDER BY last_activity LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-    )
-    RETURNING tenant, thread_id
+    ) AS empty LIMIT %(limit)s
+), deleted AS (
+    DELETE FROM threads USING old WHERE threads.tenant = old.tenant AND threads.thread_id = old.thread_id
+    RETURNING threads.tenant, threads.thread_id
 ), dropped AS (
     INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM deleted ON CONFLICT DO NOTHING
 )
@@ -1592,10 +1827,11 @@ SELECT namespace FROM found WHERE namespace IS NOT NULL LIMIT %(limit)s
 
 -- name: add_key
 INSERT INTO api_keys (
-    id, tenant, name, scopes, created_at, expires_at, secret_hash, webhook_url, signs_webhooks, webhook_secret
+    id, tenant, name, scopes, created_at, expires_at, secret_hash, webhook_url, signs_webhooks, webhook_secret,
+    limits, quotas
 ) VALUES (
     %(id)s, %(tenant)s, %(name)s, %(scopes)s, %(now)s, %(expires_at)s, %(secret_hash)s, %(webhook_url)s,
-    %(webhook_secret)s::text IS NOT NULL, %(webhook_secret)s
+    %(webhook_secret)s::text IS NOT NULL, %(webhook_secret)s, %(limits)s, %(quotas)s
 ) RETURNING {key_columns}
 
 -- name: get_key
@@ -1611,6 +1847,11 @@ SELECT {key_columns} FROM api_keys WHERE id > %(after)s AND {of_tenant} ORDER BY
 UPDATE api_keys SET previous_hash = secret_hash, previous_until = %(previous_until)s, secret_hash = %(secret_hash)s
 WHERE id = %(id)s AND {of_tenant} AND revoked_at IS NULL RETURNING {key_columns}
 
+-- name: change_key
+UPDATE api_keys SET limits = %(limits)s, quotas = %(quotas)s
+WHERE id = %(id)s AND {of_tenant} AND revoked_at IS NULL AND limits = %(expected_limits)s AND quotas = %(expected_quotas)s
+RETURNING {key_columns}
+
 -- name: revoke_key
 UPDATE api_keys SET revoked_at = %(now)s
 WHERE id = %(id)s AND {of_tenant} AND revoked_at IS NULL RETURNING {key_columns}
@@ -1625,6 +1866,32 @@ UPDATE access SET revision = revision + 1
 
 -- name: access_state
 SELECT revision, EXISTS (SELECT 1 FROM api_keys WHERE revoked_at IS NULL) FROM access
+
+-- name: get_tenant
+SELECT {tenant_columns} FROM tenants WHERE tenant = %(tenant)s
+
+-- name: list_tenants
+SELECT {tenant_columns} FROM tenants WHERE tenant > %(after)s ORDER BY tenant LIMIT %(limit)s
+
+-- name: add_tenant
+INSERT INTO tenants (
+    tenant, weight, limits, quotas, subject_quotas, retention_days, event_retention_hours, revision, created_at, changed_at
+)
+SELECT
+    %(tenant)s, %(weight)s, %(limits)s, %(quotas)s, %(subject_quotas)s, %(retention_days)s, %(event_retention_hours)s,
+    revision + 1, %(now)s, %(now)s
+FROM access WHERE TRUE
+ON CONFLICT (tenant) DO NOTHING RETURNING {tenant_columns}
+
+-- name: change_tenant
+UPDATE tenants SET
+    weight = %(weight)s, limits = %(limits)s, quotas = %(quotas)s, subject_quotas = %(subject_quotas)s,
+    retention_days = %(retention_days)s, event_retention_hours = %(event_retention_hours)s,
+    revision = (SELECT access.revision + 1 FROM access), changed_at = %(now)s
+WHERE tenant = %(tenant)s AND revision = %(revision)s RETURNING {tenant_columns}
+
+-- name: delete_tenant
+DELETE FROM tenants WHERE tenant = %(tenant)s RETURNING 1
 
 -- name: add_signing_secret
 INSERT INTO signing_secrets (id, secret, created_at)
@@ -1718,6 +1985,12 @@ GROUP BY 1, 2, 3, 4, 5, 6
 ON CONFLICT (tenant, hour, key, subject, agent, model, backend) DO UPDATE SET
     {added_tokens}
 
+-- name: record_usage
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority, usage)
+SELECT %(at)s::bigint, messages.tenant, 'usage', '', messages.agent, messages.priority, concat_ws(' ', {summed_tokens})
+FROM {given_usage} JOIN messages ON messages.id = given.message_id
+GROUP BY messages.tenant, messages.agent, messages.priority
+
 -- name: summed_tokens
 sum(calls)::bigint,
 sum(input_tokens)::bigint,
@@ -1745,6 +2018,14 @@ ON CONFLICT (tenant, hour, key, subject, agent, model, backend) DO UPDATE SET
 SELECT model, {token_columns} FROM message_usage
 WHERE message_id = (SELECT id FROM messages WHERE id = %(id)s AND tenant = %(tenant)s)
 ORDER BY model
+
+-- name: usage_of_messages
+SELECT message_id, model, {token_columns} FROM message_usage
+WHERE message_id = ANY (ARRAY(
+    SELECT id FROM messages
+    WHERE id = ANY (ARRAY(SELECT json_array_elements_text(%(ids)s::json))) AND tenant = %(tenant)s
+))
+ORDER BY message_id, model
 
 -- name: usage_sums
 SELECT hour, tenant, key, subject, agent, model, {summed_tokens} FROM (
@@ -1827,10 +2108,10 @@ ORDER BY xact_start LIMIT 1
 
 -- name: counted
 -- The fields of `app.models.statistics.Counted`. The many that have no times are counted here.
-at / 60000 * 60000, tenant, type, agent, priority, wait_ms, first_token_ms, run_ms, error_code, count(*)
+at / 60000 * 60000, tenant, type, agent, priority, wait_ms, first_token_ms, run_ms, error_code, usage, count(*)
 
 -- name: counted_together
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 -- name: any_unfolded
 SELECT EXISTS (
@@ -1930,6 +2211,7 @@ FROM transition_log LEFT JOIN LATERAL (
 
 -- name: read_transitions
 -- One statement, so that the bounds and the rows are of one snapshot. `known`: nothing is missing behind the cursor.
+-- Records of model calls are no changes: only the figures count them.
 WITH begin AS MATERIALIZED (
     SELECT *, name = %(log)s AND (%(transaction)s::bigint, %(number)s::bigint)
         BETWEEN (pruned_transaction, pruned_number) AND (last_transaction, last_number) AS known
@@ -1942,7 +2224,7 @@ FROM begin LEFT JOIN LATERAL (
     WHERE (transaction, number) > (
         CASE WHEN known THEN %(transaction)s::bigint ELSE pruned_transaction END,
         CASE WHEN known THEN %(number)s::bigint ELSE pruned_number END
-    ) AND transaction < {oldest_running} AND (%(tenant)s::text IS NULL OR tenant IN ('', %(tenant)s))
+    ) AND transaction < {oldest_running} AND type <> 'usage' AND (%(tenant)s::text IS NULL OR tenant IN ('', %(tenant)s))
     ORDER BY transaction, number LIMIT %(limit)s
 ) AS page ON TRUE
 ORDER BY page.transaction, page.number
@@ -1971,41 +2253,41 @@ DELETE FROM figures WHERE step = %(step)s AND start < %(before)s
 -- name: differing_tallies
 -- Counts by indexes. The rest of a tenant's messages is completed.
 WITH known AS MATERIALIZED (
-    SELECT tenant, 'unfinished' AS state, count(*) AS messages FROM messages
-    WHERE state = 'queued' AND rank IS NOT NULL GROUP BY tenant
+    SELECT tenant, 'unfinished' AS state, priority, count(*) AS messages FROM messages
+    WHERE state = 'queued' AND rank IS NOT NULL GROUP BY tenant, priority
     UNION ALL
-    SELECT tenant, 'unfinished', count(*) FROM messages WHERE readiness = 'delayed' GROUP BY tenant
+    SELECT tenant, 'unfinished', priority, count(*) FROM messages WHERE readiness = 'delayed' GROUP BY tenant, priority
     UNION ALL
-    SELECT tenant, 'unfinished', count(*) FROM messages WHERE state = 'processing' GROUP BY tenant
+    SELECT tenant, 'unfinished', priority, count(*) FROM messages WHERE state = 'processing' GROUP BY tenant, priority
     UNION ALL
-    SELECT tenant, state, count(*) FROM messages WHERE state = 'interrupted' GROUP BY tenant, state
+    SELECT tenant, state, '', count(*) FROM messages WHERE state = 'interrupted' GROUP BY tenant, state
     UNION ALL
-    SELECT tenant, state, count(*) FROM messages WHERE state = 'failed' GROUP BY tenant, state
+    SELECT tenant, state, '', count(*) FROM messages WHERE state = 'failed' GROUP BY tenant, state
     UNION ALL
-    SELECT tenant, state, count(*) FROM messages WHERE state = 'cancelled' GROUP BY tenant, state
+    SELECT tenant, state, '', count(*) FROM messages WHERE state = 'cancelled' GROUP BY tenant, state
 ), counted AS (
-    SELECT tenant, state, messages FROM known
+    SELECT tenant, state, priority, messages FROM known
     UNION ALL
-    SELECT tenant, 'completed', count(*) FROM messages GROUP BY tenant
+    SELECT tenant, 'completed', '', count(*) FROM messages GROUP BY tenant
     UNION ALL
-    SELECT tenant, 'completed', -messages FROM known
+    SELECT tenant, 'completed', '', -messages FROM known
 )
-SELECT tenant, state, sum(told)::bigint AS told, sum(messages)::bigint AS counted FROM (
-    SELECT tenant, state, messages AS told, 0 AS messages FROM tallies
+SELECT tenant, state, priority, sum(told)::bigint AS told, sum(messages)::bigint AS counted FROM (
+    SELECT tenant, state, priority, messages AS told, 0 AS messages FROM tallies
     UNION ALL
-    SELECT tenant, state, 0, messages FROM counted
-) AS compared GROUP BY tenant, state HAVING sum(told) <> sum(messages) ORDER BY tenant, state
+    SELECT tenant, state, priority, 0, messages FROM counted
+) AS compared GROUP BY tenant, state, priority HAVING sum(told) <> sum(messages) ORDER BY tenant, state, priority
 
 -- name: wait_for_folding
 SELECT pg_advisory_xact_lock(hashtextextended('agent_queue.fold', 0))
 
 -- name: repair_tallies
 WITH differing AS MATERIALIZED ({differing_tallies}), repaired AS (
-    INSERT INTO tallies AS tally (backend, tenant, state, messages)
-    SELECT 0, tenant, state, counted - told FROM differing
-    ON CONFLICT (backend, tenant, state) DO UPDATE SET messages = tally.messages + excluded.messages
+    INSERT INTO tallies AS tally (backend, tenant, state, priority, messages)
+    SELECT 0, tenant, state, priority, counted - told FROM differing
+    ON CONFLICT (backend, tenant, state, priority) DO UPDATE SET messages = tally.messages + excluded.messages
 )
-SELECT tenant, state, told, counted FROM differing
+SELECT tenant, state, priority, told, counted FROM differing
 
 -- name: differing_levels
 -- Processing messages keep their rank, and are counted.
@@ -2075,3 +2357,256 @@ WITH part AS MATERIALIZED (
     FROM differing WHERE threads.tenant = differing.tenant AND threads.thread_id = differing.thread_id
 )
 SELECT tenant, thread_id, told, counted FROM differing
+
+-- name: erasure_columns
+id, tenant, kind, name, actor, started_at, ended_at, counts
+
+-- name: running_erasures
+SELECT tenant, kind, name FROM erasures WHERE ended_at IS NULL
+
+-- name: begin_erasure
+INSERT INTO erasures (id, tenant, kind, name, actor, started_at)
+VALUES (%(id)s, %(tenant)s, %(kind)s, %(name)s, %(actor)s, %(now)s)
+ON CONFLICT (tenant, kind, name) WHERE ended_at IS NULL DO NOTHING
+RETURNING {erasure_columns}
+
+-- name: same_erasure
+SELECT {erasure_columns} FROM erasures
+WHERE tenant = %(tenant)s AND kind = %(kind)s AND name = %(name)s AND ended_at IS NULL
+
+-- name: get_erasure
+SELECT {erasure_columns} FROM erasures WHERE id = %(id)s AND {of_tenant}
+
+-- name: list_erasures
+SELECT {erasure_columns} FROM erasures WHERE {of_tenant} ORDER BY started_at DESC, id DESC LIMIT %(limit)s
+
+-- name: claim_erasure
+UPDATE erasures SET busy_until = %(until)s WHERE id = (
+    SELECT id FROM erasures WHERE ended_at IS NULL AND busy_until <= %(now)s
+    ORDER BY started_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING {erasure_columns}
+
+-- name: release_erasure
+UPDATE erasures SET busy_until = 0 WHERE id = %(id)s
+
+-- name: count_erased
+-- Kinds of which there are none are left out.
+UPDATE erasures SET counts = (
+    SELECT coalesce(jsonb_object_agg(kind, total), '{}')::text FROM (
+        SELECT kind, sum(number) AS total FROM (
+            SELECT key AS kind, value::bigint AS number FROM jsonb_each_text(erasures.counts::jsonb)
+            UNION ALL
+            SELECT key, value::bigint FROM jsonb_each_text(%(more)s::jsonb)
+        ) AS each GROUP BY kind HAVING sum(number) > 0
+    ) AS added
+)
+WHERE id = %(id)s
+
+-- name: add_erased_names
+INSERT INTO erased_names (erasure, name) SELECT %(erasure)s, unnest(%(names)s::text[]) ON CONFLICT DO NOTHING
+
+-- name: lock_erasable
+SELECT number, id, thread_id, log_pruned FROM messages
+WHERE id = ANY (%(ids)s::text[]) AND tenant = %(tenant)s AND completed_at IS NOT NULL ORDER BY number FOR UPDATE SKIP LOCKED
+
+-- name: count_parts
+-- The events, failed attempts, deliveries and aliases of messages.
+SELECT
+    (SELECT count(*) FROM events WHERE message = ANY (%(numbers)s::bigint[])),
+    (SELECT count(*) FROM attempts WHERE message = ANY (%(numbers)s::bigint[])),
+    (SELECT count(*) FROM deliveries WHERE message_id = ANY (%(ids)s::text[])),
+    (SELECT count(*) FROM aliases WHERE message_id = ANY (%(ids)s::text[]))
+
+-- name: note_erased
+INSERT INTO deleted_messages (id, deleted_at)
+SELECT id, %(now)s FROM messages WHERE number = ANY (%(numbers)s::bigint[]) AND created_at > %(after)s
+ON CONFLICT DO NOTHING
+
+-- name: erase_messages
+WITH deleted AS (
+    DELETE FROM messages WHERE number = ANY (%(numbers)s::bigint[]) RETURNING tenant, thread_id, id, log_pruned
+)
+INSERT INTO dropped_memories
+SELECT tenant, '', id FROM deleted WHERE thread_id IS NULL AND NOT log_pruned ON CONFLICT DO NOTHING
+
+-- name: erase_items
+WITH gone AS (
+    DELETE FROM items WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM items
+        WHERE tenant = %(tenant)s AND namespace >= %(begin)s AND namespace < %(end)s LIMIT %(limit)s
+    ))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: erase_request_keys
+WITH gone AS (
+    DELETE FROM request_keys WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM request_keys WHERE tenant = %(tenant)s LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: erase_usage
+WITH gone AS (
+    DELETE FROM hourly_usage WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM hourly_usage
+        WHERE tenant = %(tenant)s AND (%(subject)s::text IS NULL OR subject = %(subject)s::text)
+        LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: erase_figures
+WITH gone AS (
+    DELETE FROM figures WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM figures WHERE tenant = %(tenant)s LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: erase_api_keys
+WITH gone AS (
+    DELETE FROM api_keys WHERE id = ANY (ARRAY(SELECT id FROM api_keys WHERE tenant = %(tenant)s ORDER BY id LIMIT %(limit)s))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: erase_token_ends
+-- The end of all of the tenant's tokens stays, and holds for these too.
+WITH gone AS (
+    DELETE FROM ended_tokens WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM ended_tokens WHERE tenant = %(tenant)s AND subject <> '' LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: erase_tallies
+-- Nothing of the tenant is left: the counts of all connections add up to 0.
+DELETE FROM tallies WHERE tenant = %(tenant)s
+
+-- name: end_of_request_keys
+SELECT max(key) FROM request_keys WHERE tenant = %(tenant)s
+
+-- name: end_of_audit
+SELECT max(number) FROM audit
+
+-- name: end_of_transitions
+SELECT max(transaction) FROM transitions
+
+-- name: part_of_request_keys
+SELECT max(key) FROM (
+    SELECT key FROM request_keys WHERE tenant = %(tenant)s AND key > %(after)s ORDER BY key LIMIT %(limit)s
+) AS part
+
+-- name: part_of_audit
+SELECT max(number) FROM (
+    SELECT number FROM audit WHERE number > %(after)s ORDER BY number LIMIT %(limit)s
+) AS part
+
+-- name: part_of_transitions
+-- A transaction may have more changes than the limit.
+SELECT max(transaction) FROM (
+    SELECT transaction FROM transitions WHERE transaction > %(after)s ORDER BY transaction, number LIMIT %(limit)s
+) AS part
+
+-- name: is_erased_name
+IN (SELECT name FROM erased_names WHERE erasure = %(erasure)s)
+
+-- name: erase_keys_by_name
+-- Keys of the subject begin with its name, see `app.access.visible.own_name`. Receipts name the messages or the thread.
+WITH gone AS (
+    DELETE FROM request_keys WHERE tenant = %(tenant)s AND key > %(after)s AND key <= %(last)s AND (
+        starts_with(key, %(own)s::text) AND %(own)s::text <> ''
+        OR EXISTS (
+            SELECT 1 FROM jsonb_path_query(receipts::jsonb, 'strict $.**') AS part
+            WHERE part #>> '{}' {is_erased_name}
+        )
+    )
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: erase_names_of_audit
+WITH changed AS (
+    UPDATE audit SET
+        actor = CASE WHEN actor = %(actor)s OR %(everything)s AND starts_with(actor, 'subject:') THEN 'subject:erased'
+            ELSE actor END,
+        address = CASE WHEN actor = %(actor)s OR %(everything)s THEN NULL ELSE address END,
+        details = '{}',
+        targets = (
+            SELECT coalesce(jsonb_agg(
+                CASE WHEN %(everything)s OR {names_in_details} OR target {is_erased_name} THEN 'erased' ELSE target END
+                ORDER BY place
+            ), '[]')::text
+            FROM jsonb_array_elements_text(audit.targets::jsonb) WITH ORDINALITY AS named (target, place)
+        )
+    WHERE number > %(after)s AND number <= %(last)s AND tenant = %(tenant)s AND action <> 'data.erase' AND (
+        %(everything)s OR actor = %(actor)s OR {names_in_details}
+        OR EXISTS (SELECT 1 FROM jsonb_array_elements_text(targets::jsonb) AS named WHERE named {is_erased_name})
+    )
+    RETURNING 1
+)
+SELECT count(*) FROM changed
+
+-- name: names_in_details
+EXISTS (
+    SELECT 1 FROM jsonb_path_query(audit.details::jsonb, 'strict $.**') AS detail WHERE detail #>> '{}' {is_erased_name}
+)
+
+-- name: erase_actor_of_audit
+-- The record of the erasure itself names who asked for it, which may be the subject.
+UPDATE audit SET actor = 'subject:erased', address = NULL
+WHERE number > %(after)s AND number <= %(last)s AND tenant = %(tenant)s AND action = 'data.erase'
+    AND (actor = %(actor)s OR %(everything)s AND starts_with(actor, 'subject:'))
+
+-- name: erase_names_of_transitions
+WITH changed AS (
+    UPDATE transitions SET thread_id = 'erased'
+    WHERE transaction > %(after)s AND transaction <= %(last)s AND tenant = %(tenant)s AND thread_id IS NOT NULL
+        AND (%(everything)s OR thread_id {is_erased_name})
+    RETURNING 1
+)
+SELECT count(*) FROM changed
+
+-- name: forget_erased_names
+WITH gone AS (
+    DELETE FROM erased_names WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM erased_names WHERE erasure = %(erasure)s LIMIT %(limit)s
+    ))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: left_of_tenant
+SELECT EXISTS (SELECT 1 FROM messages WHERE tenant = %(tenant)s) OR EXISTS (SELECT 1 FROM threads WHERE tenant = %(tenant)s)
+    OR {is_unsettled}
+
+-- name: left_of_subject
+SELECT EXISTS (SELECT 1 FROM messages WHERE tenant = %(tenant)s AND subject = %(name)s)
+    OR EXISTS (SELECT 1 FROM threads WHERE tenant = %(tenant)s AND subject = %(name)s) OR {is_unsettled}
+
+-- name: left_of_thread
+SELECT EXISTS (SELECT 1 FROM messages WHERE tenant = %(tenant)s AND thread_id = %(name)s)
+    OR EXISTS (SELECT 1 FROM threads WHERE tenant = %(tenant)s AND thread_id = %(name)s) OR {is_unsettled}
+
+-- name: is_unsettled
+-- A transaction that is still running may not have seen the erasure, and may store messages.
+EXISTS (
+    SELECT 1 FROM erasures WHERE id = %(erasure)s AND transaction >= {oldest_running}
+        AND transaction < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+)
+
+-- name: left_in_memory
+SELECT EXISTS (
+    SELECT 1 FROM dropped_memories WHERE tenant = %(tenant)s
+        AND (%(everything)s OR thread_id {is_erased_name} OR message_id {is_erased_name})
+) OR EXISTS (SELECT 1 FROM dropped_logs)
+
+-- name: end_erasure
+UPDATE erasures SET ended_at = %(now)s, name = '' WHERE id = %(id)s AND ended_at IS NULL

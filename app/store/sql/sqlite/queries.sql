@@ -3,8 +3,10 @@
 -- name: queue_id
 SELECT id FROM queue
 
--- name: count_queued
-SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued'
+-- name: accept_state
+-- The number of queued messages, and whether an erasure runs. Every submit asks for both.
+SELECT (SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued'),
+    EXISTS (SELECT 1 FROM erasures WHERE ended_at IS NULL)
 
 -- name: count_queued_of_tenant
 SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued' AND tenant = :tenant
@@ -30,16 +32,49 @@ ON CONFLICT (tenant, thread_id) DO UPDATE SET
 WHERE hidden IS NULL
 RETURNING last_number, queued + processing + interrupted > 0, subject
 
+-- name: asks_human
+SELECT 1 FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND interrupted > 0
+
 -- name: add_message
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, created_at, changed_at
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, state, readiness, run_at, options,
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, created_at, accepted_at, changed_at
 ) VALUES (
-    :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank,
+    :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank, :flow,
     CASE WHEN :readiness <> 'delayed' THEN :base_rank END, 'queued', :readiness, :run_at, :options,
-    :rollback, :webhook_url, :webhook_key, :webhook_events, :metadata, :subject, :key_id, :trace, :now, :now
+    :rollback, :webhook_url, :webhook_key, :webhook_events, :metadata, :subject, :key_id, :trace, :now, :now, :now
 )
 RETURNING number
+
+-- name: next_rank
+-- The rank of the next message of a flow, and the length of its turn. It is one turn after the last message of the flow, but
+-- not before what was already claimed of the level. :first is the first rank of the level, :length is for the weight 1.
+WITH turn (length) AS (
+    SELECT max(1, CAST(:length / coalesce((SELECT weight FROM tenants WHERE tenant = :tenant), 1.0) + 0.5 AS INTEGER))
+)
+SELECT max(
+    :first,
+    coalesce((SELECT rank FROM claimed_ranks WHERE level = :first / 1000000000000000), 0),
+    coalesce((
+        SELECT base_rank FROM messages INDEXED BY messages_of_flow
+        WHERE tenant = :tenant AND flow = :flow AND base_rank >= :first AND base_rank < :first + 1000000000000000
+        ORDER BY base_rank DESC LIMIT 1
+    ) + turn.length, 0)
+), turn.length
+FROM turn
+
+-- name: last_rank
+-- The last rank in a level, 0 if no message waits in it.
+SELECT coalesce((
+    SELECT rank FROM messages WHERE rank >= :first AND rank < :first + 1000000000000000 ORDER BY rank DESC LIMIT 1
+), 0)
+
+-- name: raise_claimed_rank
+UPDATE claimed_ranks SET rank = :rank WHERE level = :rank / 1000000000000000 AND rank < :rank
+
+-- name: leave_flow
+-- A message that was cancelled before its first attempt takes no turn.
+UPDATE messages SET flow = NULL WHERE number = :number AND attempt = 0
 
 -- name: list_unfinished
 -- Three queries, each on the index of one state.
@@ -85,6 +120,18 @@ SELECT EXISTS (SELECT 1 FROM deleted_messages WHERE id IN (SELECT value FROM jso
 -- name: keep_key
 INSERT OR REPLACE INTO request_keys (tenant, key, fingerprint, receipts, created_at)
 VALUES (:tenant, :key, :fingerprint, :receipts, :now)
+
+-- name: limit_values
+SELECT name, value FROM limits WHERE name IN (SELECT value FROM json_each(:names))
+
+-- name: get_limit
+SELECT value FROM limits WHERE name = :name
+
+-- name: keep_limit
+INSERT OR REPLACE INTO limits (name, value, expires_at) VALUES (:name, :value, :expires_at)
+
+-- name: prune_limits
+DELETE FROM limits WHERE expires_at <= :now
 
 -- name: prune_keys
 DELETE FROM request_keys WHERE created_at <= :before
@@ -188,17 +235,25 @@ WHERE number = (
 
 -- name: rank_of_head
 -- The rank of the first unfinished message of a thread while it waits.
-min(base_rank, coalesce((
+min(base_rank, coalesce({rank_behind}, base_rank))
+
+-- name: rank_behind
+(
     SELECT behind.rank FROM messages AS behind
     WHERE behind.tenant = messages.tenant AND behind.thread_id = messages.thread_id
         AND behind.state = 'queued' AND behind.thread_number > messages.thread_number
     ORDER BY behind.thread_number LIMIT 1
-), base_rank))
+)
+
+-- name: find_due
+SELECT number, tenant, subject, priority, base_rank, flow FROM messages
+WHERE readiness = 'delayed' AND run_at <= :now ORDER BY run_at, number LIMIT :limit
 
 -- name: promote_due
-UPDATE messages SET readiness = 'ready', rank = {rank_of_head} WHERE number IN (
-    SELECT number FROM messages WHERE readiness = 'delayed' AND run_at <= :now ORDER BY run_at LIMIT :limit
-)
+UPDATE messages SET
+    readiness = 'ready', base_rank = :base_rank, flow = :flow,
+    rank = min(:base_rank, coalesce({rank_behind}, :base_rank))
+WHERE number = :number
 
 -- name: get_message
 SELECT {message_columns} FROM messages WHERE id = :id AND tenant = :tenant
@@ -233,11 +288,28 @@ SELECT count(*) FROM (
     LIMIT :most
 )
 
+-- name: count_overtaking
+-- Looks at the first messages of the level.
+SELECT count(*) FROM (
+    SELECT number FROM messages
+    WHERE rank >= :rank / 1000000000000000 * 1000000000000000 AND rank < :rank
+    ORDER BY rank, number LIMIT :most
+) AS first WHERE number > :number
+
 -- name: count_after
 SELECT count(*) FROM (
     SELECT 1 FROM messages
     WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
         AND (rank > :rank OR number > :number)
+    LIMIT :most
+)
+
+-- name: count_between
+-- The messages from the place (:first, :from) to before the place (:rank, :number), in the same level.
+SELECT count(*) FROM (
+    SELECT 1 FROM messages
+    WHERE rank >= :first AND rank <= :rank
+        AND (rank > :first OR number >= :from) AND (rank < :rank OR number < :number)
     LIMIT :most
 )
 
@@ -259,48 +331,78 @@ SELECT rank, number FROM messages
 WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
 ORDER BY rank DESC, number DESC LIMIT :most
 
--- name: list_messages
+-- name: from_messages
 -- Reads one range of numbers: a filter that matches nothing then reads few rows.
-SELECT {listed_columns} FROM messages INDEXED BY messages_of_tenant
+messages INDEXED BY messages_of_tenant
 WHERE tenant = :tenant AND number < :before AND number >= :first AND {chosen}
+
+-- name: list_messages
+SELECT {listed_columns} FROM {from_messages}
 ORDER BY number DESC LIMIT :limit
+
+-- name: count_messages
+SELECT count(*) FROM (SELECT number FROM {from_messages} LIMIT :limit) AS found
 
 -- name: newest_messages
 SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before
 
--- name: list_failed
+-- name: from_failed
 -- Like list_messages, on the index of failed messages.
-SELECT {listed_columns} FROM messages
+messages
 WHERE tenant = :tenant AND number < :before AND number >= :first AND state = 'failed' AND {chosen}
+
+-- name: list_failed
+SELECT {listed_columns} FROM {from_failed}
 ORDER BY number DESC LIMIT :limit
+
+-- name: count_failed
+SELECT count(*) FROM (SELECT number FROM {from_failed} LIMIT :limit) AS found
 
 -- name: newest_failed
 SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before AND state = 'failed'
 
--- name: list_cancelled
+-- name: from_cancelled
 -- Like list_failed.
-SELECT {listed_columns} FROM messages
+messages
 WHERE tenant = :tenant AND number < :before AND number >= :first AND state = 'cancelled' AND {chosen}
+
+-- name: list_cancelled
+SELECT {listed_columns} FROM {from_cancelled}
 ORDER BY number DESC LIMIT :limit
+
+-- name: count_cancelled
+SELECT count(*) FROM (SELECT number FROM {from_cancelled} LIMIT :limit) AS found
 
 -- name: newest_cancelled
 SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before AND state = 'cancelled'
 
--- name: list_of_subject
+-- name: from_of_subject
 -- Like list_failed, for one subject.
-SELECT {listed_columns} FROM messages INDEXED BY messages_of_subject
+messages INDEXED BY messages_of_subject
 WHERE tenant = :tenant AND subject = :subject AND number < :before AND number >= :first AND {chosen}
+
+-- name: list_of_subject
+SELECT {listed_columns} FROM {from_of_subject}
 ORDER BY number DESC LIMIT :limit
+
+-- name: count_of_subject
+SELECT count(*) FROM (SELECT number FROM {from_of_subject} LIMIT :limit) AS found
 
 -- name: newest_of_subject
 SELECT max(number) FROM messages WHERE tenant = :tenant AND subject = :subject AND number < :before
 
--- name: list_in_thread
+-- name: from_in_thread
 -- Like list_messages, for a range of a thread.
-SELECT {listed_columns} FROM messages
+messages
 WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number <= :last AND thread_number >= :first
     AND number < :before AND {chosen}
+
+-- name: list_in_thread
+SELECT {listed_columns} FROM {from_in_thread}
 ORDER BY thread_number DESC LIMIT :limit
+
+-- name: count_in_thread
+SELECT count(*) FROM (SELECT number FROM {from_in_thread} LIMIT :limit) AS found
 
 -- name: newest_in_thread
 SELECT thread_number, number FROM messages WHERE tenant = :tenant AND thread_id = :thread_id
@@ -320,16 +422,22 @@ ORDER BY thread_number DESC LIMIT 1
 SELECT number FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number <= :below
 ORDER BY thread_number DESC LIMIT 1
 
--- name: list_unfinished_messages
+-- name: from_unfinished_messages
 -- Like list_messages, but by state, for few unfinished messages.
-SELECT {listed_columns} FROM messages
+messages
 WHERE number IN (
     SELECT number FROM messages WHERE rank IS NOT NULL
     UNION ALL SELECT number FROM messages WHERE readiness = 'delayed'
     UNION ALL SELECT number FROM messages WHERE state = 'processing'
     UNION ALL SELECT number FROM messages WHERE state = 'interrupted'
 ) AND +tenant = :tenant AND +number < :before AND {chosen}
+
+-- name: list_unfinished_messages
+SELECT {listed_columns} FROM {from_unfinished_messages}
 ORDER BY number DESC LIMIT :limit
+
+-- name: count_unfinished_messages
+SELECT count(*) FROM (SELECT number FROM {from_unfinished_messages} LIMIT :limit) AS found
 
 -- name: count_unfinished
 SELECT coalesce(sum(messages), 0) FROM tallies
@@ -356,6 +464,17 @@ AND (:metadata IS NULL OR NOT EXISTS (
         WHERE instr(',' || substr(metadata, 2, length(metadata) - 2) || ',', form.value)
     )
 ))
+AND {hinted}
+
+-- name: searched_text
+-- The beginning of a long text, and a short text as it is: to cut it takes longer than to search all of it.
+CASE WHEN octet_length(content) <= 4000 THEN content ELSE substr(content, 1, 1000) END
+
+-- name: hinted
+-- Metadata are JSON in ASCII, so that an escape may stand for any character.
+(:hint IS NULL OR instr(lower({searched_text}), :hint)
+    OR octet_length({searched_text}) > length({searched_text}) AND {searched_text} GLOB '*' || :folding || '*'
+    OR instr(lower(metadata), :hint) OR instr(metadata, '\u'))
 
 -- name: list_attempts
 SELECT messages.id, attempts.attempt, attempts.worker_id, attempts.started_at, attempts.ended_at, attempts.error,
@@ -385,7 +504,8 @@ ORDER BY kinds.last DESC, kinds.fingerprint
 -- Reads at most 20 times the limit. If few of the newest messages completed, the mean is of these few.
 SELECT
     (SELECT paused FROM queue),
-    (SELECT json_group_array(json_array(slots, agents)) FROM workers),
+    (SELECT json_group_array(json_array(slots, agents)) FROM workers WHERE state = 'active'),
+    (SELECT count(*) FROM workers WHERE state <> 'active'),
     (SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'processing'),
     (SELECT avg(completed_at - started_at) FROM (
         SELECT completed_at, started_at FROM (
@@ -396,7 +516,7 @@ SELECT
 
 -- name: count_running_by_agents
 SELECT workers.agents, count(*) FROM messages JOIN workers ON workers.id = messages.worker_id
-WHERE state = 'processing' GROUP BY workers.agents
+WHERE messages.state = 'processing' AND workers.state = 'active' GROUP BY workers.agents
 
 -- name: is_paused
 SELECT paused FROM queue
@@ -426,7 +546,7 @@ WHERE state = 'processing' AND +tenant = :tenant
 ORDER BY changed_at, number LIMIT :limit
 
 -- name: tallies
-SELECT state, messages FROM tallies WHERE tenant = :tenant
+SELECT state, priority, messages FROM tallies WHERE tenant = :tenant
 
 -- name: count_states
 -- The messages of all tenants by state.
@@ -438,7 +558,7 @@ SELECT level, waiting FROM levels
 
 -- name: first_waiting
 -- The first waiting message of a level.
-SELECT base_rank, priority, run_at FROM messages
+SELECT accepted_at, run_at FROM messages
 WHERE rank >= :rank AND rank < :rank + 1000000000000000 ORDER BY rank, number LIMIT 1
 
 -- name: chosen_thread
@@ -543,7 +663,7 @@ SELECT count(*) FROM threads {threads_of_tenant} AND thread_id IN (SELECT value 
 SELECT {thread_columns} FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden IS NULL
 
 -- name: thread_columns
-thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, subject, last_ended,
+thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, subject, ttl_ms, last_ended,
 queued, processing, completed, failed, cancelled, interrupted
 
 -- name: find_subject
@@ -557,7 +677,9 @@ SELECT number, fence, state, rollback FROM {head}
 SELECT metadata FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden IS NULL
 
 -- name: change_thread
-UPDATE threads SET name = CASE WHEN :renames THEN :name ELSE name END, metadata = :metadata
+UPDATE threads SET
+    name = CASE WHEN :renames THEN :name ELSE name END, metadata = :metadata,
+    ttl_ms = CASE WHEN :sets_ttl THEN :ttl_ms ELSE ttl_ms END
 WHERE tenant = :tenant AND thread_id = :thread_id
 
 -- name: cancel_thread
@@ -582,14 +704,15 @@ VALUES (:now, :tenant, 'thread.deleted', '', :thread_id, '', '')
 -- name: hide_thread
 -- Only the name of its memory is left of a hidden thread.
 UPDATE threads SET
-    hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL, subject = NULL
+    hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL, subject = NULL,
+    ttl_ms = NULL
 WHERE tenant = :tenant AND thread_id = :thread_id
 
 -- name: create_thread
 INSERT INTO threads (
-    tenant, thread_id, subject, last_number, created_at, last_activity, last_message_preview, name, metadata
+    tenant, thread_id, subject, last_number, created_at, last_activity, last_message_preview, name, metadata, ttl_ms
 )
-VALUES (:tenant, :thread_id, :subject, 0, :now, :now, '', :name, :metadata)
+VALUES (:tenant, :thread_id, :subject, 0, :now, :now, '', :name, :metadata, :ttl_ms)
 ON CONFLICT DO NOTHING
 RETURNING 1
 
@@ -598,6 +721,22 @@ INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, 
 VALUES (:tenant, :thread_id, 0, :now, :now, '', 'draft')
 ON CONFLICT DO NOTHING
 RETURNING 1
+
+-- name: find_expired_threads
+-- Threads with a TTL of their own, then others by the server's, :default_ttl, NULL for none. Unfinished threads stay.
+WITH RECURSIVE owners (owner) AS (
+    SELECT (SELECT min(tenant) FROM threads INDEXED BY threads_by_activity WHERE :default_ttl IS NOT NULL)
+    UNION ALL
+    SELECT (SELECT min(tenant) FROM threads INDEXED BY threads_by_activity WHERE tenant > owner)
+    FROM owners WHERE owner IS NOT NULL
+)
+SELECT tenant, thread_id FROM threads INDEXED BY threads_with_ttl
+WHERE ttl_ms IS NOT NULL AND last_activity + ttl_ms <= :now AND queued + processing + interrupted = 0 AND hidden IS NULL
+UNION ALL
+SELECT tenant, thread_id FROM owners CROSS JOIN threads INDEXED BY threads_by_activity
+WHERE tenant = owner AND last_activity <= :now - :default_ttl AND ttl_ms IS NULL
+    AND queued + processing + interrupted = 0 AND hidden IS NULL
+LIMIT :limit
 
 -- name: publish_thread
 UPDATE threads SET
@@ -729,8 +868,8 @@ UPDATE attempts SET message = :new_number WHERE message = :number
 -- name: requeue
 UPDATE messages SET
     number = :new_number, thread_number = :thread_number, state = 'queued', readiness = :readiness, run_at = 0,
-    base_rank = :base_rank, rank = :rank, attempt = 0, crashes = 0, fence = fence + 1, changed_at = :now,
-    started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = 0,
+    base_rank = :base_rank, flow = :flow, rank = :rank, attempt = 0, crashes = 0, fence = fence + 1, accepted_at = :now,
+    changed_at = :now, started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = 0,
     agent_version = ''
 WHERE number = :number
 
@@ -744,13 +883,22 @@ DELETE FROM messages WHERE number = :number
 
 -- name: reprioritize
 UPDATE messages SET priority = :priority, base_rank = :rank WHERE number = :number
-RETURNING base_rank
+
+-- name: rank_of_next
+-- The first rank among the messages of a flow that were accepted after message :number and wait; NULL if there is none.
+-- Messages with ranks below :first have had their turn.
+SELECT base_rank FROM messages INDEXED BY messages_of_flow
+WHERE tenant = :tenant AND flow = :flow AND base_rank >= :first AND base_rank < :end AND number > :number AND state = 'queued'
+ORDER BY base_rank LIMIT 1
+
+-- name: claimed_rank
+SELECT rank FROM claimed_ranks WHERE level = :level
 
 -- name: rerank
 UPDATE messages SET rank = base_rank WHERE number = :number AND rank IS NOT NULL
 
--- name: base_rank
-SELECT base_rank FROM messages WHERE number = :number
+-- name: place_in_flow
+SELECT base_rank, flow FROM messages WHERE number = :number
 
 -- name: find_expired
 SELECT number, id, attempt, crashes, cancel_requested FROM messages
@@ -767,10 +915,22 @@ WHERE messages.id = named.key AND messages.fence = named.value AND state = 'proc
 RETURNING messages.id, messages.fence, cancel_requested
 
 -- name: beat_worker
-INSERT INTO workers (id, host, pid, slots, agents, started_at, last_beat, clock_ahead_ms)
-VALUES (:id, :host, :pid, :slots, :agents, :now, :now, :clock_ahead_ms)
-ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, agents = excluded.agents, last_beat = excluded.last_beat,
-    clock_ahead_ms = excluded.clock_ahead_ms
+-- A worker that was not asked to drain stays active, whatever it says.
+INSERT INTO workers (id, host, pid, slots, agents, load, started_at, last_beat, clock_ahead_ms, state)
+VALUES (:id, :host, :pid, :slots, :agents, :load, :now, :now, :clock_ahead_ms, :state)
+ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, agents = excluded.agents, load = excluded.load,
+    last_beat = excluded.last_beat, clock_ahead_ms = excluded.clock_ahead_ms,
+    state = CASE WHEN workers.state = 'draining' AND excluded.state = 'drained' THEN 'drained' ELSE workers.state END
+RETURNING state
+
+-- name: find_worker
+SELECT state FROM workers WHERE id = :id
+
+-- name: drain_worker
+UPDATE workers SET state = :state WHERE id = :id
+
+-- name: record_draining
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority, worker_id) VALUES (:now, '', :type, '', '', '', :id)
 
 -- name: record_leaving
 INSERT INTO transitions (at, tenant, type, message_id, agent, priority, worker_id)
@@ -842,7 +1002,7 @@ UPDATE messages SET agent_version = :after WHERE number IN (
 RETURNING number, id, {last_of_log}
 
 -- name: list_workers
-SELECT id, host, pid, slots, started_at, last_beat, clock_ahead_ms, agents FROM workers ORDER BY started_at, id
+SELECT id, host, pid, slots, started_at, last_beat, clock_ahead_ms, state, agents, load FROM workers ORDER BY started_at, id
 
 -- name: last_event
 SELECT coalesce(max(id), 0) FROM events WHERE message = :message
@@ -865,10 +1025,19 @@ SELECT
 -- name: read_events
 SELECT id, type, data, created_at FROM events WHERE message = :message AND id > :after ORDER BY id LIMIT :limit
 
+-- name: owners_of_ended
+SELECT DISTINCT tenant AS owner FROM tallies WHERE state IN ('completed', 'failed', 'cancelled') AND messages > 0
+
+-- name: days_kept
+coalesce((SELECT retention_days * 86400000 FROM tenants WHERE tenants.tenant = owner), :age)
+
 -- name: find_prunable_logs
-SELECT number, id, tenant, thread_id FROM messages
-WHERE completed_at IS NOT NULL AND log_pruned = 0 AND completed_at < :before
-ORDER BY completed_at LIMIT :limit
+SELECT number, id, tenant, thread_id
+FROM ({owners_of_ended}) AS owners CROSS JOIN messages INDEXED BY messages_by_end
+WHERE tenant = owner AND log_pruned = 0 AND completed_at IS NOT NULL AND completed_at < :now - coalesce(
+    (SELECT event_retention_hours * 3600000 FROM tenants WHERE tenants.tenant = owner), :age
+)
+LIMIT :limit
 
 -- name: prune_log
 -- Keeps the terminal event, so that a late reader learns how the message ended.
@@ -879,17 +1048,32 @@ UPDATE messages SET log_pruned = 1 WHERE number = :number
 
 -- name: prune_messages
 DELETE FROM messages WHERE number IN (
-    SELECT number FROM messages WHERE completed_at IS NOT NULL AND completed_at < :before
-    ORDER BY completed_at LIMIT :limit
+    SELECT number
+    FROM ({owners_of_ended}) AS owners CROSS JOIN (SELECT 1 AS pruned UNION ALL SELECT 0)
+    CROSS JOIN messages INDEXED BY messages_by_end
+    WHERE tenant = owner AND log_pruned = pruned AND completed_at IS NOT NULL AND completed_at < :now - {days_kept}
+    LIMIT :limit
 )
 RETURNING id, tenant, thread_id, log_pruned
 
 -- name: prune_threads
+WITH RECURSIVE owners (owner) AS (
+    SELECT (
+        SELECT min(tenant) FROM threads INDEXED BY threads_empty
+        WHERE queued + processing + interrupted + completed + failed + cancelled = 0
+    )
+    UNION ALL
+    SELECT (
+        SELECT min(tenant) FROM threads INDEXED BY threads_empty
+        WHERE queued + processing + interrupted + completed + failed + cancelled = 0 AND tenant > owner
+    )
+    FROM owners WHERE owner IS NOT NULL
+)
 DELETE FROM threads WHERE (tenant, thread_id) IN (
-    SELECT tenant, thread_id FROM threads
-    WHERE last_activity < :before AND queued + processing + interrupted + completed + failed + cancelled = 0
-        AND hidden IS NULL
-    ORDER BY last_activity LIMIT :limit
+    SELECT tenant, thread_id FROM owners CROSS JOIN threads INDEXED BY threads_empty
+    WHERE tenant = owner AND last_activity < :now - {days_kept}
+        AND queued + processing + interrupted + completed + failed + cancelled = 0 AND hidden IS NULL
+    LIMIT :limit
 )
 RETURNING tenant, thread_id
 
@@ -1105,9 +1289,11 @@ SELECT namespace FROM found WHERE namespace IS NOT NULL LIMIT :limit
 
 -- name: add_key
 INSERT INTO api_keys (
-    id, tenant, name, scopes, created_at, expires_at, secret_hash, webhook_url, signs_webhooks, webhook_secret
+    id, tenant, name, scopes, created_at, expires_at, secret_hash, webhook_url, signs_webhooks, webhook_secret,
+    limits, quotas
 ) VALUES (
-    :id, :tenant, :name, :scopes, :now, :expires_at, :secret_hash, :webhook_url, :webhook_secret IS NOT NULL, :webhook_secret
+    :id, :tenant, :name, :scopes, :now, :expires_at, :secret_hash, :webhook_url, :webhook_secret IS NOT NULL, :webhook_secret,
+    :limits, :quotas
 ) RETURNING {key_columns}
 
 -- name: get_key
@@ -1123,6 +1309,11 @@ SELECT {key_columns} FROM api_keys WHERE id > :after AND {of_tenant} ORDER BY id
 UPDATE api_keys SET previous_hash = secret_hash, previous_until = :previous_until, secret_hash = :secret_hash
 WHERE id = :id AND {of_tenant} AND revoked_at IS NULL RETURNING {key_columns}
 
+-- name: change_key
+UPDATE api_keys SET limits = :limits, quotas = :quotas
+WHERE id = :id AND {of_tenant} AND revoked_at IS NULL AND limits = :expected_limits AND quotas = :expected_quotas
+RETURNING {key_columns}
+
 -- name: revoke_key
 UPDATE api_keys SET revoked_at = :now
 WHERE id = :id AND {of_tenant} AND revoked_at IS NULL RETURNING {key_columns}
@@ -1135,6 +1326,32 @@ UPDATE access SET revision = revision + 1
 
 -- name: access_state
 SELECT revision, EXISTS (SELECT 1 FROM api_keys WHERE revoked_at IS NULL) FROM access
+
+-- name: get_tenant
+SELECT {tenant_columns} FROM tenants WHERE tenant = :tenant
+
+-- name: list_tenants
+SELECT {tenant_columns} FROM tenants WHERE tenant > :after ORDER BY tenant LIMIT :limit
+
+-- name: add_tenant
+INSERT INTO tenants (
+    tenant, weight, limits, quotas, subject_quotas, retention_days, event_retention_hours, revision, created_at, changed_at
+)
+SELECT
+    :tenant, :weight, :limits, :quotas, :subject_quotas, :retention_days, :event_retention_hours,
+    revision + 1, :now, :now
+FROM access WHERE TRUE
+ON CONFLICT (tenant) DO NOTHING RETURNING {tenant_columns}
+
+-- name: change_tenant
+UPDATE tenants SET
+    weight = :weight, limits = :limits, quotas = :quotas, subject_quotas = :subject_quotas,
+    retention_days = :retention_days, event_retention_hours = :event_retention_hours,
+    revision = (SELECT access.revision + 1 FROM access), changed_at = :now
+WHERE tenant = :tenant AND revision = :revision RETURNING {tenant_columns}
+
+-- name: delete_tenant
+DELETE FROM tenants WHERE tenant = :tenant RETURNING 1
 
 -- name: add_signing_secret
 INSERT INTO signing_secrets (id, secret, created_at)
@@ -1212,10 +1429,19 @@ FROM messages WHERE id = :message_id
 ON CONFLICT (tenant, hour, key, subject, agent, model) DO UPDATE SET
     {added_tokens}
 
+-- name: record_usage
+INSERT INTO transitions (at, tenant, type, message_id, agent, priority, usage)
+SELECT :at, tenant, 'usage', '', agent, priority, :usage FROM messages WHERE id = :message_id
+
 -- name: message_usage
 SELECT model, {token_columns} FROM message_usage
 WHERE message_id = (SELECT id FROM messages WHERE id = :id AND tenant = :tenant)
 ORDER BY model
+
+-- name: usage_of_messages
+SELECT message_id, model, {token_columns} FROM message_usage
+WHERE message_id IN (SELECT id FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND +tenant = :tenant)
+ORDER BY message_id, model
 
 -- name: usage_sums
 SELECT hour, tenant, key, subject, agent, model, sum(calls),
@@ -1276,10 +1502,10 @@ SELECT {sampled_columns} FROM messages WHERE completed_at IS NOT NULL ORDER BY c
 
 -- name: counted
 -- The fields of `app.models.statistics.Counted`. The many that have no times are counted here.
-at / 60000 * 60000 AS start, tenant, type, agent, priority, wait_ms, first_token_ms, run_ms, error_code, count(*)
+at / 60000 * 60000 AS start, tenant, type, agent, priority, wait_ms, first_token_ms, run_ms, error_code, usage, count(*)
 
 -- name: counted_together
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 -- name: last_unfolded
 -- The last transition to add, and how many there are up to it.
@@ -1325,8 +1551,9 @@ SELECT substr(id, 1, 8), coalesce((SELECT min(number) FROM transitions), 1),
 FROM queue
 
 -- name: read_transitions
+-- Records of model calls are no changes: only the figures count them.
 SELECT number, at, tenant, type, message_id, thread_id, agent, priority, before, error_code, worker_id FROM transitions
-WHERE number > :after AND (:tenant IS NULL OR tenant IN ('', :tenant)) ORDER BY number LIMIT :limit
+WHERE number > :after AND type <> 'usage' AND (:tenant IS NULL OR tenant IN ('', :tenant)) ORDER BY number LIMIT :limit
 
 -- name: sum_figures
 {summed_figures} FROM figures WHERE figures.tenant = :tenant AND {chosen_figures}
@@ -1352,35 +1579,35 @@ DELETE FROM figures WHERE step = :step AND start < :before
 -- name: differing_tallies
 -- Counts by indexes, and reads the rows of unfinished messages only. The rest of a tenant's messages is completed.
 WITH known AS (
-    SELECT tenant, state, count(*) AS messages FROM messages INDEXED BY messages_waiting
-    WHERE rank IS NOT NULL GROUP BY tenant, state
+    SELECT tenant, state, priority, count(*) AS messages FROM messages INDEXED BY messages_waiting
+    WHERE rank IS NOT NULL GROUP BY tenant, state, priority
     UNION ALL
-    SELECT tenant, state, count(*) FROM messages WHERE readiness = 'delayed' GROUP BY tenant, state
+    SELECT tenant, state, priority, count(*) FROM messages WHERE readiness = 'delayed' GROUP BY tenant, state, priority
     UNION ALL
-    SELECT tenant, state, count(*) FROM messages INDEXED BY messages_leased
+    SELECT tenant, state, '', count(*) FROM messages INDEXED BY messages_leased
     WHERE state = 'processing' GROUP BY tenant, state
     UNION ALL
-    SELECT tenant, state, count(*) FROM messages INDEXED BY messages_interrupted
+    SELECT tenant, state, '', count(*) FROM messages INDEXED BY messages_interrupted
     WHERE state = 'interrupted' GROUP BY tenant, state
     UNION ALL
-    SELECT tenant, 'failed', count(*) FROM messages WHERE state = 'failed' GROUP BY tenant
+    SELECT tenant, 'failed', '', count(*) FROM messages WHERE state = 'failed' GROUP BY tenant
     UNION ALL
-    SELECT tenant, 'cancelled', count(*) FROM messages WHERE state = 'cancelled' GROUP BY tenant
+    SELECT tenant, 'cancelled', '', count(*) FROM messages WHERE state = 'cancelled' GROUP BY tenant
 ), counted AS (
-    SELECT tenant, state, sum(messages) AS messages FROM known GROUP BY tenant, state
+    SELECT tenant, state, priority, sum(messages) AS messages FROM known GROUP BY tenant, state, priority
     UNION ALL
-    SELECT tenant, 'completed', count(*) - coalesce((SELECT sum(messages) FROM known WHERE known.tenant = messages.tenant), 0)
+    SELECT tenant, 'completed', '', count(*) - coalesce((SELECT sum(messages) FROM known WHERE known.tenant = messages.tenant), 0)
     FROM messages GROUP BY tenant
 )
-SELECT tenant, state, sum(told), sum(messages) FROM (
-    SELECT tenant, state, messages AS told, 0 AS messages FROM tallies
+SELECT tenant, state, priority, sum(told), sum(messages) FROM (
+    SELECT tenant, state, priority, messages AS told, 0 AS messages FROM tallies
     UNION ALL
-    SELECT tenant, state, 0, messages FROM counted
-) GROUP BY tenant, state HAVING sum(told) <> sum(messages) ORDER BY tenant, state
+    SELECT tenant, state, priority, 0, messages FROM counted
+) GROUP BY tenant, state, priority HAVING sum(told) <> sum(messages) ORDER BY tenant, state, priority
 
 -- name: set_tally
-INSERT INTO tallies (tenant, state, messages) VALUES (:tenant, :state, :messages)
-ON CONFLICT (state, tenant) DO UPDATE SET messages = excluded.messages
+INSERT INTO tallies (tenant, state, priority, messages) VALUES (:tenant, :state, :priority, :messages)
+ON CONFLICT (state, tenant, priority) DO UPDATE SET messages = excluded.messages
 
 -- name: differing_levels
 SELECT level, sum(told), sum(waiting) FROM (
@@ -1434,3 +1661,180 @@ UPDATE threads SET (queued, processing, interrupted, completed, failed, cancelle
     FROM messages WHERE tenant = :tenant AND thread_id = :thread_id
 )
 WHERE tenant = :tenant AND thread_id = :thread_id
+
+-- name: erasure_columns
+id, tenant, kind, name, actor, started_at, ended_at, counts
+
+-- name: running_erasures
+SELECT tenant, kind, name FROM erasures WHERE ended_at IS NULL
+
+-- name: begin_erasure
+INSERT INTO erasures (id, tenant, kind, name, actor, started_at) VALUES (:id, :tenant, :kind, :name, :actor, :now)
+ON CONFLICT (tenant, kind, name) WHERE ended_at IS NULL DO NOTHING
+RETURNING {erasure_columns}
+
+-- name: same_erasure
+SELECT {erasure_columns} FROM erasures
+WHERE tenant = :tenant AND kind = :kind AND name = :name AND ended_at IS NULL
+
+-- name: get_erasure
+SELECT {erasure_columns} FROM erasures WHERE id = :id AND {of_tenant}
+
+-- name: list_erasures
+SELECT {erasure_columns} FROM erasures WHERE {of_tenant} ORDER BY started_at DESC, id DESC LIMIT :limit
+
+-- name: claim_erasure
+UPDATE erasures SET busy_until = :until WHERE id = (
+    SELECT id FROM erasures WHERE ended_at IS NULL AND busy_until <= :now ORDER BY started_at, id LIMIT 1
+)
+RETURNING {erasure_columns}
+
+-- name: release_erasure
+UPDATE erasures SET busy_until = 0 WHERE id = :id
+
+-- name: counts_of_erasure
+SELECT counts FROM erasures WHERE id = :id
+
+-- name: count_erased
+UPDATE erasures SET counts = :counts WHERE id = :id
+
+-- name: add_erased_name
+INSERT INTO erased_names (erasure, name) VALUES (:erasure, :name) ON CONFLICT DO NOTHING
+
+-- name: find_erasable
+SELECT number, id, thread_id, log_pruned FROM messages
+WHERE id IN (SELECT value FROM json_each(:ids)) AND +tenant = :tenant AND completed_at IS NOT NULL
+
+-- name: count_parts
+-- The events, failed attempts, deliveries and aliases of messages.
+SELECT
+    (SELECT count(*) FROM events WHERE message IN (SELECT value FROM json_each(:numbers))),
+    (SELECT count(*) FROM attempts WHERE message IN (SELECT value FROM json_each(:numbers))),
+    (SELECT count(*) FROM deliveries WHERE message_id IN (SELECT value FROM json_each(:ids))),
+    (SELECT count(*) FROM aliases WHERE message_id IN (SELECT value FROM json_each(:ids)))
+
+-- name: note_erased
+INSERT INTO deleted_messages (id, deleted_at)
+SELECT id, :now FROM messages WHERE number IN (SELECT value FROM json_each(:numbers)) AND created_at > :after
+ON CONFLICT DO NOTHING
+
+-- name: erase_messages
+DELETE FROM messages WHERE number IN (SELECT value FROM json_each(:numbers))
+
+-- name: erase_items
+DELETE FROM items WHERE (tenant, namespace, key) IN (
+    SELECT tenant, namespace, key FROM items
+    WHERE tenant = :tenant AND namespace >= :begin AND namespace < :end LIMIT :limit
+)
+
+-- name: erase_request_keys
+DELETE FROM request_keys WHERE (tenant, key) IN (SELECT tenant, key FROM request_keys WHERE tenant = :tenant LIMIT :limit)
+
+-- name: erase_usage
+DELETE FROM hourly_usage WHERE (tenant, hour, key, subject, agent, model) IN (
+    SELECT tenant, hour, key, subject, agent, model FROM hourly_usage
+    WHERE tenant = :tenant AND (:subject IS NULL OR subject = :subject) LIMIT :limit
+)
+
+-- name: erase_figures
+DELETE FROM figures WHERE (tenant, step, metric, start, agent, priority, label) IN (
+    SELECT tenant, step, metric, start, agent, priority, label FROM figures WHERE tenant = :tenant LIMIT :limit
+)
+
+-- name: erase_api_keys
+DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE tenant = :tenant LIMIT :limit)
+
+-- name: erase_token_ends
+-- The end of all of the tenant's tokens stays, and holds for these too.
+DELETE FROM ended_tokens WHERE (tenant, subject) IN (
+    SELECT tenant, subject FROM ended_tokens WHERE tenant = :tenant AND subject <> '' LIMIT :limit
+)
+
+-- name: erase_tallies
+DELETE FROM tallies WHERE tenant = :tenant AND messages = 0
+
+-- name: end_of_request_keys
+SELECT max(key) FROM request_keys WHERE tenant = :tenant
+
+-- name: end_of_audit
+SELECT max(number) FROM audit
+
+-- name: end_of_transitions
+SELECT max(number) FROM transitions
+
+-- name: part_of_request_keys
+SELECT max(key) FROM (
+    SELECT key FROM request_keys WHERE tenant = :tenant AND key > :after ORDER BY key LIMIT :limit
+)
+
+-- name: part_of_audit
+SELECT max(number) FROM (SELECT number FROM audit WHERE number > :after ORDER BY number LIMIT :limit)
+
+-- name: part_of_transitions
+SELECT max(number) FROM (SELECT number FROM transitions WHERE number > :after ORDER BY number LIMIT :limit)
+
+-- name: is_erased_name
+IN (SELECT name FROM erased_names WHERE erasure = :erasure)
+
+-- name: erase_keys_by_name
+-- Keys of the subject begin with its name, see `app.access.visible.own_name`. Receipts name the messages or the thread.
+DELETE FROM request_keys WHERE tenant = :tenant AND key > :after AND key <= :last AND (
+    substr(key, 1, length(:own)) = :own AND :own <> ''
+    OR EXISTS (SELECT 1 FROM json_tree(receipts) AS part WHERE part.atom {is_erased_name})
+)
+
+-- name: erase_names_of_audit
+UPDATE audit SET
+    actor = CASE WHEN actor = :actor OR :everything AND actor LIKE 'subject:%' THEN 'subject:erased' ELSE actor END,
+    address = CASE WHEN actor = :actor OR :everything THEN NULL ELSE address END,
+    details = '{}',
+    targets = (
+        SELECT json_group_array(
+            CASE WHEN :everything OR {names_in_details} OR target.value {is_erased_name} THEN 'erased' ELSE target.value END
+            ORDER BY target.id
+        )
+        FROM json_each(audit.targets) AS target
+    )
+WHERE number > :after AND number <= :last AND tenant = :tenant AND action <> 'data.erase' AND (
+    :everything OR actor = :actor OR {names_in_details}
+    OR EXISTS (SELECT 1 FROM json_each(audit.targets) AS named WHERE named.value {is_erased_name})
+)
+
+-- name: names_in_details
+EXISTS (SELECT 1 FROM json_tree(audit.details) AS detail WHERE detail.atom {is_erased_name})
+
+-- name: erase_actor_of_audit
+-- The record of the erasure itself names who asked for it, which may be the subject.
+UPDATE audit SET actor = 'subject:erased', address = NULL
+WHERE number > :after AND number <= :last AND tenant = :tenant AND action = 'data.erase'
+    AND (actor = :actor OR :everything AND actor LIKE 'subject:%')
+
+-- name: erase_names_of_transitions
+UPDATE transitions SET thread_id = 'erased'
+WHERE number > :after AND number <= :last AND tenant = :tenant AND thread_id IS NOT NULL
+    AND (:everything OR thread_id {is_erased_name})
+
+-- name: forget_erased_names
+DELETE FROM erased_names WHERE (erasure, name) IN (
+    SELECT erasure, name FROM erased_names WHERE erasure = :erasure LIMIT :limit
+)
+
+-- name: left_of_tenant
+SELECT EXISTS (SELECT 1 FROM messages WHERE tenant = :tenant) OR EXISTS (SELECT 1 FROM threads WHERE tenant = :tenant)
+
+-- name: left_of_subject
+SELECT EXISTS (SELECT 1 FROM messages WHERE tenant = :tenant AND subject = :name)
+    OR EXISTS (SELECT 1 FROM threads WHERE tenant = :tenant AND subject = :name)
+
+-- name: left_of_thread
+SELECT EXISTS (SELECT 1 FROM messages WHERE tenant = :tenant AND thread_id = :name)
+    OR EXISTS (SELECT 1 FROM threads WHERE tenant = :tenant AND thread_id = :name)
+
+-- name: left_in_memory
+SELECT EXISTS (
+    SELECT 1 FROM dropped_memories WHERE tenant = :tenant
+        AND (:everything OR thread_id {is_erased_name} OR message_id {is_erased_name})
+) OR EXISTS (SELECT 1 FROM dropped_logs)
+
+-- name: end_erasure
+UPDATE erasures SET ended_at = :now, name = '' WHERE id = :id AND ended_at IS NULL

@@ -11,6 +11,7 @@ CREATE TABLE threads (
     name TEXT,
     metadata TEXT,                         -- JSON texts by key, see `app.store.metadata`
     forked_from TEXT,                      -- JSON, see `app.models.threads.ForkSource`; NULL unless it was forked
+    ttl_ms INTEGER,                        -- without activity until it is deleted; NULL for the server's setting
     -- NULL for readers' threads. draft: a fork is copying its memory; deleted: until its memory is deleted too.
     hidden TEXT CHECK (hidden IN ('draft', 'deleted')),
     queued INTEGER NOT NULL DEFAULT 0,     -- the counts by state are kept by the triggers below
@@ -35,8 +36,9 @@ CREATE INDEX threads_by_activity ON threads (tenant, last_activity, thread_id);
 CREATE INDEX threads_by_creation ON threads (tenant, created_at, thread_id);
 CREATE INDEX threads_by_status ON threads (tenant, status, last_activity, thread_id) WHERE status <> 'idle';
 CREATE INDEX threads_of_subject ON threads (tenant, subject, last_activity, thread_id) WHERE subject IS NOT NULL;
-CREATE INDEX threads_empty ON threads (last_activity)
+CREATE INDEX threads_empty ON threads (tenant, last_activity)
     WHERE queued + processing + interrupted + completed + failed + cancelled = 0;
+CREATE INDEX threads_with_ttl ON threads (last_activity + ttl_ms) WHERE ttl_ms IS NOT NULL;
 CREATE INDEX threads_hidden ON threads (created_at) WHERE hidden IS NOT NULL;
 
 CREATE TABLE messages (
@@ -48,7 +50,9 @@ CREATE TABLE messages (
     thread_number INTEGER NOT NULL,        -- 1..n within the thread; 0 without a thread
     agent TEXT NOT NULL,
     priority TEXT NOT NULL,
-    base_rank INTEGER NOT NULL,            -- from its own priority and time, fixed at accept
+    base_rank INTEGER NOT NULL,            -- from its own priority and its turn, fixed when it joins the queue
+    flow TEXT,                             -- whose turns it takes, see `app.policy.rank.Flow`; NULL before its `run_at`,
+                                           -- and if it was cancelled before its first attempt
     rank INTEGER,                          -- while it waits: the lowest base_rank of itself and the messages behind it in
                                            -- its thread; else NULL, so that an index finds waiting messages by it
     state TEXT NOT NULL,
@@ -62,6 +66,7 @@ CREATE TABLE messages (
     worker_id TEXT,
     lease_until INTEGER,
     created_at INTEGER NOT NULL,
+    accepted_at INTEGER NOT NULL,          -- created_at, or the time of the last requeue
     changed_at INTEGER NOT NULL,           -- time of the last change of state
     started_at INTEGER,
     completed_at INTEGER,                  -- time of the terminal state, whichever it is
@@ -91,6 +96,7 @@ CREATE TABLE messages (
 
 CREATE INDEX messages_ready ON messages (agent, agent_version, rank) WHERE readiness = 'ready';
 CREATE INDEX messages_waiting ON messages (rank) WHERE rank IS NOT NULL;
+CREATE INDEX messages_of_flow ON messages (tenant, flow, base_rank) WHERE flow IS NOT NULL;
 CREATE INDEX messages_delayed ON messages (run_at) WHERE readiness = 'delayed';
 CREATE UNIQUE INDEX messages_in_thread ON messages (tenant, thread_id, thread_number) WHERE thread_id IS NOT NULL;
 CREATE INDEX messages_queued_in_thread ON messages (tenant, thread_id, thread_number, rank)
@@ -102,7 +108,7 @@ CREATE UNIQUE INDEX messages_interrupted_in_thread ON messages (tenant, thread_i
 CREATE INDEX messages_leased ON messages (lease_until) WHERE state = 'processing';
 CREATE INDEX messages_interrupted ON messages (interrupt_expires_at) WHERE state = 'interrupted';
 CREATE INDEX messages_ended ON messages (completed_at) WHERE completed_at IS NOT NULL;
-CREATE INDEX messages_with_log ON messages (completed_at) WHERE completed_at IS NOT NULL AND log_pruned = 0;
+CREATE INDEX messages_by_end ON messages (tenant, log_pruned, completed_at) WHERE completed_at IS NOT NULL;
 CREATE INDEX messages_of_tenant ON messages (tenant, number);
 CREATE INDEX messages_of_subject ON messages (tenant, subject, number) WHERE subject IS NOT NULL;
 CREATE INDEX messages_failed ON messages (tenant, number) WHERE state = 'failed';
@@ -195,6 +201,12 @@ CREATE TABLE request_keys (
 
 CREATE INDEX request_keys_by_age ON request_keys (created_at);
 
+CREATE TABLE limits (                      -- counts of limits and quotas, see `app.policy.limits`
+    name TEXT PRIMARY KEY,             -- has no text of users
+    value INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL            -- out of use from then on. No index, since each submit would change it
+) WITHOUT ROWID;
+
 CREATE TABLE deleted_messages (            -- of deleted threads, as long as request keys may name them
     id TEXT PRIMARY KEY,
     deleted_at INTEGER NOT NULL
@@ -230,7 +242,9 @@ CREATE TABLE api_keys (
     previous_until INTEGER,
     webhook_url TEXT,                      -- of messages that are submitted with the key and have none
     signs_webhooks INTEGER NOT NULL DEFAULT 0,
-    webhook_secret TEXT                    -- signs the webhooks of the key's messages, so it is not a hash
+    webhook_secret TEXT,                    -- signs the webhooks of the key's messages, so it is not a hash
+    limits TEXT NOT NULL,                   -- the JSON of `app.models.keys.KeyLimits`, without those that are None
+    quotas TEXT NOT NULL                    -- the JSON of `app.models.tenants.Quotas`, likewise
 ) WITHOUT ROWID;
 
 CREATE TABLE signing_secrets (             -- of tokens and tickets; two are kept
@@ -258,6 +272,40 @@ CREATE TABLE access (revision INTEGER NOT NULL);  -- raised by every change of k
 
 INSERT INTO access (revision) VALUES (0);
 
+CREATE TABLE tenants (                     -- tenants that were given settings
+    tenant TEXT PRIMARY KEY,
+    weight REAL NOT NULL,                 -- share of the workers beside other tenants
+    limits TEXT NOT NULL,                  -- the JSON of a `app.models.tenants.TenantLimits`, without those that are None
+    quotas TEXT NOT NULL,                  -- the JSON of a `Quotas`, likewise
+    subject_quotas TEXT NOT NULL,          -- likewise, for each end user
+    retention_days REAL,                  -- NULL for the server's setting
+    event_retention_hours REAL,           -- NULL for the server's setting
+    revision INTEGER NOT NULL,             -- of `access`, after the last change
+    created_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE erasures (                    -- of all that belongs to a thread, a subject or a tenant
+    id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    kind TEXT NOT NULL,                    -- thread, subject or tenant
+    name TEXT NOT NULL,                    -- of the thread or subject; '' for a tenant, and once it is completed
+    actor TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER,                      -- NULL while it works
+    busy_until INTEGER NOT NULL DEFAULT 0, -- until then, a process works on it
+    counts TEXT NOT NULL DEFAULT '{}'      -- removed objects by kind: JSON
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX erasures_running ON erasures (tenant, kind, name) WHERE ended_at IS NULL;
+CREATE INDEX erasures_by_start ON erasures (started_at, id);
+
+CREATE TABLE erased_names (                -- ids of erased threads and messages, until no record names them
+    erasure TEXT NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (erasure, name)
+) WITHOUT ROWID;
+
 CREATE TABLE audit (                       -- what operators and callers changed
     number INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
@@ -271,6 +319,8 @@ CREATE TABLE audit (                       -- what operators and callers changed
 );
 
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+WHEN NOT EXISTS (SELECT 1 FROM erasures WHERE ended_at IS NULL AND tenant = OLD.tenant)
+    OR (NEW.number, NEW.at, NEW.action, NEW.tenant) IS NOT (OLD.number, OLD.at, OLD.action, OLD.tenant)
 BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END;
 
 CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit
@@ -298,14 +348,22 @@ CREATE INDEX deliveries_by_kind ON deliveries (tenant, state, event, created_at,
 CREATE TABLE tallies (                     -- messages by state, so that totals need no count over the table
     tenant TEXT NOT NULL,
     state TEXT NOT NULL,
+    priority TEXT NOT NULL,                -- only of queued messages, else ''
     messages INTEGER NOT NULL,
-    PRIMARY KEY (state, tenant)
+    PRIMARY KEY (state, tenant, priority)
 ) WITHOUT ROWID;
 
 CREATE TABLE levels (                      -- waiting messages by level of rank, so that a position needs few counts
     level INTEGER PRIMARY KEY,             -- rank / 10^15
     waiting INTEGER NOT NULL
 );
+
+CREATE TABLE claimed_ranks (               -- the highest rank that was claimed in each level
+    level INTEGER PRIMARY KEY,
+    rank INTEGER NOT NULL
+);
+
+INSERT INTO claimed_ranks (level, rank) VALUES (0, 0), (1, 0), (2, 0);
 
 CREATE TABLE transitions (                 -- changes, in the order of their commits; the oldest are deleted first
     number INTEGER PRIMARY KEY,            -- without holes, and never reused, since the newest row stays
@@ -321,7 +379,8 @@ CREATE TABLE transitions (                 -- changes, in the order of their com
     wait_ms INTEGER,                       -- only of the first attempt: from the submit, or from run_at
     first_token_ms INTEGER,                -- only of completed messages: from the first attempt to the first piece of text
     run_ms INTEGER,                        -- only of completed messages: from the first attempt
-    error_code TEXT
+    error_code TEXT,
+    usage TEXT                             -- only of model calls: the fields of `app.models.usage.Tokens`, separated by spaces
 );
 
 CREATE TABLE figures (                     -- sums over transitions
@@ -355,9 +414,11 @@ CREATE TABLE workers (
     pid INTEGER NOT NULL,
     slots INTEGER NOT NULL,
     agents TEXT NOT NULL,                  -- a JSON array; empty if the worker does not name them
+    load TEXT NOT NULL,                    -- JSON of `app.models.workers.WorkerLoad`; empty if the worker does not tell it
     started_at INTEGER NOT NULL,
     last_beat INTEGER NOT NULL,
-    clock_ahead_ms INTEGER NOT NULL        -- the clock of its host minus the store's time
+    clock_ahead_ms INTEGER NOT NULL,       -- the clock of its host minus the store's time
+    state TEXT NOT NULL                    -- 'active', 'draining' or 'drained'
 ) WITHOUT ROWID;
 
 CREATE TABLE agents (                      -- what workers tell of their agents
@@ -396,8 +457,9 @@ CREATE TABLE hints (                       -- for other processes on this file; 
 CREATE TRIGGER messages_added AFTER INSERT ON messages BEGIN
     INSERT INTO levels (level, waiting) SELECT NEW.rank / 1000000000000000, 1 WHERE NEW.rank IS NOT NULL
     ON CONFLICT (level) DO UPDATE SET waiting = waiting + 1;
-    INSERT INTO tallies (tenant, state, messages) VALUES (NEW.tenant, NEW.state, 1)
-    ON CONFLICT (state, tenant) DO UPDATE SET messages = messages + 1;
+    INSERT INTO tallies (tenant, state, priority, messages)
+    VALUES (NEW.tenant, NEW.state, iif(NEW.state = 'queued', NEW.priority, ''), 1)
+    ON CONFLICT (state, tenant, priority) DO UPDATE SET messages = messages + 1;
     UPDATE threads SET queued = queued + 1 WHERE tenant = NEW.tenant AND thread_id = NEW.thread_id;
     INSERT INTO transitions (at, tenant, type, message_id, thread_id, agent, priority)
     VALUES (NEW.created_at, NEW.tenant, 'accepted', NEW.id, NEW.thread_id, NEW.agent, NEW.priority);
@@ -411,9 +473,11 @@ WHEN OLD.rank / 1000000000000000 IS NOT NEW.rank / 1000000000000000 BEGIN
 END;
 
 CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN OLD.state <> NEW.state BEGIN
-    UPDATE tallies SET messages = messages - 1 WHERE state = OLD.state AND tenant = OLD.tenant;
-    INSERT INTO tallies (tenant, state, messages) VALUES (NEW.tenant, NEW.state, 1)
-    ON CONFLICT (state, tenant) DO UPDATE SET messages = messages + 1;
+    UPDATE tallies SET messages = messages - 1
+    WHERE state = OLD.state AND tenant = OLD.tenant AND priority = iif(OLD.state = 'queued', OLD.priority, '');
+    INSERT INTO tallies (tenant, state, priority, messages)
+    VALUES (NEW.tenant, NEW.state, iif(NEW.state = 'queued', NEW.priority, ''), 1)
+    ON CONFLICT (state, tenant, priority) DO UPDATE SET messages = messages + 1;
     UPDATE threads SET
         queued = queued + (NEW.state = 'queued') - (OLD.state = 'queued'),
         processing = processing + (NEW.state = 'processing') - (OLD.state = 'processing'),
@@ -446,8 +510,16 @@ CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN OLD.state <
     );
 END;
 
+CREATE TRIGGER messages_reprioritized AFTER UPDATE OF priority ON messages
+WHEN OLD.state = 'queued' AND NEW.state = 'queued' AND OLD.priority <> NEW.priority BEGIN
+    UPDATE tallies SET messages = messages - 1 WHERE state = 'queued' AND tenant = OLD.tenant AND priority = OLD.priority;
+    INSERT INTO tallies (tenant, state, priority, messages) VALUES (NEW.tenant, 'queued', NEW.priority, 1)
+    ON CONFLICT (state, tenant, priority) DO UPDATE SET messages = messages + 1;
+END;
+
 CREATE TRIGGER messages_deleted AFTER DELETE ON messages BEGIN
-    UPDATE tallies SET messages = messages - 1 WHERE state = OLD.state AND tenant = OLD.tenant;
+    UPDATE tallies SET messages = messages - 1
+    WHERE state = OLD.state AND tenant = OLD.tenant AND priority = iif(OLD.state = 'queued', OLD.priority, '');
     UPDATE threads SET
         completed = completed - (OLD.state = 'completed'),
         failed = failed - (OLD.state = 'failed'),
@@ -463,6 +535,11 @@ END;
 CREATE TRIGGER workers_started AFTER INSERT ON workers BEGIN
     INSERT INTO transitions (at, tenant, type, message_id, agent, priority, worker_id)
     VALUES (NEW.started_at, '', 'worker.started', '', '', '', NEW.id);
+END;
+
+CREATE TRIGGER workers_drained AFTER UPDATE OF state ON workers WHEN OLD.state = 'draining' AND NEW.state = 'drained' BEGIN
+    INSERT INTO transitions (at, tenant, type, message_id, agent, priority, worker_id)
+    VALUES (NEW.last_beat, '', 'worker.drained', '', '', '', NEW.id);
 END;
 
 CREATE TRIGGER agents_added AFTER INSERT ON agents BEGIN

@@ -12,6 +12,7 @@ CREATE TABLE threads (
     name TEXT,
     metadata TEXT,                         -- JSON texts by key, see `app.store.metadata`
     forked_from TEXT,                      -- JSON, see `app.models.threads.ForkSource`; NULL unless it was forked
+    ttl_ms BIGINT,                         -- without activity until it is deleted; NULL for the server's setting
     -- NULL for readers' threads. draft: a fork is copying its memory; deleted: until its memory is deleted too.
     hidden TEXT CHECK (hidden IN ('draft', 'deleted')),
     unfinished BIGINT NOT NULL,            -- queued, processing and interrupted
@@ -35,7 +36,8 @@ CREATE INDEX threads_by_activity ON threads (tenant, last_activity, thread_id);
 CREATE INDEX threads_by_creation ON threads (tenant, created_at, thread_id);
 CREATE INDEX threads_by_status ON threads (tenant, status, last_activity, thread_id) WHERE status <> 'idle';
 CREATE INDEX threads_of_subject ON threads (tenant, subject, last_activity, thread_id) WHERE subject IS NOT NULL;
-CREATE INDEX threads_empty ON threads (last_activity) WHERE unfinished + completed + failed + cancelled = 0;
+CREATE INDEX threads_empty ON threads (tenant, last_activity) WHERE unfinished + completed + failed + cancelled = 0;
+CREATE INDEX threads_with_ttl ON threads ((last_activity + ttl_ms)) WHERE ttl_ms IS NOT NULL;
 CREATE INDEX threads_hidden ON threads (created_at) WHERE hidden IS NOT NULL;
 
 CREATE TABLE messages (
@@ -47,7 +49,9 @@ CREATE TABLE messages (
     thread_number BIGINT NOT NULL,         -- 1..n within the thread; 0 without a thread
     agent TEXT COLLATE "C" NOT NULL,
     priority TEXT NOT NULL,
-    base_rank BIGINT NOT NULL,             -- from its own priority and time, fixed at accept
+    base_rank BIGINT NOT NULL,             -- from its own priority and its turn, fixed when it joins the queue
+    flow TEXT COLLATE "C",                 -- whose turns it takes, see `app.policy.rank.Flow`; NULL before its `run_at`,
+                                           -- and if it was cancelled before its first attempt
     rank BIGINT,                           -- while it waits: the lowest base_rank of itself and the messages behind it in
                                            -- its thread. Stays after a claim, so that no count changes; else NULL
     state TEXT NOT NULL,
@@ -61,6 +65,7 @@ CREATE TABLE messages (
     worker_id TEXT,
     lease_until BIGINT,
     created_at BIGINT NOT NULL,
+    accepted_at BIGINT NOT NULL,           -- created_at, or the time of the last requeue
     changed_at BIGINT NOT NULL,            -- time of the last change of state
     started_at BIGINT,
     completed_at BIGINT,                   -- time of the terminal state, whichever it is
@@ -89,6 +94,7 @@ CREATE TABLE messages (
 
 CREATE INDEX messages_ready ON messages (agent, agent_version, rank, number) WHERE readiness = 'ready';
 CREATE INDEX messages_waiting ON messages (rank, number) WHERE state = 'queued' AND rank IS NOT NULL;
+CREATE INDEX messages_of_flow ON messages (tenant, flow, base_rank, number) WHERE flow IS NOT NULL;
 CREATE INDEX messages_delayed ON messages (run_at, number) WHERE readiness = 'delayed';
 CREATE UNIQUE INDEX messages_in_thread ON messages (tenant, thread_id, thread_number) WHERE thread_id IS NOT NULL;
 CREATE INDEX messages_queued_in_thread ON messages (tenant, thread_id, thread_number)
@@ -100,7 +106,7 @@ CREATE UNIQUE INDEX messages_interrupted_in_thread ON messages (tenant, thread_i
 CREATE INDEX messages_leased ON messages (coalesce(lease_until, 0), number) WHERE state = 'processing';
 CREATE INDEX messages_interrupted ON messages (interrupt_expires_at, number) WHERE state = 'interrupted';
 CREATE INDEX messages_ended ON messages (completed_at, number) WHERE completed_at IS NOT NULL;
-CREATE INDEX messages_with_log ON messages (completed_at, number) WHERE completed_at IS NOT NULL AND NOT log_pruned;
+CREATE INDEX messages_by_end ON messages (tenant, log_pruned, completed_at, number) WHERE completed_at IS NOT NULL;
 CREATE INDEX messages_of_tenant ON messages (tenant, number);
 CREATE INDEX messages_of_subject ON messages (tenant, subject, number) WHERE subject IS NOT NULL;
 CREATE INDEX messages_failed ON messages (tenant, number) WHERE state = 'failed';
@@ -199,6 +205,12 @@ CREATE TABLE request_keys (
 
 CREATE INDEX request_keys_by_age ON request_keys (created_at);
 
+CREATE TABLE limits (                      -- counts of limits and quotas, see `app.policy.limits`
+    name TEXT COLLATE "C" PRIMARY KEY,             -- has no text of users
+    value BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL            -- out of use from then on. No index, since each submit would change it
+);
+
 CREATE TABLE deleted_messages (            -- of deleted threads, as long as request keys may name them
     id TEXT COLLATE "C" PRIMARY KEY,
     deleted_at BIGINT NOT NULL
@@ -234,7 +246,9 @@ CREATE TABLE api_keys (
     previous_until BIGINT,
     webhook_url TEXT,                      -- of messages that are submitted with the key and have none
     signs_webhooks BOOLEAN NOT NULL DEFAULT FALSE,
-    webhook_secret TEXT                    -- signs the webhooks of the key's messages, so it is not a hash
+    webhook_secret TEXT,                    -- signs the webhooks of the key's messages, so it is not a hash
+    limits TEXT NOT NULL,                   -- the JSON of `app.models.keys.KeyLimits`, without those that are None
+    quotas TEXT NOT NULL                    -- the JSON of `app.models.tenants.Quotas`, likewise
 );
 
 CREATE TABLE signing_secrets (             -- of tokens and tickets; two are kept
@@ -262,6 +276,41 @@ CREATE TABLE access (revision BIGINT NOT NULL);  -- raised by every change of ke
 
 INSERT INTO access (revision) VALUES (0);
 
+CREATE TABLE tenants (                     -- tenants that were given settings
+    tenant TEXT COLLATE "C" PRIMARY KEY,
+    weight DOUBLE PRECISION NOT NULL,                 -- share of the workers beside other tenants
+    limits TEXT NOT NULL,                  -- the JSON of a `app.models.tenants.TenantLimits`, without those that are None
+    quotas TEXT NOT NULL,                  -- the JSON of a `Quotas`, likewise
+    subject_quotas TEXT NOT NULL,          -- likewise, for each end user
+    retention_days DOUBLE PRECISION,                  -- NULL for the server's setting
+    event_retention_hours DOUBLE PRECISION,           -- NULL for the server's setting
+    revision BIGINT NOT NULL,             -- of `access`, after the last change
+    created_at BIGINT NOT NULL,
+    changed_at BIGINT NOT NULL
+);
+
+CREATE TABLE erasures (                    -- of all that belongs to a thread, a subject or a tenant
+    id TEXT COLLATE "C" PRIMARY KEY,
+    tenant TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,                   -- thread, subject or tenant
+    name TEXT COLLATE "C" NOT NULL,                    -- of the thread or subject; '' for a tenant, and once it is completed
+    actor TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    ended_at BIGINT,                      -- NULL while it works
+    busy_until BIGINT NOT NULL DEFAULT 0, -- until then, a process works on it
+    counts TEXT NOT NULL DEFAULT '{}',     -- removed objects by kind: JSON
+    transaction BIGINT NOT NULL DEFAULT pg_current_xact_id()::text::bigint  -- that stored it
+);
+
+CREATE UNIQUE INDEX erasures_running ON erasures (tenant, kind, name) WHERE ended_at IS NULL;
+CREATE INDEX erasures_by_start ON erasures (started_at, id);
+
+CREATE TABLE erased_names (                -- ids of erased threads and messages, until no record names them
+    erasure TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (erasure, name)
+);
+
 CREATE TABLE audit (                       -- what operators and callers changed
     number BIGINT PRIMARY KEY,
     at BIGINT NOT NULL,
@@ -282,8 +331,21 @@ INSERT INTO audit_head (last_number) VALUES (0);
 CREATE FUNCTION refuse_change_of_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$;
 
-CREATE TRIGGER audit_is_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+CREATE TRIGGER audit_is_not_deleted BEFORE DELETE OR TRUNCATE ON audit
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_audit();
+
+-- A running erasure may replace names.
+CREATE FUNCTION refuse_other_change_of_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (NEW.number, NEW.at, NEW.action, NEW.tenant) IS NOT DISTINCT FROM (OLD.number, OLD.at, OLD.action, OLD.tenant)
+        AND EXISTS (SELECT 1 FROM agent_queue.erasures WHERE ended_at IS NULL AND tenant = OLD.tenant) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only';
+END $$;
+
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+FOR EACH ROW EXECUTE FUNCTION refuse_other_change_of_audit();
 
 CREATE TABLE deliveries (                  -- events of messages, for their webhooks
     id TEXT COLLATE "C" PRIMARY KEY,
@@ -313,8 +375,9 @@ CREATE TABLE tallies (                     -- messages by state
     backend INTEGER NOT NULL,
     tenant TEXT COLLATE "C" NOT NULL,
     state TEXT COLLATE "C" NOT NULL,       -- `unfinished` for queued and processing
+    priority TEXT COLLATE "C" NOT NULL,    -- only of unfinished messages, else ''
     messages BIGINT NOT NULL,
-    PRIMARY KEY (backend, tenant, state)
+    PRIMARY KEY (backend, tenant, state, priority)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE levels (                      -- messages by level of rank, so that a position needs few counts
@@ -323,6 +386,11 @@ CREATE TABLE levels (                      -- messages by level of rank, so that
     waiting BIGINT NOT NULL,
     PRIMARY KEY (backend, level)
 ) WITH (fillfactor = 50);
+
+-- The highest rank that was claimed in each level. Claims skip a row that another claim has locked, so it may be late.
+CREATE TABLE claimed_ranks (level BIGINT PRIMARY KEY, rank BIGINT NOT NULL) WITH (fillfactor = 50);
+
+INSERT INTO claimed_ranks (level, rank) VALUES (0, 0), (1, 0), (2, 0);
 
 CREATE TABLE commits (                     -- the last transaction of each connection: shows whether it was committed
     session TEXT PRIMARY KEY,              -- if the answer was lost
@@ -348,6 +416,7 @@ CREATE TABLE transitions (                 -- changes; the oldest are deleted fi
     first_token_ms BIGINT,                 -- only of completed messages: from the first attempt to the first piece of text
     run_ms BIGINT,                         -- only of completed messages: from the first attempt
     error_code TEXT COLLATE "C",
+    usage TEXT COLLATE "C",                -- only of model calls: the fields of `app.models.usage.Tokens`, separated by spaces
     PRIMARY KEY (transaction, number)
 );
 
@@ -389,9 +458,11 @@ CREATE TABLE workers (
     pid BIGINT NOT NULL,
     slots BIGINT NOT NULL,
     agents TEXT NOT NULL,                  -- a JSON array; empty if the worker does not name them
+    load TEXT NOT NULL,                    -- JSON of `app.models.workers.WorkerLoad`; empty if the worker does not tell it
     started_at BIGINT NOT NULL,
     last_beat BIGINT NOT NULL,
-    clock_ahead_ms BIGINT NOT NULL         -- the clock of its host minus the store's time
+    clock_ahead_ms BIGINT NOT NULL,        -- the clock of its host minus the store's time
+    state TEXT NOT NULL                    -- 'active', 'draining' or 'drained'
 );
 
 CREATE TABLE agents (                      -- what workers tell of their agents
@@ -423,9 +494,9 @@ INSERT INTO clock (epoch, correction, since, seen, boot, ahead, noted) VALUES (0
 
 CREATE FUNCTION count_added() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO agent_queue.tallies AS tally (backend, tenant, state, messages)
-    SELECT pg_backend_pid(), tenant, 'unfinished', count(*) FROM added GROUP BY tenant
-    ON CONFLICT (backend, tenant, state) DO UPDATE SET messages = tally.messages + excluded.messages;
+    INSERT INTO agent_queue.tallies AS tally (backend, tenant, state, priority, messages)
+    SELECT pg_backend_pid(), tenant, 'unfinished', priority, count(*) FROM added GROUP BY tenant, priority
+    ON CONFLICT (backend, tenant, state, priority) DO UPDATE SET messages = tally.messages + excluded.messages;
     INSERT INTO agent_queue.levels AS level (backend, level, waiting)
     SELECT pg_backend_pid(), rank / 1000000000000000, count(*) FROM added WHERE rank IS NOT NULL
     GROUP BY rank / 1000000000000000
@@ -442,15 +513,17 @@ REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION count_added()
 -- already counted the message as unfinished (`enter_threads`).
 CREATE FUNCTION count_changed() RETURNS trigger LANGUAGE plpgsql SET enable_hashjoin = on AS $$
 BEGIN
-    INSERT INTO agent_queue.tallies AS tally (backend, tenant, state, messages)
-    SELECT pg_backend_pid(), tenant, state, sum(messages) FROM (
+    INSERT INTO agent_queue.tallies AS tally (backend, tenant, state, priority, messages)
+    SELECT pg_backend_pid(), tenant, state, priority, sum(messages) FROM (
         SELECT tenant, CASE WHEN state IN ('queued', 'processing') THEN 'unfinished' ELSE state END AS state,
-            1 AS messages
+            CASE WHEN state IN ('queued', 'processing') THEN priority ELSE '' END AS priority, 1 AS messages
         FROM later
         UNION ALL
-        SELECT tenant, CASE WHEN state IN ('queued', 'processing') THEN 'unfinished' ELSE state END, -1 FROM earlier
-    ) AS change GROUP BY tenant, state HAVING sum(messages) <> 0
-    ON CONFLICT (backend, tenant, state) DO UPDATE SET messages = tally.messages + excluded.messages;
+        SELECT tenant, CASE WHEN state IN ('queued', 'processing') THEN 'unfinished' ELSE state END,
+            CASE WHEN state IN ('queued', 'processing') THEN priority ELSE '' END, -1
+        FROM earlier
+    ) AS change GROUP BY tenant, state, priority HAVING sum(messages) <> 0
+    ON CONFLICT (backend, tenant, state, priority) DO UPDATE SET messages = tally.messages + excluded.messages;
     INSERT INTO agent_queue.levels AS level (backend, level, waiting)
     SELECT pg_backend_pid(), change.level, sum(waiting) FROM (
         SELECT rank / 1000000000000000 AS level, 1 AS waiting FROM later WHERE rank IS NOT NULL
@@ -511,9 +584,9 @@ REFERENCING OLD TABLE AS earlier NEW TABLE AS later FOR EACH STATEMENT EXECUTE F
 
 CREATE FUNCTION count_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO agent_queue.tallies AS tally (backend, tenant, state, messages)
-    SELECT pg_backend_pid(), tenant, state, -count(*) FROM deleted GROUP BY tenant, state
-    ON CONFLICT (backend, tenant, state) DO UPDATE SET messages = tally.messages + excluded.messages;
+    INSERT INTO agent_queue.tallies AS tally (backend, tenant, state, priority, messages)
+    SELECT pg_backend_pid(), tenant, state, '', -count(*) FROM deleted GROUP BY tenant, state
+    ON CONFLICT (backend, tenant, state, priority) DO UPDATE SET messages = tally.messages + excluded.messages;
     UPDATE agent_queue.threads AS thread SET
         completed = thread.completed - change.completed,
         failed = thread.failed - change.failed,
@@ -545,6 +618,16 @@ BEGIN
 END $$;
 
 CREATE TRIGGER workers_started AFTER INSERT ON workers FOR EACH ROW EXECUTE FUNCTION record_worker();
+
+CREATE FUNCTION record_drained() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO agent_queue.transitions (at, tenant, type, message_id, agent, priority, worker_id)
+    VALUES (NEW.last_beat, '', 'worker.drained', '', '', '', NEW.id);
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER workers_drained AFTER UPDATE OF state ON workers FOR EACH ROW
+WHEN (OLD.state = 'draining' AND NEW.state = 'drained') EXECUTE FUNCTION record_drained();
 
 CREATE FUNCTION record_agent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

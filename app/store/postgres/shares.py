@@ -1,0 +1,7 @@
+"""Tells what the shares of tenants do to messages."""
+
+from ..sql.shares import SqlShares
+
+
+class PostgresShares(SqlShares):
+    """Implements `ShareStore`."""
