@@ -11,8 +11,9 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
 from pydantic import AliasChoices, BaseModel, TypeAdapter, create_model
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import JsonSchemaValue
-from typing_extensions import is_typeddict
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import ModelSchema
+from typing_extensions import is_typeddict, override
 
 from ..models.agents import AgentDescription
 from ..models.inputs import ShownEvent
@@ -34,6 +35,20 @@ def _classes_in(annotation: Any) -> Iterator[str]:
 _MESSAGES = frozenset((BaseMessage.__name__, *_classes_in(AnyMessage)))
 _REFERENCES = frozenset(f"#/$defs/{name}" for name in _MESSAGES)
 _MESSAGE = {"$ref": f"#/$defs/{MESSAGE}"}
+
+
+class _BriefMessages(GenerateJsonSchema):
+    """Makes JSON Schemas without the fields of LangChain's messages, which `_with_messages` replaces.
+
+    To make these fields takes most of the time in which an agent is loaded.
+    """
+
+    @override
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        name = schema["cls"].__name__
+        if name in _MESSAGES and issubclass(schema["cls"], BaseMessage):
+            return {"title": name, "type": "object", "properties": {"additional_kwargs": {}}}
+        return super().model_schema(schema)
 
 
 def describe_graph(graph: Graph, name: str, description: str = "") -> AgentDescription:
@@ -61,6 +76,7 @@ def input_schema(graph: Graph) -> Schema:
     """Return the JSON Schema of a graph's input, with messages in each form that LangGraph takes."""
     keys = input_keys(graph)
     schema = _schema(
+        *_of_declared(graph, "input_schema"),
         graph.get_input_jsonschema,
         lambda: _of_class(graph.InputType) if keys is None else _of_channels(graph, keys, _required_keys(graph)),
     )
@@ -88,7 +104,11 @@ def _with_single_messages(schema: Schema) -> Schema:
 def _output_schema(graph: Graph) -> Schema:
     if isinstance(graph.output_channels, str):
         return _schema(graph.get_output_jsonschema, lambda: _of_class(graph.OutputType))
-    schema = _schema(graph.get_output_jsonschema, lambda: _of_channels(graph, graph.output_channels))
+    schema = _schema(
+        *_of_declared(graph, "output_schema"),
+        graph.get_output_jsonschema,
+        lambda: _of_channels(graph, graph.output_channels),
+    )
     if isinstance(graph, CompiledStateGraph):
         return _without_managed(graph, _by_field_names(schema, graph.builder.output_schema))
     return schema
@@ -169,8 +189,17 @@ def _required_keys(graph: Graph) -> frozenset[str]:
     return getattr(kind, "__required_keys__", frozenset()) if is_typeddict(kind) else frozenset()
 
 
+def _of_declared(graph: Graph, which: str) -> Iterator[Callable[[], JsonSchemaValue]]:
+    """Yield what makes the schema that LangGraph makes of a declared class, if the class alone decides about it."""
+    kind: Any = getattr(graph.builder, which) if type(graph) is CompiledStateGraph else None
+    if is_typeddict(kind):
+        yield lambda: TypeAdapter(kind).json_schema(schema_generator=_BriefMessages)
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield lambda: kind.model_json_schema(schema_generator=_BriefMessages)
+
+
 def _of_class(kind: Any) -> JsonSchemaValue:
-    return TypeAdapter(readable(kind)).json_schema()
+    return TypeAdapter(readable(kind)).json_schema(schema_generator=_BriefMessages)
 
 
 def _by_field_names(schema: Schema, state: Any) -> Schema:
@@ -207,7 +236,7 @@ def _of_channels(graph: Graph, names: str | Iterable[str], required: frozenset[s
         if isinstance(channel, BaseChannel)
     }
     state: type[BaseModel] = create_model("State", **fields)
-    return state.model_json_schema()
+    return state.model_json_schema(schema_generator=_BriefMessages)
 
 
 def _with_messages(schema: Any) -> Any:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -31,6 +32,9 @@ EXT_SINGLE = jsonplus.EXT_CONSTRUCTOR_SINGLE_ARG
 EXT_ARGS = jsonplus.EXT_CONSTRUCTOR_POS_ARGS
 EXT_FIELDS = jsonplus.EXT_CONSTRUCTOR_KW_ARGS
 EXT_MODEL = jsonplus.EXT_PYDANTIC_V2
+
+FIELDS_OF_TIME = ("year", "month", "day", "hour", "minute", "second", "microsecond", "fold")
+"""The fields of a time without a zone. Its text, which LangGraph stores, lacks `fold`."""
 
 LANGCHAIN_MESSAGES = "langchain_core.messages."
 
@@ -183,6 +187,8 @@ def _as_extension(value: Any) -> Any:
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             given = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
             found = _extension(EXT_FIELDS, *named, given)
+        case datetime(fold=1, tzinfo=None) if type_of is datetime:
+            found = _extension(EXT_FIELDS, *named, {name: getattr(value, name) for name in FIELDS_OF_TIME})
         case _:
             found = jsonplus._msgpack_default(value)
     return found

@@ -56,7 +56,7 @@ class ThreadForks:
         """
         new_id = _new_thread_id(caller, wanted.thread_id)
         subject = owned(caller, NewMessage("", thread_id=new_id, subject=wanted.subject)).subject
-        new = NewThread(None, wanted.name, wanted.metadata, subject)
+        new = NewThread(None, wanted.name, wanted.metadata, subject, wanted.ttl)
         try:
             made = await self._store.create_thread(
                 caller.tenant, new_id, new, keeps_existing=wanted.keeps_existing, key=request_key(caller, key)
