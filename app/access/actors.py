@@ -17,6 +17,8 @@ def actor_of(principal: Principal, connection: Scope) -> Actor:
     address: str | None = None if client is None else client[0]
     if principal.subject is not None:
         name = f"subject:{principal.subject}"
+    elif principal.user is not None:
+        name = f"user:{principal.user}"
     elif principal.key_id is not None:
         name = f"key:{principal.key_id}"
     else:

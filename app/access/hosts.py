@@ -7,6 +7,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 MAX_PORT = 65535
+IPV6_PREFIX = 64
+"""Length of the prefix that one user of IPv6 has."""
+
 DEFAULT_PORTS = frozenset((None, 80, 443))
 _HOST = re.compile(r"(?P<name>[a-z0-9_](?:[a-z0-9_.-]{0,253})|\[[0-9a-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?", re.I)
 
@@ -79,3 +82,14 @@ def is_own_page(origin: str, host: Host | None) -> bool:
     if host is None or not page or parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc):
         return False
     return page == host.name or (is_loopback(page) and is_loopback(host.name))
+
+
+def prefix_of(address: str) -> str:
+    """Return an address of IPv4, and the prefix of an address of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)

@@ -1,13 +1,15 @@
 """Makes, lists, rotates and revokes API keys."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from ..errors import InvalidRequest
-from ..errors.access import KeyNotFound, RightsExceeded
+from ..errors.access import KeyMoved, KeyNotFound, RightsExceeded
 from ..models.audit import LOCAL, Actor, AuditAction, record_of
-from ..models.keys import ApiKey, NewKey
+from ..models.keys import NO_KEY_COUNTS, ApiKey, KeyCounts, NewKey
+from ..models.tenants import DEFAULT_SETTINGS
+from ..policy.contradictions import contradiction_of_key
 from ..text import rfc3339, storable
 from .keys import hash_of, new_id, new_secret, text_of
 from .principals import Principal
@@ -17,6 +19,9 @@ from .verification import KeyStore
 DEFAULT_SCOPES = (AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL)
 DEFAULT_GRACE = timedelta(days=1)
 """How long the earlier secret of a rotated key stays good, unless its owner says otherwise."""
+
+MAX_TRIES = 10
+"""Maximum number of tries of a change, while others change the same key."""
 
 MAX_NAME_LENGTH = 255
 MAX_TENANT_LENGTH = 255
@@ -52,6 +57,7 @@ class KeyManager:
         *,
         webhook_url: str | None = None,
         webhook_secret: str | None = None,
+        counts: KeyCounts = NO_KEY_COUNTS,
     ) -> IssuedKey:
         """Store a new key. The webhook is as in `NewKey`, and was checked before.
 
@@ -63,9 +69,10 @@ class KeyManager:
             text = f"expected a time in the future, at most {MAX_DAYS:,} days from now"
             raise InvalidRequest(f"expires_at: {text}", field="expires_at")
         self._check_gives(wanted, expires_at)
+        await self._check_counts(tenant, counts)
         key_id, secret = new_id(), new_secret()
         ordered = tuple(scope.value for scope in AccessScope if scope in wanted)
-        new = NewKey(key_id, tenant, name, ordered, hash_of(secret), expires_at, webhook_url, webhook_secret)
+        new = NewKey(key_id, tenant, name, ordered, hash_of(secret), expires_at, webhook_url, webhook_secret, *counts)
         audit = record_of(self._actor, AuditAction.CREATE_KEY, tenant, key_id, scopes=list(ordered))
         key = await self._store.add_key(new, audit=audit)
         return IssuedKey(key, text_of(key_id, secret))
@@ -97,6 +104,38 @@ class KeyManager:
         )
         key = await self._store.rotate_key(tenant, key.id, hash_of(secret), self._store.now() + grace, audit=audit)
         return IssuedKey(key, text_of(key_id, secret))
+
+    async def change(
+        self, tenant: str | None, key_id: str, changes: Mapping[str, Mapping[str, int | None] | None]
+    ) -> ApiKey:
+        """Change limits and quotas of a key. `changes` has `limits`, `quotas` or both, with the fields to change.
+
+        None gives a field, or all fields, the default. Raises KeyNotFound, KeyRevoked, KeyMoved, RightsExceeded, and
+        InvalidRequest for limits and quotas that contradict each other or those of the tenant.
+        """
+        for _ in range(MAX_TRIES):
+            key = await self.get(tenant, key_id)
+            counts = key.counts
+            for name, fields in changes.items():
+                present = getattr(counts, name)
+                counts = counts._replace(**{name: type(present)() if fields is None else present._replace(**fields)})
+            await self._check_counts(key.tenant, counts)
+            if counts == key.counts and key.revoked_at is None:
+                return key
+            audit = record_of(self._actor, AuditAction.CHANGE_KEY, key.tenant, key.id, **changes)
+            stored = await self._store.change_key(tenant, key.id, counts, expected=key.counts, audit=audit)
+            if stored is not None:
+                return stored
+        raise KeyMoved(key_id)
+
+    async def _check_counts(self, tenant: str, counts: KeyCounts) -> None:
+        """Raise InvalidRequest if limits and quotas of a key contradict each other or those of its tenant."""
+        if counts == NO_KEY_COUNTS:
+            return
+        record = await self._store.get_tenant(tenant)
+        found = contradiction_of_key(counts, DEFAULT_SETTINGS if record is None else record.settings)
+        if found is not None:
+            raise InvalidRequest(f"{found.field}: {found.text}", field=found.field)
 
     async def revoke(self, tenant: str | None, key_id: str) -> ApiKey:
         """Revoke a key for good. Raises KeyNotFound, RightsExceeded."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ..models.keys import KeyWebhook
 from ..models.messages import DEFAULT_TENANT
+from ..models.tenants import NO_QUOTAS, Quotas
 from ..models.visibility import ThreadNarrowing, Visibility
 from .scopes import AccessScope
 
@@ -36,9 +37,10 @@ class Principal(NamedTuple):
     `key_id` is the API key that they presented or that made their token; None without one. `key_mark` tells which of
     its secrets it was. `subject` is the end user for whom they act. `threads` and `agents` narrow what they may use;
     None allows all. `expires_at` is None for callers without an end. `webhook` is what their API key adds to the
-    messages that they submit. `session` is the session of their browser. `rate_per_minute` is carried for a later
-    limit. `by_token` tells whether they presented a token and no API key; `issuer` is who issued it if this server did
-    not.
+    messages that they submit. `session` is the session of their browser. `rate_per_minute` limits the messages that
+    are submitted with their token, `key_limit` those of their key in a minute; `key_quotas` are those of their key.
+    `by_token` tells whether they presented a token and no API key; `issuer` is who issued it if this server did not.
+    `user` is the person whom a named proxy has signed in, and `until` is when their open streams end.
     """
 
     tenant: str
@@ -51,16 +53,21 @@ class Principal(NamedTuple):
     expires_at: datetime | None = None
     webhook: KeyWebhook | None = None
     rate_per_minute: int | None = None
+    key_limit: int | None = None
+    key_quotas: Quotas = NO_QUOTAS
     by_token: bool = False
     issuer: str | None = None
     session: Session | None = None
+    user: str | None = None
+    until: datetime | None = None
 
     @property
     def ends_at(self) -> datetime | None:
-        """Return when the caller is no longer admitted: the end of their rights or of their session. None: never."""
-        if self.session is None:
+        """Return when the caller is no longer admitted: the end of their rights, session or streams. None: never."""
+        if self.session is None and self.until is None:
             return self.expires_at
-        return self.session.until if self.expires_at is None else min(self.expires_at, self.session.until)
+        ends = (self.expires_at, self.until, None if self.session is None else self.session.until)
+        return min(end for end in ends if end is not None)
 
     @property
     def visibility(self) -> Visibility:

@@ -16,6 +16,7 @@ from ..errors.access import InvalidKey, InvalidToken, SessionRefused, SessionsNo
 from ..text import escaped
 from .hosts import is_loopback, parse_host
 from .principals import ANONYMOUS, Principal
+from .proxy_users import ProxyUsers
 from .scopes import AccessScope
 from .sessions import Sessions, check_page, cookie_in, drop_cookie, is_secure, set_cookie
 from .signing import SESSION_PREFIX, TICKET_PREFIX, TOKEN_PREFIX
@@ -119,6 +120,9 @@ OWN_PREFIXES = (b"aq_", TOKEN_PREFIX.encode(), TICKET_PREFIX.encode(), SESSION_P
 REDEEMED = "agent_queue.ticket"
 """A key in the ASGI scope of requests that came with a ticket: its text, after it was used up."""
 
+PROXY_USER = "agent_queue.proxy_user"
+"""A key in the ASGI scope of requests of a named proxy: the principal of its user, None if it names no user."""
+
 MAX_SHOWN_HEADER = 100
 
 
@@ -126,6 +130,7 @@ class Access:
     """Authorizes requests. Everybody who is admitted without a key gets the principal `anonymous`.
 
     With `needs_credentials` nobody is, also while there are no keys, unless ALLOW_ANONYMOUS admits everybody.
+    `proxy_users` admits the users whom a named proxy has signed in.
     """
 
     def __init__(
@@ -136,12 +141,14 @@ class Access:
         *,
         allow_anonymous: bool,
         needs_credentials: bool = False,
+        proxy_users: ProxyUsers | None = None,
         anonymous: Principal = ANONYMOUS,
     ) -> None:
         self._keys = keys
         self._tokens = tokens
         self._sessions = sessions
         self._needs_credentials = needs_credentials
+        self._proxy_users = proxy_users
         self._allow_anonymous = allow_anonymous
         self._anonymous = anonymous
         self._held: dict[object, Held] = {}
@@ -157,7 +164,7 @@ class Access:
         """
         given = self._credential_in(connection)
         if given is None:
-            return _allowed(self._anonymous_principal(connection), scope)
+            return _allowed(self._principal_without_credential(connection), scope)
         principal = self._keys.find(given)
         return None if principal is None else _allowed_here(connection, principal, scope)
 
@@ -165,7 +172,7 @@ class Access:
         """Return the principal as `authorize` does, after a query if it is needed. Raises StoreError too."""
         given = self._credential_in(connection)
         if given is None:
-            return _allowed(self._anonymous_principal(connection), scope)
+            return _allowed(self._principal_without_credential(connection), scope)
         try:
             principal = self._keys.find(given) or await self._keys.verify(given)
         except SessionRefused as error:
@@ -239,7 +246,14 @@ class Access:
             self.has_unchecked = True
             raise
 
-    def _anonymous_principal(self, connection: Scope) -> Principal:
+    def _principal_without_credential(self, connection: Scope) -> Principal:
+        """Return the user whom a named proxy has signed in, else the anonymous principal. Raises Unauthorized."""
+        if self._proxy_users is not None and FORWARDED_BY_PROXY in connection:
+            if PROXY_USER not in connection:  # later calls for a stream must not move its end
+                connection[PROXY_USER] = self._proxy_users.principal_of(connection)
+            user: Principal | None = connection[PROXY_USER]
+            if user is not None:
+                return user
         if not self._allow_anonymous:
             if self.takes_credentials:
                 raise Unauthorized(KEY_NEEDED)
@@ -256,7 +270,7 @@ class Access:
 
     @property
     def takes_credentials(self) -> bool:
-        """Return whether there are API keys or an identity provider."""
+        """Return whether there are API keys, an identity provider, or users of a proxy."""
         return self._keys.has_keys or self._needs_credentials
 
     def _credential_in(self, connection: Scope) -> str | None:

@@ -170,18 +170,27 @@ def check_page(connection: Scope, session: Session) -> None:
     A cookie is sent by the browser, whichever page asks. Ports of one host share cookies, and `SameSite` does not tell
     them apart. A request that changes something therefore has to name its origin, and to have the session's token.
     """
-    headers = Headers(scope=connection)
-    sites = headers.getlist("sec-fetch-site")
-    if connection["type"] == "http" and connection["method"] in SAFE_METHODS:
-        if FOREIGN_SITES.intersection(sites):
-            raise CsrfFailed(OF_ANOTHER_PAGE)
+    if not check_own_page(connection):
         return
-    if not _is_of_own_page(connection, headers):
-        raise CsrfFailed(OF_ANOTHER_PAGE)
-    given = headers.getlist(CSRF_HEADER)
+    given = Headers(scope=connection).getlist(CSRF_HEADER)
     wanted = csrf_token_of(session).encode()
     if len(given) != 1 or not hmac.compare_digest(given[0].encode("latin-1", "replace"), wanted):
         raise CsrfFailed(UNPROVEN)
+
+
+def check_own_page(connection: Scope) -> bool:
+    """Raise CsrfFailed unless a page of this server's own origin sent a request. Return whether it changes something.
+
+    A request that changes nothing may be without an origin, as that of a navigation is.
+    """
+    headers = Headers(scope=connection)
+    if connection["type"] == "http" and connection["method"] in SAFE_METHODS:
+        if FOREIGN_SITES.intersection(headers.getlist("sec-fetch-site")):
+            raise CsrfFailed(OF_ANOTHER_PAGE)
+        return False
+    if not _is_of_own_page(connection, headers):
+        raise CsrfFailed(OF_ANOTHER_PAGE)
+    return True
 
 
 def check_sign_in(connection: Scope) -> None:

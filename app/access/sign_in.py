@@ -1,6 +1,5 @@
 """Signs users in with an API key or a token of the identity provider, and limits failed attempts."""
 
-import ipaddress
 import time
 from collections import OrderedDict
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from starlette.types import Scope
 from ..errors import Unauthorized
 from ..errors.access import InvalidKey, InvalidToken, TooManyAttempts
 from .actors import actor_of
+from .hosts import prefix_of
 from .principals import Principal
 from .sessions import Sessions
 from .signing import SESSION_PREFIX, TICKET_PREFIX, TOKEN_PREFIX
@@ -21,9 +21,6 @@ WINDOW_SECONDS = 60.0
 
 MAX_ADDRESSES = 10_000
 """Maximum number of addresses that are remembered. The one that failed longest ago is dropped."""
-
-IPV6_PREFIX = 64
-"""Length of the prefix that one user of IPv6 has."""
 
 NOT_TO_SIGN_IN = "Sign in with an API key or with a token of the identity provider."
 NO_KEYS = (
@@ -48,7 +45,7 @@ class Attempts:
     def begin(self, address: str) -> None:
         """Count an attempt as failed until `succeed` is called. Raises TooManyAttempts."""
         now = time.monotonic()
-        name = _prefix_of(address)
+        name = prefix_of(address)
         failures = self._failures.get(name, Failures(now, 0))
         if now - failures.began >= WINDOW_SECONDS:
             failures = Failures(now, 0)
@@ -61,7 +58,7 @@ class Attempts:
 
     def succeed(self, address: str) -> None:
         """Take back an attempt that succeeded. Earlier failures still count."""
-        name = _prefix_of(address)
+        name = prefix_of(address)
         failures = self._failures.get(name)
         if failures is not None:
             self._failures[name] = failures._replace(attempts=failures.attempts - 1)
@@ -100,14 +97,3 @@ class SignIn:
             return False
         await self._sessions.end(earlier, actor_of(earlier, connection))
         return True
-
-
-def _prefix_of(address: str) -> str:
-    """Return an address of IPv4, and the prefix of an address of IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
-        return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)

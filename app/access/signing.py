@@ -3,6 +3,7 @@
 HS256 is enough, since only this queue makes and reads them. PyJWT is imported at the first use: it takes 50 ms.
 """
 
+import asyncio
 import secrets
 import time
 from datetime import datetime, timedelta
@@ -49,6 +50,7 @@ class Signer:
         self.invalid, self.expired = INVALID.format(what=what), EXPIRED.format(what=what)
         self._live: list[SigningSecret] = []
         self._read_at = -RELOAD_SECONDS
+        self._reading = asyncio.Lock()
 
     def accepts(self, text: str) -> bool:
         """Return whether a text looks like what this signer signs."""
@@ -109,15 +111,18 @@ class Signer:
 
     async def _secret_of(self, secret_id: object) -> str | None:
         found = self._find(secret_id)
-        if found is None and time.monotonic() - self._read_at >= RELOAD_SECONDS:
-            await self._read()
-            found = self._find(secret_id)
+        if found is None:
+            async with self._reading:  # calls side by side await one read, and none takes its beginning for its end
+                found = self._find(secret_id)
+                if found is None and time.monotonic() - self._read_at >= RELOAD_SECONDS:
+                    await self._read()
+                    found = self._find(secret_id)
         return found
 
     def _find(self, secret_id: object) -> str | None:
         return next((each.secret for each in self._live if each.id == secret_id), None)
 
     async def _read(self) -> list[SigningSecret]:
-        self._read_at = time.monotonic()
         self._live = await self._store.list_signing_secrets()
+        self._read_at = time.monotonic()
         return self._live

@@ -167,7 +167,12 @@ class Tokens:
             raise RevokedToken(ENDED)
         if principal.expires_at is not None:
             ends.append(principal.expires_at)
-        return principal._replace(expires_at=min(ends, default=None), webhook=webhook_of(key))
+        return principal._replace(
+            expires_at=min(ends, default=None),
+            webhook=webhook_of(key),
+            key_limit=key.limits.submits_per_minute,
+            key_quotas=key.quotas,
+        )
 
 
 def _end_of_secret(key: ApiKey, mark: str | None) -> datetime | None:
@@ -208,6 +213,7 @@ def claims_of(principal: Principal) -> dict[str, Any]:
         "agt": None if principal.agents is None else sorted(principal.agents),
         "rate": principal.rate_per_minute,
         "idp": principal.issuer,
+        "usr": principal.user,
     }
     if principal.threads is not None:
         optional |= {"thr": sorted(principal.threads.ids), "thp": principal.threads.prefix}
@@ -229,4 +235,5 @@ def principal_of(claims: dict[str, Any], expires_at: datetime | None) -> Princip
         rate_per_minute=claims.get("rate"),
         by_token=True,
         issuer=claims.get("idp"),
+        user=claims.get("usr"),
     )

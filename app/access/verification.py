@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from ..errors.access import ExpiredKey, InvalidKey, RevokedKey
 from ..models.keys import ApiKey, KeyWebhook
-from ..store.ports import AccessStore
+from ..store.ports import AccessStore, TenantStore
 from .keys import hash_of, parse
 from .principals import Principal
 from .scopes import AccessScope
@@ -27,8 +27,8 @@ EXPIRED = "This API key has expired, or it was replaced by a rotation. Use its n
 REVOKED = "This API key was revoked. Use another key, or have one made with `agentq keys create`."
 
 
-class KeyStore(AccessStore, Protocol):
-    """The port of keys, and the clock that dates them."""
+class KeyStore(AccessStore, TenantStore, Protocol):
+    """The ports of keys and of the tenants to which they belong, and the clock that dates them."""
 
     def now(self) -> datetime:
         """Return the store's time."""
@@ -50,9 +50,13 @@ class OtherCredentials(Protocol):
 class KeyVerifier:
     """Returns the principals of API keys and other credentials, and notes which keys are used."""
 
-    def __init__(self, store: KeyStore, others: Sequence["OtherCredentials"] = ()) -> None:
+    def __init__(
+        self, store: KeyStore, others: Sequence["OtherCredentials"] = (), *, forgetting: Callable[[], object] = int
+    ) -> None:
+        """Call `forgetting`, too, whenever something that is remembered may have changed."""
         self._store = store
         self._others = others
+        self._forgetting = forgetting
         self._verified: OrderedDict[bytes, Principal] = OrderedDict()
         self._generation = 0
         self.used: set[str] = set()
@@ -64,6 +68,7 @@ class KeyVerifier:
         """Look every key up again. Look-ups that are under way are not remembered either."""
         self._generation += 1
         self._verified.clear()
+        self._forgetting()
         for each in self._others:
             each.forget()
 
@@ -122,8 +127,9 @@ def _principal(key: ApiKey | None, secret_hash: str, now: datetime) -> Principal
         raise ExpiredKey(EXPIRED)
     scopes = frozenset(map(AccessScope, key.scopes))
     return Principal(
-        key.tenant, scopes, key_id=key.id, key_mark=mark_of(secret_hash), expires_at=expires_at, webhook=webhook_of(key)
-    )
+        key.tenant, scopes, key_id=key.id, key_mark=mark_of(secret_hash), expires_at=expires_at,
+        webhook=webhook_of(key), key_limit=key.limits.submits_per_minute, key_quotas=key.quotas,
+    )  # fmt: skip
 
 
 def mark_of(secret_hash: str) -> str:

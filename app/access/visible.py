@@ -9,7 +9,17 @@ from typing import Any, Protocol, TypeVar
 
 from ..errors import Forbidden, InvalidRequest, KeyReused, MessageNotFound, ThreadNotFound
 from ..models.inputs import STATE_EVENTS, ShownEvent
-from ..models.messages import Accepted, Alias, Message, MessageFilter, NewMessage, Page, RequestKey, Thread
+from ..models.messages import (
+    Accepted,
+    Alias,
+    Message,
+    MessageFilter,
+    MessagePart,
+    NewMessage,
+    Page,
+    RequestKey,
+    Thread,
+)
 from ..models.requests import Key
 from ..models.threads import ThreadFilter, ThreadOrder
 from ..models.visibility import Visibility
@@ -47,8 +57,16 @@ class Readable(Protocol):
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
         """Return a thread. Raises ThreadNotFound."""
 
-    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """Return messages, newest first."""
+    async def list_messages(
+        self, tenant: str, chosen: MessageFilter, page: Page, *, positions: bool = True
+    ) -> list[Message]:
+        """Return messages, newest first, with their positions unless `positions` is False."""
+
+    async def search_messages(self, tenant: str, chosen: MessageFilter, page: Page, *, seconds: float) -> MessagePart:
+        """Return messages, newest first, as far as they are found in about this time."""
+
+    async def count_messages(self, tenant: str, chosen: MessageFilter, *, most: int) -> int:
+        """Return how many messages match the filter, at most `most`."""
 
     async def list_threads(self, tenant: str, page: Page, chosen: ThreadFilter, order: ThreadOrder) -> list[Thread]:
         """Return the threads that match the filter."""
@@ -109,13 +127,33 @@ class VisibleReads:
         return thread
 
     async def list_messages(
-        self, caller: Principal, chosen: MessageFilter, page: Page, subject: str | None
+        self, caller: Principal, chosen: MessageFilter, page: Page, subject: str | None, *, positions: bool = True
     ) -> list[Message]:
-        """Return one page of the messages of a subject that match the filter. None stands for any subject."""
+        """Return one page of the messages of a subject that match the filter. None stands for any subject.
+
+        With `positions=False`, the messages may lack their queue positions.
+        """
         visible = _of_subject(caller, subject)
         if visible is None:
             return []
-        return await self._store.list_messages(caller.tenant, replace(chosen, visible=visible), page)
+        seen = replace(chosen, visible=visible)
+        return await self._store.list_messages(caller.tenant, seen, page, positions=positions)
+
+    async def search_messages(
+        self, caller: Principal, chosen: MessageFilter, page: Page, subject: str | None, *, seconds: float
+    ) -> MessagePart:
+        """Return a part of these messages, without their queue positions, see `QueryStore.search_messages`."""
+        visible = _of_subject(caller, subject)
+        if visible is None:
+            return MessagePart([], None)
+        return await self._store.search_messages(caller.tenant, replace(chosen, visible=visible), page, seconds=seconds)
+
+    async def count_messages(self, caller: Principal, chosen: MessageFilter, subject: str | None, *, most: int) -> int:
+        """Return how many messages of a subject match the filter, at most `most`. None stands for any subject."""
+        visible = _of_subject(caller, subject)
+        if visible is None:
+            return 0
+        return await self._store.count_messages(caller.tenant, replace(chosen, visible=visible), most=most)
 
     async def list_threads(
         self, caller: Principal, page: Page, chosen: ThreadFilter, order: ThreadOrder, subject: str | None

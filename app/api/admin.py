@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from ..access.scopes import AccessScope, needs
+from ..bulk_manager import FAILED
 from ..models.deliveries import DeliveryFilter, DeliveryState, WebhookEvent
-from ..queue_manager import FAILED
+from ..models.workers import Worker
 from .deps import (
     ActorDep,
     PrincipalDep,
@@ -27,7 +28,13 @@ from .schemas.dead_letters import (
 )
 from .schemas.deliveries import DeliveryList, DeliveryView
 from .schemas.queue import QueuePaused, QueueState, WorkerList
-from .schemas.selections import DeadLetterSelection, MessagesCancelled, UnfinishedSelection
+from .schemas.selections import (
+    DeadLetterSelection,
+    MessagesCancelled,
+    MessagesReprioritized,
+    QueuedSelection,
+    UnfinishedSelection,
+)
 
 router = APIRouter()
 
@@ -42,10 +49,14 @@ router = APIRouter()
 )
 @needs(AccessScope.READ)
 async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
-    """Return the totals by state, the queued messages in claim order, and the running messages."""
+    """Return the totals by state, the queued messages in claim order, and the running messages.
+
+    `events` of a running message grows with each piece that it writes. Two requests therefore show its rate.
+    """
     summary = await services.queue.summary(principal, limit=limit)
     throughput = await services.queue.throughput()
-    return JsonReply(QueueState.of(summary, paused=throughput.paused).model_dump_json())
+    events = await services.lists.count_events(summary.processing)
+    return JsonReply(QueueState.of(summary, events, paused=throughput.paused).model_dump_json())
 
 
 @router.post(
@@ -87,10 +98,54 @@ async def resume_queue(services: ServicesDep, by: ActorDep) -> Response:
     responses=problems(503),
 )
 @needs(AccessScope.ADMIN)
-async def list_workers(services: ServicesDep) -> Response:
-    """List the live processes that run messages, with their slots and the time of their last heartbeat."""
+async def list_workers(services: ServicesDep, principal: PrincipalDep) -> Response:
+    """List the live processes that run messages, with their slots, what they do, and their last heartbeat.
+
+    Of the messages that they run, only those of the caller's tenant are named.
+    """
     workers = await services.store.list_workers()
-    return JsonReply(WorkerList(workers=workers).model_dump_json())
+    return JsonReply(WorkerList.of(workers, principal).model_dump_json())
+
+
+WorkerId = Annotated[str, Path(description="The worker's id, from the list of workers.")]
+
+
+@router.post(
+    "/workers/{worker_id}/drain",
+    tags=["queue"],
+    operation_id="drainWorker",
+    summary="Drain a worker",
+    response_model=Worker,
+    response_description="The worker is draining or drained.",
+    responses=problems(404, 503, 504),
+)
+@needs(AccessScope.ADMIN)
+async def drain_worker(worker_id: WorkerId, services: ServicesDep, by: ActorDep) -> Response:
+    """Have a worker claim no more messages and end its runs, as before its process stops. The process goes on.
+
+    The runs stop after their present step, at the latest after SHUTDOWN_GRACE_SECONDS, and their messages are queued
+    again without losing an attempt. The state of the worker is `draining`, and `drained` once it runs nothing. It stays
+    so until it is resumed or its process ends. A worker learns of it within a second, at the latest with its next
+    heartbeat. It may begin a message until then.
+    """
+    worker = await services.queue.drain_worker(worker_id, draining=True, by=by)
+    return JsonReply(worker.model_dump_json())
+
+
+@router.post(
+    "/workers/{worker_id}/resume",
+    tags=["queue"],
+    operation_id="resumeWorker",
+    summary="Let a drained worker claim messages again",
+    response_model=Worker,
+    response_description="The worker is active.",
+    responses=problems(404, 503, 504),
+)
+@needs(AccessScope.ADMIN)
+async def resume_worker(worker_id: WorkerId, services: ServicesDep, by: ActorDep) -> Response:
+    """Let a drained or draining worker claim messages again. Runs that were asked to stop still stop."""
+    worker = await services.queue.drain_worker(worker_id, draining=False, by=by)
+    return JsonReply(worker.model_dump_json())
 
 
 @router.post(
@@ -104,15 +159,36 @@ async def list_workers(services: ServicesDep) -> Response:
 )
 @needs(AccessScope.CONTROL)
 async def cancel_messages(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
-    """Cancel up to 1,000 unfinished messages that match all filters.
+    """Cancel up to 1,000 unfinished messages: those with these ids, or those that match all filters.
 
     Each message is cancelled separately. The reply leaves out messages that end by themselves in the meantime. If the
     database goes away before the reply, send the request again.
     """
     body = await body_of(request, UnfinishedSelection)
-    cancelled = await services.queue.cancel_many(principal, body.selection(), by)
+    cancelled = await services.bulk.cancel(principal, body.selection(), by)
     reply = MessagesCancelled(cancelled=cancelled.ended, stopping=cancelled.stopping)
     return JsonReply(reply.model_dump_json())
+
+
+@router.post(
+    "/messages/priority",
+    tags=["queue"],
+    operation_id="changeMessages",
+    summary="Change the priority of many messages",
+    response_model=MessagesReprioritized,
+    responses=problems(409, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(QueuedSelection),
+)
+@needs(AccessScope.CONTROL)
+async def change_messages(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
+    """Change the priority of up to 1,000 queued messages: those with these ids, or those that match all filters.
+
+    Each message is changed separately. The reply leaves out messages that are not queued. If the database goes away
+    before the reply, send the request again.
+    """
+    body = await body_of(request, QueuedSelection)
+    changed = await services.bulk.reprioritize(principal, body.selection(), body.priority, by)
+    return JsonReply(MessagesReprioritized(reprioritized=changed).model_dump_json())
 
 
 @router.get(
@@ -162,7 +238,7 @@ async def requeue_dead_letters(
 ) -> Response:
     """Queue up to 1,000 dead letters again, or none. Each goes to the end of its thread, with all attempts left."""
     body = await body_of(request, DeadLetterSelection)
-    messages = await services.queue.requeue(principal, body.selection(), by)
+    messages = await services.bulk.requeue(principal, body.selection(), by)
     wait_estimates = await services.queue.wait_estimates(messages)
     replies = [MessageRequeued.of(*each) for each in zip(messages, wait_estimates, strict=True)]
     return JsonReply(MessagesRequeued.model_construct(requeued=replies).model_dump_json())
@@ -186,7 +262,7 @@ async def purge_dead_letters(
     A process without loaded agents refuses this with `memory_closed`.
     """
     body = await body_of(request, DeadLetterSelection)
-    purged = await services.queue.purge(principal, body.selection(), by)
+    purged = await services.bulk.purge(principal, body.selection(), by)
     return JsonReply(MessagesPurged(purged=purged).model_dump_json())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
@@ -23,6 +24,7 @@ from . import (
     changes,
     description,
     doctor,
+    erasures,
     errors,
     health,
     items,
@@ -32,8 +34,10 @@ from . import (
     root,
     routes,
     sessions,
+    shown_settings,
     statistics,
     streaming,
+    tenants,
     thread_states,
     threads,
     tokens,
@@ -47,12 +51,38 @@ from .header_checks import HeaderChecks
 from .middleware import Authorization, FoundRoute, Routing, call_endpoint
 from .queries import KnownQuery
 from .request_ids import HEADER, REQUEST_ID, request_id_of
+from .request_limits import RequestLimits
 from .security_headers import secured
 from .stopping import answer_cut_off
 from .surfaces import Surface, in_its_form, reply_for, surface_at
 from .trace_context import RequestTrace
 
 DESCRIPTION = "A durable queue for AI agents: priorities, threads with memory, live answers that resume."
+
+ROUTERS = (
+    root.router,
+    routes.router,
+    admin.router,
+    agents.router,
+    streaming.router,
+    changes.router,
+    thread_states.router,
+    threads.router,
+    items.router,
+    erasures.router,
+    tokens.router,
+    sessions.router,
+    keys.router,
+    tenants.router,
+    audit.router,
+    usage.router,
+    health.router,
+    metrics.router,
+    doctor.router,
+    shown_settings.router,
+    statistics.router,
+)
+"""The native API, in the order in which routes are looked for."""
 
 HOT = {
     ("POST", "/messages"): routes.submit_message,
@@ -118,8 +148,10 @@ class Application(FastAPI):
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def make_application(services: Services, lifespan: Lifespan, surfaces: Sequence[Surface] = ()) -> Application:
-    """Return the application for these services, not yet running. It serves the surfaces beside its own API."""
+def make_application(
+    services: Services, lifespan: Lifespan, surfaces: Sequence[Surface] = (), pages: Sequence[BaseRoute] = ()
+) -> Application:
+    """Return the application for these services, not yet running. It serves surfaces and pages beside its own API."""
     settings = services.settings
     app = Application(
         title=root.NAME,
@@ -130,28 +162,9 @@ def make_application(services: Services, lifespan: Lifespan, surfaces: Sequence[
         telemetry=NO_TELEMETRY,
     )
     app.state.services = services
-    for router in (
-        root.router,
-        routes.router,
-        admin.router,
-        agents.router,
-        streaming.router,
-        changes.router,
-        thread_states.router,
-        threads.router,
-        items.router,
-        tokens.router,
-        sessions.router,
-        keys.router,
-        audit.router,
-        usage.router,
-        health.router,
-        metrics.router,
-        doctor.router,
-        statistics.router,
-    ):
+    for router in ROUTERS:
         app.router.routes.extend(router.routes)  # include_router would match each request twice
-    app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
+    app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME), *pages])
     for surface in surfaces:
         app.router.routes.extend(surface.routes)
     app.surfaces = tuple(surfaces)
@@ -169,7 +182,7 @@ def make_application(services: Services, lifespan: Lifespan, surfaces: Sequence[
     ]
     of_calls: list[Stage] = [  # a call is a request or a frame of a WebSocket
         partial(Authorization, access=services.access),
-        # Rate limits belong here.
+        partial(RequestLimits, limits=services.read_limits),
         RequestTrace,
         KnownQuery,
     ]

@@ -43,7 +43,7 @@ async def list_audit(
 ) -> Response:
     """List the changes by operators and callers in all tenants, newest first. `Link` leads to older ones.
 
-    Submits and reads are not in the log. Nothing changes or deletes its records.
+    Submits and reads are not in the log. Nothing deletes its records, and only an erasure replaces names in them.
     """
     chosen = AuditFilter(tenant, actor, action, target, since, until)
     page = decode_cursor(request, cursor, limit).cursor

@@ -90,6 +90,7 @@ async def stream_changes(
     if starts := begin is None:
         begin = await services.store.newest_transition()
     items = services.changes.tail(chosen, after=begin, starts=starts, idle_seconds=services.settings.keepalive_seconds)
+    await services.stream_limits.check(principal)
     return EventStreamResponse(items, services, counted=False)
 
 

@@ -17,6 +17,7 @@ from ..services import Services
 from .errors import InvalidBody, UnsupportedMediaType
 from .field_errors import detail_of
 from .json_limits import check_json_values
+from .limit_headers import limit_headers
 from .targets import principal_of
 
 B = TypeVar("B", bound=BaseModel)
@@ -106,9 +107,9 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
 
 
 def accepted_headers(accepted: Accepted) -> dict[str, str]:
-    """Return the header that marks the repeated reply to an earlier request, and the one that names the request's span.
+    """Return the header that marks a repeated reply, those that tell what is left of limits, and `traceparent`.
 
-    Both may be missing.
+    Any may be missing.
     """
-    headers = {"Idempotent-Replayed": "true"} if accepted.replayed else {}
+    headers = {"Idempotent-Replayed": "true"} if accepted.replayed else limit_headers(accepted.limits)
     return headers if accepted.traceparent is None else {**headers, "traceparent": accepted.traceparent}

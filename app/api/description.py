@@ -19,6 +19,7 @@ from .schemas import (
     changes,
     dead_letters,
     deliveries,
+    erasures,
     health,
     items,
     keys,
@@ -35,11 +36,12 @@ from .schemas import (
 from .schemas.changes import Change, ChangesReset, CursorMoved
 from .schemas.events import StreamEvent
 from .schemas.items import ItemDelete, ItemPut, ItemQuery, NamespaceQuery
-from .schemas.keys import KeyCreate, KeyRotate
+from .schemas.keys import KeyChange, KeyCreate, KeyRotate
 from .schemas.problems import Problem
-from .schemas.selections import DeadLetterSelection, UnfinishedSelection
+from .schemas.selections import DeadLetterSelection, QueuedSelection, UnfinishedSelection
 from .schemas.sessions import SessionCreate
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate, MessageRegenerate
+from .schemas.tenants import TenantChange
 from .schemas.thread_states import StateUpdate
 from .schemas.threads import ThreadCreate, ThreadFork, ThreadPatch
 from .schemas.tokens import TicketCreate, TokenCreate, TokensRevoke
@@ -50,6 +52,7 @@ SCHEMAS = (
     changes,
     dead_letters,
     deliveries,
+    erasures,
     health,
     items,
     keys,
@@ -75,14 +78,17 @@ UNDECLARED_BODIES = (
     ThreadPatch,
     ThreadCreate,
     ThreadFork,
+    QueuedSelection,
     UnfinishedSelection,
     DeadLetterSelection,
     ItemPut,
     ItemDelete,
     ItemQuery,
     NamespaceQuery,
+    KeyChange,
     KeyCreate,
     KeyRotate,
+    TenantChange,
     TokenCreate,
     TokensRevoke,
     TicketCreate,

@@ -28,9 +28,11 @@ from ..errors import (
     Unauthorized,
 )
 from ..errors.access import KeysUnavailable, SessionRefused, TooManyAttempts
+from ..errors.limits import LimitExceeded, TenantQueueFull, TooManyStreams
 from ..errors.threads import Gone
 from ..models.messages import MessageState
 from .field_errors import field_error
+from .limit_headers import refusal_headers
 from .replies import JsonReply
 from .request_ids import REQUEST_ID
 from .schemas.problems import Problem, ProblemError
@@ -114,6 +116,9 @@ STATUS_BY_ERROR |= {
     ServerStopping: 503,
     KeysUnavailable: 503,
     TooManyAttempts: 429,
+    LimitExceeded: 429,
+    TenantQueueFull: 429,
+    TooManyStreams: 429,
 }
 
 
@@ -165,6 +170,10 @@ def _problem_of(error: AgentQueueError) -> Response:
         headers = {"WWW-Authenticate": "Bearer", "Set-Cookie": error.cookie}
     if isinstance(error, TooManyAttempts):
         headers = {"Retry-After": str(error.retry_after)}
+    if isinstance(error, LimitExceeded):
+        headers = refusal_headers(error)
+    if isinstance(error, TenantQueueFull | TooManyStreams):
+        headers = {"Retry-After": str(RETRY_SECONDS)}
     errors = []
     if isinstance(error, InvalidRequest) and error.field is not None:
         errors = [ProblemError(field=error.field, detail=str(error).removeprefix(f"{error.field}: "))]

@@ -13,7 +13,7 @@ from .deps import ActorDep, PrincipalDep, ServicesDep, body_of, described_body
 from .errors import problems
 from .listing import Cursor, Limit, decode_cursor, next_link
 from .replies import JsonReply
-from .schemas.keys import KeyCreate, KeyIssued, KeyList, KeyRotate, KeyView
+from .schemas.keys import KeyChange, KeyCreate, KeyIssued, KeyList, KeyRotate, KeyView
 
 router = APIRouter(prefix="/keys", tags=["keys"])
 
@@ -65,6 +65,7 @@ async def create_key(request: Request, services: ServicesDep, keys: KeyManagerDe
         body.tenant, body.name, body.scopes, body.expires_at,
         webhook_url=body.webhook_url,
         webhook_secret=None if body.webhook_secret is None else body.webhook_secret.get_secret_value(),
+        counts=body.counts,
     )  # fmt: skip
     headers = {"Location": f"/keys/{issued.key.id}"}
     return JsonReply(KeyIssued.issued(issued).model_dump_json(), 201, headers)
@@ -107,6 +108,26 @@ async def list_keys(
 async def get_key(key_id: KeyIdDep, keys: KeyManagerDep) -> Response:
     """Return a key without its secrets."""
     return JsonReply(KeyView.of(await keys.get(None, key_id)).model_dump_json())
+
+
+@router.patch(
+    "/{key_id}",
+    operation_id="changeKey",
+    summary="Change the limits and quotas of an API key",
+    response_model=KeyView,
+    responses=problems(404, 409, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(KeyChange),
+)
+@needs(AccessScope.ADMIN)
+async def change_key(request: Request, key_id: KeyIdDep, services: ServicesDep, keys: KeyManagerDep) -> Response:
+    """Change the given limits and quotas of a key. Every process follows within seconds.
+
+    What contradicts itself, or the settings of the key's tenant, is refused with 422.
+    """
+    body = await body_of(request, KeyChange)
+    changed = await keys.change(None, key_id, body.model_dump(exclude_unset=True))
+    services.access.recheck()
+    return JsonReply(KeyView.of(changed).model_dump_json())
 
 
 @router.post(

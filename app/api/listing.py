@@ -15,6 +15,7 @@ from starlette.datastructures import QueryParams
 
 from ..access.principals import Principal
 from ..errors import InvalidRequest
+from ..list_manager import MAX_COUNTED
 from ..models.messages import Message, MessageFilter, MessageState, Page, Priority
 from ..models.threads import ThreadFilter, ThreadStatus
 from ..models.types import Text, ThreadId
@@ -35,6 +36,16 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of entri
 Cursor = Annotated[
     str | None, Query(max_length=2000, description="Where to continue: from the `Link` of the previous page.")
 ]
+SearchText = Annotated[
+    Text | None,
+    Query(
+        min_length=1,
+        max_length=200,
+        description="Only entries that contain this text, in any case. A request searches for about half a second, so "
+        "a page may be short or empty while `Link` leads on.",
+    ),
+]
+TOTAL, TOTAL_AT_LEAST = "X-Pagination-Total", "X-Pagination-Total-At-Least"
 OF_SUBJECT = "Only {} of this end user. None for a caller who acts for another one."
 Name = Annotated[Text, Query(min_length=1, max_length=255)]
 
@@ -144,6 +155,12 @@ async def _thread_filter_of_query(
 ThreadFilterDep = Annotated[ThreadFilter, Depends(_thread_filter_of_query)]
 
 
+def check_countable(count: bool, q: str | None) -> None:
+    """Raise InvalidRequest for a count of a search, which would compare all messages with the text."""
+    if count and q is not None:
+        raise InvalidRequest("count: expected none with `q`. A search is not counted", field="count")
+
+
 @dataclass(frozen=True, slots=True)
 class MessageListing:
     """A request for a page of messages."""
@@ -153,17 +170,35 @@ class MessageListing:
     principal: Principal
     chosen: MessageFilter
     subject: str | None
+    q: str | None
+    count: bool
     limit: int
     cursor: str | None
 
     async def read(self, states: frozenset[MessageState] | None) -> tuple[list[Message], dict[str, str]]:
-        """Return the messages in these states (None: all), and the `Link` header to the next page if there is one.
+        """Return the messages in these states (None: all), and the headers: `Link` to the next page, and a count.
 
         A page with long texts may end early, so a page that is not full can have a next page. Raises InvalidRequest if
         the cursor is invalid.
         """
+        check_countable(self.count, self.q)
         page = decode_cursor(self.request, self.cursor, self.limit)
         chosen = replace(self.chosen, states=states)
+        if self.q is not None:
+            return await self._search(chosen, page, self.q)
+        found, link = await self._read(chosen, page)
+        return found, link | (await self._total(chosen) if self.count else {})
+
+    async def _search(self, chosen: MessageFilter, page: Page, text: str) -> tuple[list[Message], dict[str, str]]:
+        found, cursor = await self.services.lists.search_messages(self.principal, chosen, page, self.subject, text)
+        return found, {} if cursor is None else next_link(self.request, self.limit, *cursor)
+
+    async def _total(self, chosen: MessageFilter) -> dict[str, str]:
+        """Return the header with the exact count, or with the limit of counts if there are more messages."""
+        count = await self.services.lists.count_messages(self.principal, chosen, self.subject)
+        return {TOTAL if count.exact else TOTAL_AT_LEAST: str(count.number)}
+
+    async def _read(self, chosen: MessageFilter, page: Page) -> tuple[list[Message], dict[str, str]]:
         found = await self.services.queue.list_messages(self.principal, chosen, page, self.subject)
         texts = sum(len(each.content) + len(each.result or each.error or "") + len(each.output or "") for each in found)
         if not found or (len(found) < self.limit and texts < PAGE_TEXT_LENGTH // 4):
@@ -177,10 +212,18 @@ async def _message_listing(
     principal: PrincipalDep,
     chosen: Annotated[MessageFilter, Depends(_filter_of_query)],
     subject: Annotated[Name | None, Query(description=OF_SUBJECT.format("messages"))] = None,
+    q: SearchText = None,
+    count: Annotated[
+        bool,
+        Query(
+            description=f"Whether to tell in `{TOTAL}` how many messages match. Above {MAX_COUNTED:,}, "
+            f"only `{TOTAL_AT_LEAST}` tells this limit, unless `state` is the only filter. Not with `q`."
+        ),
+    ] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> MessageListing:
-    return MessageListing(request, services, principal, chosen, subject, limit, cursor)
+    return MessageListing(request, services, principal, chosen, subject, q, count, limit, cursor)
 
 
 MessageListingDep = Annotated[MessageListing, Depends(_message_listing)]

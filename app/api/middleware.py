@@ -35,7 +35,7 @@ class Routing:
         self, app: ASGIApp, *, routes: Sequence[BaseRoute], framework: ASGIApp, hot: Mapping[tuple[str, str], Endpoint]
     ) -> None:
         self._app = app
-        self._targets = [(route, target_of(route, framework)) for route in routes]
+        self._targets = [(_beginning(route), route, target_of(route, framework)) for route in routes]
         self._no_target = Target(framework, None, None)
         self._hot = []
         for (method, path), endpoint in hot.items():
@@ -52,7 +52,10 @@ class Routing:
                 return self._app(scope, receive, send)
         scope = routed(scope)
         scope[TARGET] = self._no_target
-        for route, target in self._targets:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        for beginning, route, target in self._targets:
+            if not path.startswith(beginning):  # the route itself takes ten times as long to tell
+                continue
             match, found_in_path = route.matches(scope)
             if match is Match.FULL:
                 scope.update(found_in_path)
@@ -74,6 +77,12 @@ class FoundRoute:
         """Call the found route. If there is none, call the router."""
         found: BaseRoute | None = scope.get(FOUND)
         await (self._router(scope, receive, send) if found is None else found.handle(scope, receive, send))
+
+
+def _beginning(route: BaseRoute) -> str:
+    """Return the beginning that all paths of a route have in common."""
+    path: str = getattr(route, "path", "")
+    return path.partition("{")[0]
 
 
 def _route_at(routes: Sequence[BaseRoute], method: str, path: str) -> APIRoute:

@@ -25,7 +25,8 @@ class KnownQuery:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Call the next stage if the target knows all parameters. Raises InvalidQuery."""
-        if scope["query_string"] and (known := scope[TARGET].query) is not None:
+        target = scope[TARGET]
+        if scope["query_string"] and (known := target.query) is not None and not target.takes_any_query:
             _check(scope["query_string"].decode("latin-1"), known)
         return self._app(scope, receive, send)
 

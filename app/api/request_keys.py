@@ -53,7 +53,10 @@ def regenerate_key(key: str, message_id: str, wanted: Regeneration) -> Key:
 
 def thread_key(key: str, wanted: ThreadCreation) -> Key:
     """Return the key with the fingerprint of a request to make this thread."""
-    return key, _fingerprint("thread", wanted._asdict())
+    fields = wanted._asdict()
+    if wanted.ttl is None:
+        del fields["ttl"]  # requests of earlier versions keep their fingerprint
+    return key, _fingerprint("thread", fields)
 
 
 def _changed_fields(wanted: NewMessage, default_agent: str) -> dict[str, Any]:

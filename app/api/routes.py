@@ -80,7 +80,7 @@ STOPPING: dict[int | str, dict[str, Any]] = {
     status_code=202,
     response_model=MessageAccepted,
     response_description="The message is stored and survives a crash of the server.",
-    responses=ENDED_OR_STREAM | problems(404, 409, 413, 415, 422, 503, 504),
+    responses=ENDED_OR_STREAM | problems(404, 409, 413, 415, 422, 429, 503, 504),
     openapi_extra=described_body(MessageCreate, IDEMPOTENCY_KEY, PREFER, *TRACE_HEADERS),
 )
 @needs(AccessScope.SUBMIT)
@@ -98,8 +98,10 @@ async def submit_message(request: Request) -> Response:
     named = key_of(request)
     key = None if named is None else submit_key(named, submission, services.registry.default)
     check_webhooks(principal, [submission])
-    if _wants_stream(request) and submission.options is not None:
-        check_streamed(principal, submission.thread_id, submission.options.run.events)
+    if _wants_stream(request):
+        await services.stream_limits.check(principal)
+        if submission.options is not None:
+            check_streamed(principal, submission.thread_id, submission.options.run.events)
     if submission.checkpoint_id is not None:
         await services.threads.check_places(principal, [submission], key)
     accepted = await services.queue.submit(principal, [submission], key=key, webhook=principal.webhook, by=by)
@@ -157,7 +159,7 @@ def _seconds_to_wait(request: Request) -> int | None:
     status_code=202,
     response_model=BatchAccepted,
     response_description="All messages are stored.",
-    responses=problems(404, 409, 413, 415, 422, 503, 504),
+    responses=problems(404, 409, 413, 415, 422, 429, 503, 504),
     openapi_extra=described_body(MessageBatch, IDEMPOTENCY_KEY, *TRACE_HEADERS),
 )
 @needs(AccessScope.SUBMIT)
@@ -192,14 +194,17 @@ async def submit_messages(request: Request) -> Response:
 @needs(AccessScope.READ)
 async def list_messages(
     listing: MessageListingDep,
+    services: ServicesDep,
     state: Annotated[list[MessageState] | None, Query(description="Only messages in one of these states.")] = None,
 ) -> Response:
     """List the messages that match all filters, newest first. `Link` leads to older messages.
 
-    `metadata.KEY=value` matches messages with this value in their metadata. It may be given for several keys.
+    `metadata.KEY=value` matches messages with this value in their metadata. It may be given for several keys. `q`
+    searches the first 1,000 characters of a message's text and the values of its metadata.
     """
     messages, headers = await listing.read(frozenset(state) if state else None)
-    reply = MessageList.model_construct(messages=[MessageStatus.of(message) for message in messages])
+    used = await services.usage.of_messages(messages)
+    reply = MessageList.model_construct(messages=MessageStatus.each(messages, used))
     return JsonReply(reply.model_dump_json(), headers=headers)
 
 
@@ -327,7 +332,7 @@ async def resume_message(
     status_code=202,
     response_model=MessageRegenerated,
     response_description="The new message is stored.",
-    responses=problems(404, 409, 410, 413, 415, 422, 500, 503, 504),
+    responses=problems(404, 409, 410, 413, 415, 422, 429, 500, 503, 504),
     openapi_extra=described_body(MessageRegenerate, IDEMPOTENCY_KEY, *TRACE_HEADERS),
 )
 @needs(AccessScope.SUBMIT)
@@ -364,7 +369,7 @@ async def retry_message(
     message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep
 ) -> Response:
     """Put a failed message at the end of its thread, as if it were new. Its stream goes on with the event `retry`."""
-    message = await services.queue.retry(principal, message_id, by)
+    message = await services.bulk.retry(principal, message_id, by)
     wait_estimate = await services.queue.wait_estimate(message)
     headers = {"Location": f"/messages/{message.id}/status"}
     return JsonReply(MessageRequeued.of(message, wait_estimate).model_dump_json(), 202, headers)

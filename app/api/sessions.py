@@ -52,7 +52,7 @@ async def create_session(request: Request, services: ServicesDep) -> Response:
     if earlier is not None and await services.sign_in.end_earlier(earlier, connection):
         services.access.recheck()
     headers = {"Set-Cookie": services.access.session_cookie(connection, principal, text)}
-    view = SessionView.of(principal, actor_of(principal, connection))
+    view = SessionView.of(principal, actor_of(principal, connection), hide_payloads=services.settings.hide_payloads)
     return JsonReply(view.model_dump_json(), 201, headers)
 
 
@@ -68,7 +68,7 @@ async def get_session(request: Request, services: ServicesDep) -> Response:
     """Return the caller with their scopes, and the CSRF token of their session. Needs any credential, but no scope."""
     principal = await services.access.look_up(request.scope, None)
     cookie = await services.access.renewed_cookie(request.scope, principal)
-    view = SessionView.of(principal, actor_of(principal, request.scope))
+    view = SessionView.of(principal, actor_of(principal, request.scope), hide_payloads=services.settings.hide_payloads)
     return JsonReply(view.model_dump_json(), headers={} if cookie is None else {"Set-Cookie": cookie})
 
 

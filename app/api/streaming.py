@@ -15,10 +15,12 @@ from typing_extensions import override
 
 from ..access.principals import Principal
 from ..access.scopes import AccessScope, needs
+from ..clock import to_datetime
 from ..errors import AgentQueueError, InvalidRequest
 from ..events.fanout import Idle, StoredEvents, is_over
 from ..events.tail import Reset, TailItem, WaitingUpdate
 from ..models.messages import MessageState
+from ..observability.recent_streams import StreamEnd
 from ..services import Services
 from ..text import rfc3339
 from .deps import MessageIdDep, PrincipalDep, ServicesDep, services_of
@@ -106,10 +108,13 @@ class EventStreamResponse(Response):
     """Sends the items of a stream, or bytes that were made from them, as they arrive.
 
     Ends after the last item, or when the reader disconnects or stops reading. `when_left` is then awaited if items were
-    left. With `counted`, it is counted whether the reader left before the end.
+    left. With `counted`, it is counted how the stream ended.
     """
 
     media_type = "text/event-stream"
+
+    ends_after_errors = True
+    """Whether an error of `items` ends the body as usual. The missing terminal event tells readers to come back."""
 
     def __init__(
         self,
@@ -125,6 +130,7 @@ class EventStreamResponse(Response):
         self._items = items
         self._access = services.access
         self._recent = services.recent_streams
+        self._limits = services.stream_limits
         self._is_counted = counted
         self._when_left = when_left
 
@@ -145,17 +151,22 @@ class EventStreamResponse(Response):
             sending.cancel()
 
         try:
-            with self._access.held(scope, scope[PRINCIPAL], scope[TARGET].needs, refuse):
+            principal = scope[PRINCIPAL]
+            with self._limits.counted(principal), self._access.held(scope, principal, scope[TARGET].needs, refuse):
                 await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
-                if self._is_counted and not refused.is_set():
-                    self._recent.ended(time.monotonic() - began, whole=sending.done())
+                seconds = time.monotonic() - began
         finally:
             sending.cancel()
             leaving.cancel()
             await asyncio.gather(sending, leaving, return_exceptions=True)
+        if self._is_counted and not refused.is_set():
+            self._recent.ended(seconds, _end_of(sending))
         if refused.is_set() and leaving.cancelled() and sending.cancelled():
             await send({"type": "http.response.body", "body": self.refusal()})
-        if await _was_cut_off(sending, connection) and self._when_left is not None:
+        cut_off = await _was_cut_off(sending, connection)
+        if not cut_off and sending.exception() is not None and self.ends_after_errors:
+            await send_while_it_moves(send, {"type": "http.response.body", "body": b""}, connection)
+        if cut_off and self._when_left is not None:
             await self._when_left()
 
     def opening(self) -> bytes:
@@ -181,6 +192,19 @@ class EventStreamResponse(Response):
                 else:
                     await write(body)
         await send_while_it_moves(send, {"type": "http.response.body", "body": b""}, connection)
+
+
+def _end_of(sending: asyncio.Task[None]) -> StreamEnd:
+    """Return how a stream ended. Its task is cancelled if the reader left."""
+    if sending.cancelled():
+        return StreamEnd.LEFT
+    match sending.exception():
+        case None:
+            return StreamEnd.WHOLE
+        case TimeoutError():
+            return StreamEnd.SLOW
+        case _:
+            return StreamEnd.FAILED
 
 
 async def _was_cut_off(sending: asyncio.Task[None], connection: Connection | None) -> bool:
@@ -273,7 +297,7 @@ After = Annotated[str | None, Query(description="The same as the header `Last-Ev
     operation_id="streamMessage",
     summary="Stream the answer to a message",
     response_class=Response,
-    responses=EVENT_STREAM | problems(404, 422, 503),
+    responses=EVENT_STREAM | problems(404, 422, 429, 503),
 )
 @needs(AccessScope.READ)
 async def stream_message(
@@ -292,6 +316,7 @@ async def stream_message(
     message_id, seen = await resume_point(services, principal, message_id, last_event_id, after)
     if seen is None:
         return Response(status_code=204)
+    await services.stream_limits.check(principal)
     return EventStreamResponse(tail_of(services, principal.tenant, message_id, seen), services)
 
 
@@ -326,7 +351,9 @@ async def list_message_events(
     message_id, first_event = await services.queue.find(principal, message_id)
     seen = _event_id(after, "after") if after else max(0, first_event - 1)
     page = await services.log.read(principal.tenant, message_id, after=seen, limit=limit)
-    events = ",".join(f'{{"id":{e.id},"type":"{e.type}","data":{e.data}}}' for e in page.events)
+    events = ",".join(
+        f'{{"id":{e.id},"at":"{rfc3339(to_datetime(e.at))}","type":"{e.type}","data":{e.data}}}' for e in page.events
+    )
     return JsonReply(
         f'{{"message_id":{json.dumps(message_id)},"state":"{page.state}","events":[{events}],'
         f'"last_event_id":{page.last}}}'

@@ -8,21 +8,25 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Message, Send
 
-from .errors import PROBLEM_MEDIA_TYPE
+from .errors import PROBLEM_MEDIA_TYPE, title_of
 from .schemas.problems import Problem
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Surface(NamedTuple):
     """The API of another product. `prefix` begins the paths of all of its routes.
 
     `error_of` returns the reply in place of a problem. It keeps the status, unless the product has another one.
-    `bare_paths` begin paths that clients ask for whose address lacks the prefix. Nothing else is there.
+    `headers_of` returns the headers of a reply as clients of the product read them. `bare_paths` begin paths that
+    clients ask for whose address lacks the prefix. Nothing else is there.
     """
 
     prefix: str
     routes: Sequence[BaseRoute]
     error_of: Callable[[Problem], Response]
     bare_paths: tuple[str, ...] = ()
+    headers_of: Callable[[Headers], Headers] | None = None
 
     def at_bare_path(self, path: str) -> "Surface":
         """Return the surface for a path without its prefix. Its error 404 tells the right address."""
@@ -62,6 +66,8 @@ def in_its_form(send: Send, surface: Surface) -> Send:
     body = b""
 
     def send_in_its_form(message: Message) -> Awaitable[None]:
+        if surface.headers_of is not None and message["type"] == "http.response.start":
+            message = {**message, "headers": surface.headers_of(message["headers"])}
         if held is None and not _begins_problem(message):
             return send(message)
         return exchange(message)
@@ -73,9 +79,12 @@ def in_its_form(send: Send, surface: Surface) -> Send:
             return
         body += message.get("body", b"")
         if not message.get("more_body"):
-            reply = surface.error_of(Problem.model_validate_json(body))
-            await send({**held, "status": reply.status_code, "headers": _exchanged(held["headers"], reply)})
-            await send({"type": "http.response.body", "body": reply.body})
+            reply = surface.error_of(Problem.model_validate_json(body) if body else _untold(held["status"]))
+            headers = _exchanged(held["headers"], reply)
+            if not body:  # the length would be that of another text
+                headers = [each for each in headers if each[0] != b"content-length"]
+            await send({**held, "status": reply.status_code, "headers": headers})
+            await send({"type": "http.response.body", "body": reply.body if body else b""})
 
     return send_in_its_form
 
@@ -83,6 +92,11 @@ def in_its_form(send: Send, surface: Surface) -> Send:
 def _begins_problem(message: Message) -> bool:
     is_start = message["type"] == "http.response.start"
     return is_start and (b"content-type", PROBLEM_MEDIA_TYPE.encode()) in message["headers"]
+
+
+def _untold(status: int) -> Problem:
+    """Return a problem for a reply to HEAD, of which only the status and the headers are sent."""
+    return Problem(title=title_of(status), status=status, detail=title_of(status), code="")
 
 
 def _exchanged(headers: Sequence[tuple[bytes, bytes]], reply: Response) -> list[tuple[bytes, bytes]]:

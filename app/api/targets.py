@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -25,15 +25,28 @@ PRINCIPAL = "agent_queue.principal"
 """Keys that the stages set in the ASGI scope."""
 
 
+T = TypeVar("T")
+
+_ANY_QUERY = "_takes_any_query"
+
+
+def takes_any_query(endpoint: T) -> T:
+    """Declare that an endpoint ignores query parameters that it does not know, as a protocol wants it."""
+    setattr(endpoint, _ANY_QUERY, True)
+    return endpoint
+
+
 class Target(NamedTuple):
     """The endpoint of a request, the scope that callers need (None: public), and the query parameters that it knows.
 
-    `query` is None if the endpoint checks the query itself.
+    `query` is None if the endpoint checks the query itself. `takes_any_query`: it ignores parameters that it does not
+    know.
     """
 
     endpoint: ASGIApp
     needs: AccessScope | None
     query: frozenset[str] | None
+    takes_any_query: bool = False
 
 
 def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
@@ -43,7 +56,8 @@ def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
     """
     match route:
         case APIRoute():
-            return Target(endpoint, scope_of(route.endpoint), frozenset(_declared(route.dependant)))
+            known = frozenset(_declared(route.dependant))
+            return Target(endpoint, scope_of(route.endpoint), known, hasattr(route.endpoint, _ANY_QUERY))
         case WebSocketRoute():
             return Target(endpoint, scope_of(route.endpoint), frozenset((TICKET,)))
         case Route():

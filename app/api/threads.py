@@ -9,16 +9,39 @@ from pydantic import TypeAdapter
 from ..access.scopes import AccessScope, needs
 from ..models.threads import ThreadOrder, ThreadSort
 from .deps import IDEMPOTENCY_KEY, ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
+from .erasures import RESPOND_ASYNC, begun, prefers_receipt
 from .errors import problems
-from .listing import OF_SUBJECT, Cursor, Limit, Name, ThreadFilterDep, decode_cursor, link_by_time, next_link
+from .listing import (
+    OF_SUBJECT,
+    TOTAL,
+    Cursor,
+    Limit,
+    Name,
+    SearchText,
+    ThreadFilterDep,
+    check_countable,
+    decode_cursor,
+    link_by_time,
+    next_link,
+)
 from .replies import JsonReply
 from .request_keys import key_of, thread_key
+from .schemas.erasures import ErasureView
 from .schemas.messages import MessageStatus
 from .schemas.threads import ThreadCreate, ThreadDetails, ThreadFork, ThreadMessages, ThreadPatch, ThreadSummary
 
 router = APIRouter(prefix="/threads", tags=["threads"])
 EXISTING: dict[int | str, dict[str, Any]] = {
     200: {"model": ThreadDetails, "description": "The thread that has this id."}
+}
+RECEIPT: dict[int | str, dict[str, Any]] = {
+    202: {"model": ErasureView, "description": "With `Prefer: respond-async`: the erasure has begun."}
+}
+PREFER_RECEIPT: dict[str, Any] = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`respond-async` erases the thread, and replies with the receipt.",
+    "schema": {"type": "string"},
 }
 _summaries = TypeAdapter(list[ThreadSummary])
 
@@ -41,21 +64,28 @@ async def list_threads(
         ThreadSort, Query(description="The time by which to order: the last activity, or the creation.")
     ] = ThreadSort.UPDATED,
     sort_order: Annotated[Literal["desc", "asc"], Query(description="`desc`: the latest first.")] = "desc",
+    q: SearchText = None,
     count: Annotated[
-        bool, Query(description="Whether to tell in `X-Pagination-Total` how many threads match.")
+        bool, Query(description="Whether to tell in `X-Pagination-Total` how many threads match. Not with `q`.")
     ] = False,
     limit: Limit = 1000,
     cursor: Cursor = None,
 ) -> Response:
     """List the threads that match all filters, by default the latest activity first. `Link` leads to the next page.
 
-    `metadata.KEY=value` matches threads with this value in their metadata. It may be given for several keys.
+    `metadata.KEY=value` matches threads with this value in their metadata. It may be given for several keys. `q`
+    searches the id, the name and the values of the metadata.
     """
     page, order = decode_cursor(request, cursor, limit), ThreadOrder(sort_by, sort_order == "desc")
+    check_countable(count, q)
+    if q is not None:
+        found, after = await services.lists.search_threads(principal, chosen, page, subject, q, order)
+        link = {} if after is None else next_link(request, limit, *after)
+        return JsonReply(_summaries.dump_json([ThreadSummary.of(t) for t in found]), headers=link)
     threads = await services.threads.list_threads(principal, page, subject, chosen=chosen, order=order)
     headers = link_by_time(request, limit, threads, lambda thread: (thread.time(order.by), thread.thread_id))
     if count:
-        headers["X-Pagination-Total"] = str(await services.threads.count_threads(principal, subject, chosen))
+        headers[TOTAL] = str(await services.threads.count_threads(principal, subject, chosen))
     return JsonReply(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers)
 
 
@@ -104,10 +134,11 @@ async def get_thread_messages(
     messages = await services.threads.list_messages(principal, thread_id, after=after[0] if after else 0, limit=limit)
     more = bool(messages) and messages[-1].thread_number < thread.last_number
     headers = next_link(request, limit, messages[-1].thread_number) if more else {}
+    used = await services.usage.of_messages(messages)
     page = ThreadMessages.model_construct(
         thread_id=thread_id,
         total_messages=thread.message_count,
-        messages=[MessageStatus.of(message) for message in messages],
+        messages=MessageStatus.each(messages, used),
     )
     return JsonReply(page.model_dump_json(), headers=headers)
 
@@ -150,16 +181,23 @@ async def change_thread(
     summary="Delete a conversation",
     status_code=204,
     response_description="The thread is deleted.",
-    responses=problems(404, 409, 422, 503, 504),
+    responses=RECEIPT | problems(403, 404, 409, 422, 503, 504),
+    openapi_extra={"parameters": [PREFER_RECEIPT]},
 )
 @needs(AccessScope.CONTROL)
 async def delete_thread(
-    services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
+    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
 ) -> Response:
     """Delete a thread with its messages, events, deliveries, and what the agent keeps of it. 409 while a message runs.
 
-    Messages that wait, also for a human, are cancelled and deleted; no webhook reports that.
+    Messages that wait, also for a human, are cancelled and deleted; no webhook reports that. With
+    `Prefer: respond-async`, the thread is erased: running messages are cancelled and awaited, and no record names the
+    thread in the end. The reply is then 202 with the receipt.
     """
+    if prefers_receipt(request):
+        reply = begun(await services.erasures.erase_thread(principal, thread_id, by))
+        reply.headers["Preference-Applied"] = RESPOND_ASYNC
+        return reply
     await services.threads.delete(principal, thread_id, by)
     return Response(status_code=204)
 

@@ -103,7 +103,8 @@ async def list_usage(
         return StreamingResponse(_csv(groups, first, parts), media_type=CSV, headers=headers)
     limit = limit or DEFAULT_LIMIT
     found = await services.usage.page(principal, chosen, groups, after=_after(request, cursor), limit=limit)
-    reply = UsageReport.of(window, groups, found)
+    quotas = await services.usage.quotas(principal, chosen)
+    reply = UsageReport.of(window, groups, found, quotas)
     headers = {}
     if len(found) == limit:
         hour, *names = found[-1].key

@@ -27,7 +27,7 @@ from .errors import response_to
 from .request_keys import resume_key, submit_key
 from .schemas.messages import MessageAccepted, MessageResumed
 from .streaming import live_event, resume_point, send_while_it_moves
-from .targets import PRINCIPAL, TARGET, Target
+from .targets import PRINCIPAL, TARGET, Target, principal_of
 from .trace_context import traced
 from .uvicorn_protocol import SERVICE_RESTART, connection_of
 from .websocket_frames import (
@@ -87,6 +87,7 @@ BINARY = Ending(1003, "Frames must be JSON text.")
 async def serve_websocket(websocket: WebSocket) -> None:
     """Accept a connection and serve it until it ends."""
     services = services_of(websocket)
+    await services.stream_limits.check(principal_of(websocket))
     await websocket.accept()
     services.recorder.websocket_opened()
     try:
@@ -118,7 +119,11 @@ class Session:
         working = asyncio.create_task(self._work(), name="websocket requests")
         scope = self._websocket.scope
         try:
-            with self._services.access.held(scope, scope[PRINCIPAL], AccessScope.READ, self._refuse):
+            principal, services = scope[PRINCIPAL], self._services
+            with (
+                services.stream_limits.counted(principal),
+                services.access.held(scope, principal, AccessScope.READ, self._refuse),
+            ):
                 await asyncio.wait([reading, self._ending], return_when=asyncio.FIRST_COMPLETED)
             self._end(reading.result() if reading.done() else GONE)
             ending = self._ending.result()

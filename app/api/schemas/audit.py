@@ -28,8 +28,8 @@ class AuditView(BaseModel):
     number: int = Field(description="Grows with each record.")
     at: Moment
     actor: str = Field(
-        description="`key:ID`; `subject:NAME` for an end user; `local` for the command line, and for programs of the "
-        "server's host without a key; `anonymous` for other callers without a key."
+        description="`key:ID`; `subject:NAME` for an end user; `user:NAME` for a user of a proxy; `local` for the "
+        "command line, and for programs of the server's host without a key; `anonymous` for others without a key."
     )
     key_id: str | None = Field(description="The API key that was presented, or that made the token.")
     address: str | None = Field(description="The caller's address. Null for the command line.")

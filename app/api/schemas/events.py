@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import BaseModel, Field, RootModel
 
 from ...models.messages import MessageState
+from ...models.types import Moment
 from .event_data import (
     CancelledData,
     CheckpointsData,
@@ -31,11 +32,16 @@ from .event_data import (
     VersionData,
     WaitingData,
 )
-from .examples import MESSAGE_ID, example
+from .examples import MESSAGE_ID, STARTED, example
 
 
 class _Stored(BaseModel):
     id: int = Field(description="Counts from 1 within the message, without gaps.")
+    at: Moment | None = Field(
+        default=None,
+        description="When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored "
+        "together have the same.",
+    )
 
 
 class _Live(BaseModel):
@@ -219,7 +225,7 @@ class EventList(BaseModel):
     model_config = example(
         message_id=MESSAGE_ID,
         state="processing",
-        events=[{"id": 1, "type": "processing", "data": {"state": "processing", "attempt": 1}}],
+        events=[{"id": 1, "at": STARTED, "type": "processing", "data": {"state": "processing", "attempt": 1}}],
         last_event_id=1,
     )
 

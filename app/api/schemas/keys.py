@@ -7,11 +7,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from ...access.management import DEFAULT_GRACE, DEFAULT_SCOPES, MAX_DAYS, MAX_NAME_LENGTH, MAX_TENANT_LENGTH, IssuedKey
 from ...access.scopes import AccessScope
 from ...config import signing_keys
-from ...models.keys import ApiKey
+from ...models.keys import ApiKey, KeyCounts, KeyLimits
 from ...models.messages import DEFAULT_TENANT
+from ...models.tenants import Quotas
 from ...models.types import Moment, Text, TimeText
 from .examples import CREATED, ENDED, example
 from .submissions import MAX_URL_LENGTH
+from .tenants import SMALL_QUOTAS_EXAMPLE, Limit, QuotasView
 
 KEY_EXAMPLE: dict[str, Any] = {
     "id": "4Vt0rM2kXq9B",
@@ -25,6 +27,8 @@ KEY_EXAMPLE: dict[str, Any] = {
     "previous_until": None,
     "webhook_url": None,
     "signs_webhooks": False,
+    "limits": {"submits_per_minute": None},
+    "quotas": SMALL_QUOTAS_EXAMPLE,
 }
 
 
@@ -32,6 +36,14 @@ def _signs(secret: SecretStr) -> SecretStr:
     """Return the secret. Raises ValueError if it cannot sign webhooks."""
     signing_keys(secret.get_secret_value())
     return secret
+
+
+class KeyLimitsView(BaseModel):
+    """Limits of a key. Null stands for the server's setting, 0 for no limit."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [KEY_EXAMPLE["limits"]]})
+
+    submits_per_minute: Limit | None = Field(None, description="Messages that the key may submit in a minute.")
 
 
 class KeyCreate(BaseModel):
@@ -60,6 +72,22 @@ class KeyCreate(BaseModel):
         description="Signs the webhooks of all messages that are submitted with the key: `whsec_` and 24 to 64 bytes "
         "in base64, or two of these with a space between. Null means the server's `WEBHOOK_SECRET`. It is never shown.",
     )
+    limits: KeyLimitsView = Field(default_factory=KeyLimitsView)
+    quotas: QuotasView = Field(default_factory=QuotasView)
+
+    @property
+    def counts(self) -> KeyCounts:
+        """Return the limits and quotas."""
+        return KeyCounts(KeyLimits(**self.limits.model_dump()), Quotas(**self.quotas.model_dump()))
+
+
+class KeyChange(BaseModel):
+    """The limits and quotas to change. Fields that are not given stay as they are. Null gives a field its default."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"limits": {"submits_per_minute": 60}}]})
+
+    limits: KeyLimitsView | None = None
+    quotas: QuotasView | None = None
 
 
 class KeyRotate(BaseModel):
@@ -88,11 +116,18 @@ class KeyView(BaseModel):
     previous_until: Moment | None = Field(description="When the secret before the last rotation ends or ended.")
     webhook_url: str | None = Field(description="The webhook of messages that name none.")
     signs_webhooks: bool = Field(description="Whether the key has a secret that signs webhooks of its messages.")
+    limits: KeyLimitsView
+    quotas: QuotasView
 
     @classmethod
     def of(cls, key: ApiKey) -> "KeyView":
         """Return the view of a key."""
-        fields = {**key._asdict(), "scopes": list(map(AccessScope, key.scopes))}
+        fields = {
+            **key._asdict(),
+            "scopes": list(map(AccessScope, key.scopes)),
+            "limits": KeyLimitsView.model_construct(**key.limits._asdict()),
+            "quotas": QuotasView.model_construct(**key.quotas._asdict()),
+        }
         return cls.model_construct(**{name: fields[name] for name in KeyView.model_fields})
 
 

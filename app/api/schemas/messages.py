@@ -1,7 +1,7 @@
 """Replies about messages."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -175,7 +175,7 @@ class MessageStatus(BaseModel):
     interrupt_expires_at: Moment | None = None
     metadata: MetadataView = {}
     usage: UsageView | None = Field(
-        None, description="What the model calls of all attempts used. Null before the first one, and in lists."
+        None, description="What the model calls of all attempts used. Null before the first one."
     )
     trace_id: str | None = Field(None, description=TRACE_ID)
     subject: SubjectView = None
@@ -186,6 +186,11 @@ class MessageStatus(BaseModel):
     ) -> "MessageStatus":
         """Return the reply for a message."""
         return cls.model_construct(**status_fields(message, wait_estimate, usage))
+
+    @classmethod
+    def each(cls, messages: Sequence[Message], used: Mapping[str, Sequence[ModelUsage]]) -> "list[MessageStatus]":
+        """Return the entries of a list. `used` has the usage of messages by their ids."""
+        return [cls.of(message, usage=used.get(message.id, ())) for message in messages]
 
 
 def status_fields(message: Message, wait_estimate: WaitEstimate, usage: Sequence[ModelUsage]) -> dict[str, Any]:

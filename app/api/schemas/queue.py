@@ -1,7 +1,10 @@
 """Replies about the whole queue and its workers."""
 
+from collections.abc import Mapping, Sequence
+
 from pydantic import BaseModel
 
+from ...access.principals import Principal
 from ...models.messages import Priority, QueueSummary
 from ...models.types import Moment
 from ...models.workers import Worker
@@ -14,6 +17,8 @@ RUNNING = {
     "user_message": "What is the capital of France?",
     "thread_id": THREAD_ID,
     "agent": "chat",
+    "attempt": 1,
+    "events": 57,
 }
 
 
@@ -29,7 +34,7 @@ class QueuedMessage(BaseModel):
 
 
 class ProcessingMessage(BaseModel):
-    """A message that a worker processes."""
+    """A message that a worker processes. `events` is the number of events in its log, 0 if it was just deleted."""
 
     id: str
     priority: Priority
@@ -37,6 +42,8 @@ class ProcessingMessage(BaseModel):
     user_message: str
     thread_id: str | None
     agent: str
+    attempt: int
+    events: int
 
 
 class QueueState(BaseModel):
@@ -76,12 +83,16 @@ class QueueState(BaseModel):
     processing_messages: list[ProcessingMessage]
 
     @classmethod
-    def of(cls, summary: QueueSummary, *, paused: bool) -> "QueueState":
-        """Return the reply for a summary."""
+    def of(cls, summary: QueueSummary, events: Mapping[str, int], *, paused: bool) -> "QueueState":
+        """Return the reply for a summary. `events` has the number of events of running messages by their ids."""
         shared = ("id", "priority", "thread_id", "agent")
         processing = [
             ProcessingMessage.model_construct(
-                **{name: getattr(m, name) for name in shared}, started_at=m.started_at, user_message=m.content
+                **{name: getattr(m, name) for name in shared},
+                started_at=m.started_at,
+                user_message=m.content,
+                attempt=m.attempt,
+                events=events.get(m.id, 0),
             )
             for m in summary.processing
         ]
@@ -116,12 +127,31 @@ class WorkerList(BaseModel):
                 "started_at": CREATED,
                 "last_beat": ENDED,
                 "clock_ahead_ms": 3,
+                "state": "active",
                 "agents": [{"name": "chat", "state": "available", "error": None, "version": "v2"}],
+                "load": {
+                    "busy": 1,
+                    "memory_bytes": 251_658_240,
+                    "tokens_per_second": 31.5,
+                    "runs": [{"message_id": MESSAGE_ID, "tenant": "default", "agent": "chat"}],
+                },
             }
         ]
     )
 
     workers: list[Worker]
+
+    @classmethod
+    def of(cls, workers: Sequence[Worker], caller: Principal) -> "WorkerList":
+        """Return the list for a caller, who sees the runs of their tenant, and none if they may see only some."""
+        return cls(workers=[_shown(each, caller) for each in workers])
+
+
+def _shown(worker: Worker, caller: Principal) -> Worker:
+    if worker.load is None:
+        return worker
+    runs = () if caller.is_narrowed else tuple(run for run in worker.load.runs if run.tenant == caller.tenant)
+    return worker.model_copy(update={"load": worker.load.model_copy(update={"runs": runs})})
 
 
 class QueuePaused(BaseModel):

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ...bulk_manager import MAX_SELECTED
 from ...errors import InvalidRequest
 from ...models.messages import MessageFilter, MessageState, Priority
 from ...models.requests import Selection
 from ...models.types import Text, ThreadId
 from ...policy.lifecycle import TERMINAL
-from ...queue_manager import MAX_SELECTED
 from .examples import MESSAGE_ID, THREAD_ID, example
 
 NAME_MAX_LENGTH = 255
@@ -101,24 +101,98 @@ class UnfinishedFilter(DeadLetterFilter):
         return MessageFilter(states=None if states is None else frozenset(states), **fields)
 
 
+ExpectedCount = Annotated[int, Field(strict=True, ge=0, le=MAX_SELECTED)]
+
+
 class UnfinishedSelection(BaseModel):
-    """Selects unfinished messages by a filter."""
+    """Unfinished messages by their ids, or by a filter."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"filter": {"thread_id": THREAD_ID}, "expected_count": 3}]}
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"filter": {"thread_id": THREAD_ID}, "expected_count": 3},
+                {"message_ids": [MESSAGE_ID]},
+            ]
+        },
     )
 
-    filter: UnfinishedFilter
-    expected_count: Annotated[int, Field(strict=True, ge=0, le=MAX_SELECTED)] | None = Field(
-        None, description="Nothing is done if the filter matches a different number."
+    message_ids: MessageIds | None = None
+    filter: UnfinishedFilter | None = None
+    expected_count: ExpectedCount | None = Field(
+        None, description="Only with a filter. Nothing is done if the filter matches a different number."
     )
 
     def selection(self) -> Selection:
         """Return the selection for the queue manager.
 
-        Raises InvalidRequest if the filter is empty or names a terminal state.
+        Raises InvalidRequest unless either ids or a filter are given, and if the filter is empty or names a terminal
+        state.
         """
-        return Selection(chosen=self.filter.chosen(), expected_count=self.expected_count)
+        return _selection_of(self.message_ids, self.filter, self.expected_count)
+
+
+class QueuedFilter(BaseModel):
+    """Matches queued messages that have all given values. At least one value is needed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    thread_id: ThreadId | None = None
+    agent: Name | None = None
+    priority: Priority | None = None
+
+    def chosen(self) -> MessageFilter:
+        """Return the filter for the queue manager. Raises InvalidRequest if it is empty."""
+        fields = dict(self)
+        if not any(fields.values()):
+            raise InvalidRequest("filter: expected at least one field", field="filter")
+        return MessageFilter(**fields)
+
+
+class QueuedSelection(BaseModel):
+    """A priority for queued messages, which are given by their ids, or by a filter."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"priority": "high", "message_ids": [MESSAGE_ID]},
+                {"priority": "low", "filter": {"agent": "chat"}, "expected_count": 3},
+            ]
+        },
+    )
+
+    priority: Priority
+    message_ids: MessageIds | None = None
+    filter: QueuedFilter | None = None
+    expected_count: ExpectedCount | None = Field(
+        None, description="Only with a filter. Nothing is done if the filter matches a different number."
+    )
+
+    def selection(self) -> Selection:
+        """Return the selection for the queue manager. Raises InvalidRequest unless either ids or a filter are given."""
+        return _selection_of(self.message_ids, self.filter, self.expected_count)
+
+
+def _selection_of(
+    message_ids: list[str] | None, chosen: UnfinishedFilter | QueuedFilter | None, expected_count: int | None
+) -> Selection:
+    """Return the selection of a request that names either ids or a filter. Raises InvalidRequest."""
+    if chosen is not None and message_ids is None:
+        return Selection(chosen=chosen.chosen(), expected_count=expected_count)
+    if message_ids is None or chosen is not None:
+        raise InvalidRequest("filter: expected either message_ids or a filter", field="filter")
+    if expected_count is not None:
+        raise InvalidRequest("expected_count: expected only with a filter", field="expected_count")
+    return Selection(tuple(message_ids))
+
+
+class MessagesReprioritized(BaseModel):
+    """The reply to a bulk change of priorities, with the ids of the changed messages."""
+
+    model_config = example(reprioritized=[MESSAGE_ID])
+
+    reprioritized: list[str]
 
 
 class MessagesCancelled(BaseModel):

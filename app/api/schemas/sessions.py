@@ -40,11 +40,12 @@ class SessionView(BaseModel):
         expires_at=ENDED,
         ends_at=ENDED,
         csrf_token="yc4sJHqVKPp6CmLcVgFv5SbQYQnbCkqJHYzKt7FhXo0",  # noqa: S106  a made-up token
+        hide_payloads=False,
     )
 
     actor: str = Field(
-        description="Who calls: `key:ID`, `subject:NAME` for an end user, `local` for programs of the server's host "
-        "without a key, `anonymous` for other callers without a key."
+        description="Who calls: `key:ID`, `subject:NAME` for an end user, `user:NAME` for a user of a proxy, `local` "
+        "for programs of the server's host without a key, `anonymous` for other callers without a key."
     )
     tenant: str
     subject: str | None = Field(description="The end user for whom the caller acts.")
@@ -57,9 +58,12 @@ class SessionView(BaseModel):
         description="To be sent as `X-CSRF-Token` with each request of the session that changes something. Null for "
         "callers without a session."
     )
+    hide_payloads: bool = Field(
+        description="Whether pages should hide the texts of messages until they are asked for, as HIDE_PAYLOADS says."
+    )
 
     @classmethod
-    def of(cls, principal: Principal, actor: Actor) -> "SessionView":
+    def of(cls, principal: Principal, actor: Actor, *, hide_payloads: bool) -> "SessionView":
         """Return the view of a caller."""
         session = principal.session
         return cls(
@@ -70,4 +74,5 @@ class SessionView(BaseModel):
             expires_at=principal.ends_at,
             ends_at=None if session is None else session.last,
             csrf_token=None if session is None else csrf_token_of(session),
+            hide_payloads=hide_payloads,
         )

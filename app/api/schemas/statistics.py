@@ -4,7 +4,7 @@ from pydantic import BaseModel, Field
 
 from ...clock import to_datetime
 from ...models.messages import MessageState, Priority
-from ...models.statistics import HISTOGRAMS, Metric, Overview, Series, Times
+from ...models.statistics import COUNTS, Metric, Overview, Series, SeriesPoint, Times
 from ...models.types import Moment
 from ...models.usage import Tokens
 from ...statistics_manager import ServerFigures, Statistics
@@ -12,7 +12,16 @@ from .examples import CREATED, example
 
 SECONDS = {"count": 120, "mean": 2.1, "p50": 1.4, "p95": 6.2, "p99": 9.3}
 PARTS = ("mean", "p50", "p95", "p99")
-COUNTS = {metric.value: 0 for metric in Metric if metric not in HISTOGRAMS} | {"accepted": 130, "completed": 120}
+HAPPENED = {metric.value: 0 for metric in COUNTS} | {"accepted": 130, "completed": 120}
+USED = {
+    "calls": 120,
+    "input_tokens": 30412,
+    "output_tokens": 9120,
+    "cached_tokens": 0,
+    "reasoning_tokens": 0,
+    "cost": "0.1672",
+    "cost_complete": True,
+}
 
 
 class TimesView(BaseModel):
@@ -70,7 +79,7 @@ class ServerNow(BaseModel):
     dead_letters: int
     paused: bool
     workers: int = Field(description="Live workers.")
-    slots: int = Field(description="Messages that they can run at a time.")
+    slots: int = Field(description="Messages that they can run at a time; drained workers have none.")
     slots_busy: int
 
     @classmethod
@@ -102,22 +111,15 @@ class StatisticsView(BaseModel):
         until="2024-01-15T11:30:00.000Z",
         step=60,
         messages={state.value: 0 for state in MessageState} | {"completed": 4023},
-        counts=COUNTS,
+        queued_by_priority={priority.value: 0 for priority in Priority},
+        counts=HAPPENED,
         completed_per_minute=2.0,
         error_rate=0.008,
         errors=[{"code": "agent_error", "count": 1}],
         wait=SECONDS,
         first_token=SECONDS,
         run=SECONDS,
-        tokens={
-            "calls": 120,
-            "input_tokens": 30412,
-            "output_tokens": 9120,
-            "cached_tokens": 0,
-            "reasoning_tokens": 0,
-            "cost": "0.1672",
-            "cost_complete": True,
-        },
+        tokens=USED,
         server=None,
     )
 
@@ -125,6 +127,9 @@ class StatisticsView(BaseModel):
     until: Moment = Field(description="The end of the window, rounded up to a period.")
     step: int = Field(description="The length of the periods from which the window is added up, in seconds.")
     messages: dict[MessageState, int] = Field(description="The tenant's messages by state, now.")
+    queued_by_priority: dict[Priority, int] = Field(
+        description="The tenant's queued messages by their own priorities, those for a later time included."
+    )
     counts: dict[str, int] = Field(
         description="What happened in the window: `started` counts first attempts, `retried` failed attempts that "
         "another follows, `released` attempts that a worker put back, `lost` those whose worker was lost."
@@ -137,13 +142,13 @@ class StatisticsView(BaseModel):
         description="From the first attempt to the first piece of the answer, of messages that completed."
     )
     run: TimesView = Field(description="From the first attempt to the end, of messages that completed.")
-    tokens: TokensView = Field(description="Of the hours that the window touches, by the time of the calls.")
+    tokens: TokensView = Field(description="What was used in the window, by the time of the calls.")
     server: ServerNow | None = Field(description="Null for callers without the scope `admin`.")
 
     @classmethod
     def of(cls, statistics: Statistics, *, aging: bool) -> "StatisticsView":
         """Return the view of statistics. `aging` is whether PRIORITY_AGING_SECONDS is set."""
-        totals, overview, tokens, server = statistics
+        totals, queued, overview, server = statistics
         counts = overview.counts
         ended = counts[Metric.ENDED]
         return cls.model_construct(
@@ -151,6 +156,7 @@ class StatisticsView(BaseModel):
             until=to_datetime(overview.until),
             step=overview.step,
             messages=dict(totals),
+            queued_by_priority=dict(queued),
             counts={metric.value: count for metric, count in counts.items()},
             completed_per_minute=round(counts[Metric.COMPLETED] / _minutes(overview), 3),
             error_rate=round(counts[Metric.FAILED] / ended, 4) if ended else None,
@@ -158,7 +164,7 @@ class StatisticsView(BaseModel):
             wait=TimesView.of(overview.wait),
             first_token=TimesView.of(overview.first_token),
             run=TimesView.of(overview.run),
-            tokens=TokensView.of(tokens),
+            tokens=TokensView.of(overview.tokens),
             server=None if server is None else ServerNow.of(server, aging=aging),
         )
 
@@ -176,11 +182,13 @@ class Point(BaseModel):
     p50: float | None
     p95: float | None
     p99: float | None
+    tokens: TokensView | None = Field(description="Only of the metric `usage`, whose `count` is the number of calls.")
 
     @classmethod
-    def of(cls, at: int, times: Times) -> "Point":
-        """Return the point of a step that begins at `at`, in milliseconds."""
-        return cls.model_construct(at=to_datetime(at), **TimesView.of(times).__dict__)
+    def of(cls, point: SeriesPoint) -> "Point":
+        """Return the view of a point."""
+        tokens = None if point.tokens is None else TokensView.of(point.tokens)
+        return cls.model_construct(at=to_datetime(point.at), tokens=tokens, **TimesView.of(point.times).__dict__)
 
 
 class SeriesView(BaseModel):
@@ -196,7 +204,7 @@ class SeriesList(BaseModel):
     model_config = example(
         metric="wait",
         step=60,
-        series=[{"group": None, "points": [{"at": CREATED, **SECONDS}]}],
+        series=[{"group": None, "points": [{"at": CREATED, **SECONDS, "tokens": None}]}],
     )
 
     metric: str
@@ -207,7 +215,7 @@ class SeriesList(BaseModel):
     def of(cls, metric: str, step: int, series: list[Series]) -> "SeriesList":
         """Return the view of series."""
         views = [
-            SeriesView.model_construct(group=each.group, points=[Point.of(*point) for point in each.points])
+            SeriesView.model_construct(group=each.group, points=[Point.of(point) for point in each.points])
             for each in series
         ]
         return cls.model_construct(metric=metric, step=step, series=views)

@@ -7,7 +7,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from ...models.messages import MessageState, Thread
 from ...models.requests import Fork, ThreadCreation
-from ...models.threads import ForkSource, ThreadChange, ThreadStatus
+from ...models.threads import MAX_TTL_MINUTES, ForkSource, ThreadChange, ThreadStatus
 from ...models.types import Moment, Subject, Text, ThreadId
 from .examples import CREATED, ENDED, THREAD_ID, example
 from .messages import MessageStatus, MetadataView, SubjectView
@@ -21,6 +21,13 @@ STATUS = (
     "`interrupted`: a message waits for a human. `busy`: messages are queued or processing. `error`: all have ended, "
     "and the one that ended last has failed. `idle`: none of these."
 )
+
+TTL = (
+    "Minutes without activity after which the thread is deleted with its messages and what agents remember of it. Null "
+    "stands for `THREAD_TTL_MINUTES`. A thread with unfinished messages stays."
+)
+
+Ttl = Annotated[float, Field(strict=True, gt=0, le=MAX_TTL_MINUTES, allow_inf_nan=False)]
 
 METADATA = "The newest value of each key in the metadata of the thread's messages and in changes of the thread."
 
@@ -41,6 +48,7 @@ class ThreadSummary(BaseModel):
         metadata={"user": "u-17"},
         forked_from=None,
         subject="user-42",
+        ttl=43_200.0,
     )
 
     thread_id: str
@@ -53,6 +61,7 @@ class ThreadSummary(BaseModel):
     metadata: MetadataView = Field(description=METADATA)
     forked_from: ForkSource | None = Field(None, description=FORKED_FROM)
     subject: SubjectView = None
+    ttl: float | None = Field(None, description=TTL)
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadSummary":
@@ -74,6 +83,7 @@ class ThreadDetails(BaseModel):
         metadata={"user": "u-17"},
         forked_from=None,
         subject="user-42",
+        ttl=43_200.0,
     )
 
     thread_id: str
@@ -86,6 +96,7 @@ class ThreadDetails(BaseModel):
     metadata: MetadataView = Field(description=METADATA)
     forked_from: ForkSource | None = Field(None, description=FORKED_FROM)
     subject: SubjectView = None
+    ttl: float | None = Field(None, description=TTL)
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadDetails":
@@ -116,6 +127,7 @@ class ThreadCreate(BaseModel):
         description="The end user to whom the thread belongs. By default the end user of the caller's token, if there "
         "is one.",
     )
+    ttl: Ttl | None = Field(None, description=TTL)
     if_exists: Literal["raise", "do_nothing"] = Field(
         "raise",
         description="What to do if a thread has this id. `raise`: refuse with 409. `do_nothing`: return that thread as "
@@ -124,11 +136,12 @@ class ThreadCreate(BaseModel):
 
     def creation(self) -> ThreadCreation:
         """Return the request for the thread manager."""
-        return ThreadCreation(self.thread_id, self.name, self.metadata, self.subject, self.if_exists == "do_nothing")
+        keeps_existing = self.if_exists == "do_nothing"
+        return ThreadCreation(self.thread_id, self.name, self.metadata, self.subject, keeps_existing, self.ttl)
 
 
 class ThreadPatch(BaseModel):
-    """A change to a thread: a new name, or values of its metadata."""
+    """A change to a thread: a new name, values of its metadata, or a new TTL."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"name": "Capitals", "metadata": {"topic": "geography"}}]}
@@ -138,16 +151,19 @@ class ThreadPatch(BaseModel):
     metadata: Metadata | None = Field(
         None, description="Values by key, which are merged into the thread's metadata. A null removes the key."
     )
+    ttl: Ttl | None = Field(None, description=TTL)
 
     @model_validator(mode="after")
     def _of_something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("give a name or metadata")
+            raise ValueError("give a name, metadata or a ttl")
         return self
 
     def change(self) -> ThreadChange:
         """Return the change for the thread manager."""
-        return ThreadChange((self.name,) if "name" in self.model_fields_set else (), self.metadata)
+        names = (self.name,) if "name" in self.model_fields_set else ()
+        ttls = (self.ttl,) if "ttl" in self.model_fields_set else ()
+        return ThreadChange(names, self.metadata, ttls)
 
 
 class ThreadFork(BaseModel):

@@ -5,6 +5,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from ...access.quotas import QuotaUse
+from ...models.limits import Period
 from ...models.types import Moment
 from ...models.usage import GroupUsage, ModelUsage, Tokens, UsageGroup
 from ...policy.usage_table import token_fields, usage_row
@@ -70,6 +72,31 @@ class UsageRow(TokensView, GroupView):  # the fields of the last class come firs
         return cls.model_construct(**{**dict.fromkeys(GroupView.model_fields), **usage_row(groups, usage)})
 
 
+class QuotaView(BaseModel):
+    """A quota, and what is left of it."""
+
+    of: str = Field(description="Whose quota it is: `tenant`, `key` or `subject`.")
+    unit: str = Field(description="`messages` or `tokens`.")
+    period: Period
+    limit: int
+    used: int
+    left: int
+    resets_at: Moment = Field(description="When the next day or month begins.")
+
+    @classmethod
+    def of_use(cls, use: QuotaUse) -> "QuotaView":
+        """Return the view of a quota."""
+        return cls.model_construct(
+            of=use.limited.name.lower(),
+            unit=use.unit,
+            period=use.period,
+            limit=use.limit,
+            used=use.used,
+            left=use.left,
+            resets_at=use.resets_at,
+        )
+
+
 class UsageReport(BaseModel):
     """Usage by groups, in the order of their names."""
 
@@ -86,6 +113,17 @@ class UsageReport(BaseModel):
                 **USED,
             }
         ],
+        quotas=[
+            {
+                "of": "tenant",
+                "unit": "tokens",
+                "period": "month",
+                "limit": 50_000_000,
+                "used": 12_345,
+                "left": 49_987_655,
+                "resets_at": "2026-12-01T00:00:00.000Z",
+            }
+        ],
     )
 
     since: Moment
@@ -93,10 +131,18 @@ class UsageReport(BaseModel):
     group_by: list[UsageGroup]
     currency: str = Field(description="The currency of each `cost`: always `USD`.")
     rows: list[UsageRow]
+    quotas: list[QuotaView] = Field(
+        description="What is left of the quotas of the tenant, of the caller's API key and of the end user. They count "
+        "in days and months of UTC, whatever the window of the report."
+    )
 
     @classmethod
     def of(
-        cls, window: tuple[datetime, datetime], groups: frozenset[UsageGroup], found: Sequence[GroupUsage]
+        cls,
+        window: tuple[datetime, datetime],
+        groups: frozenset[UsageGroup],
+        found: Sequence[GroupUsage],
+        quotas: Sequence[QuotaUse],
     ) -> "UsageReport":
         """Return the reply with these groups."""
         return cls.model_construct(
@@ -105,4 +151,5 @@ class UsageReport(BaseModel):
             group_by=[group for group in UsageGroup if group in groups],
             currency="USD",
             rows=[UsageRow.of(groups, each) for each in found],
+            quotas=list(map(QuotaView.of_use, quotas)),
         )
