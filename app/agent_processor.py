@@ -25,6 +25,7 @@ from .models.usage import MeteredCall
 from .observability.logging import TRACEBACK, Redactor
 from .observability.recorder import Recorder
 from .observability.tracing import RunTrace
+from .observability.worker_load import TextRate
 from .policy.failures import UNREADABLE, class_name, described, text_of
 from .policy.provider_errors import address_of
 from .policy.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
@@ -80,6 +81,7 @@ class AgentProcessor:
         self._redactor = redactor
         self._monotonic = monotonic
         self._away_since: float | None = None
+        self.text = TextRate(monotonic)
 
     async def process(self, claim: Claim, drain: Drain, trace: RunTrace | None = None) -> Outcome:
         """Run the agent, write its events, and return the outcome. Cancel the calling task to end the attempt.
@@ -178,7 +180,9 @@ class AgentProcessor:
                     elif piece is USAGE:
                         await self._count_calls(run, writer)
                     else:
-                        has_text = has_text or piece.type in TEXT_CHUNKS
+                        if piece.type in TEXT_CHUNKS:
+                            has_text = True
+                            self.text.count(len(str(piece.chunk)))
                         await writer.write(piece)
                 if has_text:
                     now = time.perf_counter()

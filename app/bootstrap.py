@@ -3,23 +3,23 @@
 import asyncio
 import logging
 import os
-import re
-import signal
-import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote
 
 from uvicorn.loops.auto import auto_loop_factory
 
 from .access.jwts import JwtRules, JwtVerifier, ProviderKeys
+from .access.limits import LimitRules, SubmitLimits
+from .access.proxy_users import EVERYBODY, ProxyRole, ProxyRules, ProxyUsers
+from .access.quotas import QuotaChecks
+from .access.request_limits import ReadLimits
 from .access.rule import Access
 from .access.sessions import SessionLimits, Sessions
 from .access.sign_in import SignIn
+from .access.stream_limits import StreamLimits
 from .access.tokens import Tokens
 from .access.verification import KeyVerifier
 from .access.watch import AccessWatch
@@ -28,17 +28,16 @@ from .agent_processor import AgentProcessor
 from .agents.conversations import Conversations
 from .agents.descriptions import AgentDescriptions
 from .agents.loop import AgentLoop
-from .checkpoints.factory import check_server, checkpoint_url
-from .config import Settings, place_of
+from .bulk_manager import BulkManager
+from .config import Settings
 from .delivery_manager import DeliveryManager
 from .doctor import Doctor
-from .errors import AgentQueueError, StoreError, StoreRefused, StoreUnavailable
+from .erasure_manager import Eraser, ErasureManager
 from .events.changes import ChangeStreams
 from .events.tail import Streams
 from .item_manager import ItemManager
+from .list_manager import ListManager
 from .maintenance import Maintenance
-from .observability.logging import Redactor, configure_logging
-from .observability.otel_environment import headers
 from .observability.outages import Outage
 from .observability.recent_streams import RecentStreams
 from .observability.recorder import Recorder
@@ -46,6 +45,7 @@ from .observability.trace_setup import make_tracing
 from .prices.file import read_prices
 from .queue_manager import QueueManager
 from .services import Services
+from .startup import redactor_of
 from .statistics_manager import StatisticsManager
 from .store.factory import make_store
 from .store.measured import measured
@@ -66,33 +66,6 @@ SPARE_THREADS = 8
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
-SECRET_NAME = re.compile(r"(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS)$", re.IGNORECASE)
-"""Names of environment variables whose values are never shown."""
-
-
-def redactor_of(settings: Settings) -> Redactor:
-    """Return a redactor with all secrets in the settings and in the graphs' environment."""
-    ours = filter(None, (settings.openai_api_key, settings.webhook_secret))
-    secrets = [secret.get_secret_value() for secret in ours]
-    secrets += [] if settings.webhook_secret is None else settings.webhook_secret.get_secret_value().split()
-    for url in filter(None, (settings.database_url, settings.checkpoint_url)):
-        credentials, at, _ = url.partition("://")[2].rpartition("@")
-        options = parse_qs(url.partition("?")[2])
-        passwords = [
-            credentials.partition(":")[2] if at else "",
-            *options.get("password", ()),
-            *options.get("sslpassword", ()),
-        ]
-        secrets += [each for password in filter(None, passwords) for each in (password, unquote(password))]
-    environment = {**settings.project.environment, **os.environ}
-    secrets += [value for name, value in environment.items() if SECRET_NAME.search(name) and len(value) >= 8]
-    return Redactor([*secrets, *headers(environment)])
-
-
-def start_logging(settings: Settings) -> None:
-    """Set up the logging of the process."""
-    configure_logging(settings.log_level, settings.log_format, settings.log_config, redactor_of(settings))
-
 
 def _metrics_of(settings: Settings) -> "Metrics | None":
     """Return the counters of the process; None if metrics are off. Raises ConfigurationError."""
@@ -108,33 +81,6 @@ def _metrics_of(settings: Settings) -> "Metrics | None":
     return make_metrics(settings)
 
 
-async def check_store(settings: Settings) -> None:
-    """Open and close the store, to report its faults before the server starts. Raises StoreError."""
-    store = make_store(settings)
-    try:
-        await store.open()
-    except StoreError as error:
-        text = redactor_of(settings).redact(str(error)).rstrip(".")
-        raise type(error)(f"DATABASE_URL: {text}, got {place_of(settings.database_url)}") from None
-    await store.close()
-
-
-async def check_memory(settings: Settings) -> None:
-    """Check that the server of the agents' memory can be used, unless it is the store's server.
-
-    A file is checked later, when the agents are loaded. Raises StoreError, ConfigurationError.
-    """
-    url = checkpoint_url(settings)
-    if settings.worker_concurrency == 0 or url == settings.database_url:
-        return
-    try:
-        await check_server(url)
-    except AgentQueueError as error:
-        text = redactor_of(settings).redact(str(error)).replace("DATABASE_URL", "CHECKPOINT_URL").rstrip(".")
-        named = text if text.startswith("CHECKPOINT_URL") else f"CHECKPOINT_URL: {text}"
-        raise type(error)(f"{named}, got {place_of(url)}") from None
-
-
 def _agent_loop(settings: Settings) -> AgentLoop:
     # Each message's synchronous nodes may need a thread, and so may libraries for short work.
     return AgentLoop(
@@ -146,18 +92,37 @@ def _agent_loop(settings: Settings) -> AgentLoop:
 
 
 def _make_access(
-    settings: Settings, store: Store, recheck: Callable[[], None]
+    settings: Settings, store: Store, recheck: Callable[[], None], forgetting: Callable[[], None]
 ) -> tuple[Tokens, Sessions, KeyVerifier, Access]:
-    """Return the parts that decide who may use the server. `recheck` is called when the provider's keys change."""
+    """Return the parts that decide who may use the server. `recheck` is called when the provider's keys change.
+
+    `forgetting` is called when keys or tenants may have changed.
+    """
     tokens = Tokens(store, allow_anonymous=settings.allow_anonymous)
     limits = SessionLimits(timedelta(minutes=settings.session_idle_minutes), timedelta(hours=settings.session_hours))
     sessions = Sessions(store, tokens, limits)
     jwts = _jwt_verifier(settings, recheck)
-    keys = KeyVerifier(store, [tokens, sessions, *([] if jwts is None else [jwts])])
+    keys = KeyVerifier(store, [tokens, sessions, *([] if jwts is None else [jwts])], forgetting=forgetting)
+    proxy_users = _proxy_users(settings, store)
     access = Access(
-        keys, tokens, sessions, allow_anonymous=settings.allow_anonymous, needs_credentials=jwts is not None
+        keys,
+        tokens,
+        sessions,
+        allow_anonymous=settings.allow_anonymous,
+        needs_credentials=jwts is not None or proxy_users is not None,
+        proxy_users=proxy_users,
     )
     return tokens, sessions, keys, access
+
+
+def _limit_rules(settings: Settings) -> LimitRules:
+    return LimitRules(
+        per_key=settings.submits_per_minute_per_key,
+        per_tenant=settings.submits_per_minute_per_tenant,
+        per_subject=settings.submits_per_minute_per_subject,
+        per_address=settings.submits_per_minute_per_address,
+        queued_per_tenant=settings.max_queue_size_per_tenant,
+    )
 
 
 class Runtime:
@@ -177,12 +142,14 @@ class Runtime:
         registry = self._agents.registry
         self.worker = self._make_worker(outage)
         descriptions = AgentDescriptions(registry, self._store)
-        self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings, outage=outage)
+        self._maintenance = self._make_maintenance(outage)
         self._webhooks = WebhookSender(self._store, settings, outage=outage)
         self.streams, self.changes = Streams(self._store, outage), ChangeStreams(self._store, outage)
         self.metrics = self._report(metrics)
+        self._limits = SubmitLimits(self._store, _limit_rules(settings))
+        self._quotas = QuotaChecks(self._store, self._limits)
         queue = self._make_queue(descriptions)
-        tokens, sessions, keys, access = _make_access(settings, self._store, self._recheck)
+        tokens, sessions, keys, access = _make_access(settings, self._store, self._recheck, self._limits.forget)
         self._access_watch = AccessWatch(self._store, keys, access, outage)
         recent_streams = RecentStreams()
         self.services = Services(
@@ -192,8 +159,13 @@ class Runtime:
             sessions=sessions,
             sign_in=SignIn(keys, sessions),
             queue=queue,
+            bulk=BulkManager(self._store, queue, lambda: self._agents.memory),
+            lists=ListManager(self._store),
             deliveries=DeliveryManager(self._store),
-            usage=UsageManager(self._store),
+            usage=UsageManager(self._store, self._quotas),
+            read_limits=ReadLimits(self._store, settings.reads_per_minute),
+            stream_limits=StreamLimits(self._limits, settings.max_streams, settings.max_streams_per_tenant),
+            erasures=ErasureManager(self._store),
             items=ItemManager(self._store, ttl=settings.project.item_ttl, max_value_bytes=settings.max_body_bytes),
             statistics=StatisticsManager(self._store, retention_days=settings.stats_retention_days),
             threads=self._thread_manager(queue),
@@ -221,6 +193,10 @@ class Runtime:
     def _recheck(self) -> None:
         """Verify all credentials again."""
         self._access_watch.recheck()
+
+    def _make_maintenance(self, outage: Outage) -> Maintenance:
+        eraser = Eraser(self._store, lambda: self._agents.memory)
+        return Maintenance(self._store, lambda: self._agents.memory, self.settings, erase=eraser.work, outage=outage)
 
     def _make_worker(self, outage: Outage) -> QueueWorker:
         settings, registry, redactor = self.settings, self._agents.registry, redactor_of(self.settings)
@@ -250,10 +226,10 @@ class Runtime:
             self._store,
             self._agents.registry,
             max_queue_size=settings.max_queue_size,
-            max_queue_size_per_tenant=settings.max_queue_size_per_tenant,
+            limits=self._limits,
+            quotas=self._quotas,
             sends_webhooks=self._webhooks.enabled,
             allow_private_webhooks=settings.webhook_allow_private,
-            memory=lambda: self._agents.memory,
             descriptions=descriptions,
             configurable_keys=settings.configurable_keys,
             tracing=self._tracing,
@@ -325,6 +301,19 @@ class Runtime:
             logger.info("WORKER_CONCURRENCY is 0: this process takes messages and runs none")
 
 
+def _proxy_users(settings: Settings, store: Store) -> ProxyUsers | None:
+    """Return what admits the users whom a proxy has signed in, None without such a proxy."""
+    if settings.proxy_user_header is None:
+        return None
+    rules = ProxyRules(
+        settings.proxy_user_header,
+        settings.proxy_groups_header,
+        settings.proxy_tenant_header,
+        {group: ProxyRole(role) for group, role in settings.proxy_roles.items()} or {EVERYBODY: ProxyRole.VIEWER},
+    )
+    return ProxyUsers(rules, store.now, timedelta(minutes=settings.session_idle_minutes))
+
+
 def _jwt_verifier(settings: Settings, on_change: Callable[[], None]) -> JwtVerifier | None:
     """Return the verifier of the identity provider's tokens, None without one. Calls `on_change` when its keys do."""
     url, public_key = settings.jwt_jwks_url, settings.jwt_public_key
@@ -340,61 +329,3 @@ def _jwt_verifier(settings: Settings, on_change: Callable[[], None]) -> JwtVerif
     )
     checks = certificate_checks()
     return JwtVerifier(rules, ProviderKeys(public_key, None if url is None else partial(fetch, url, checks), on_change))
-
-
-LOG_SECONDS = 5.0
-"""Seconds between two log lines while the start waits for a database."""
-
-TRY_AGAIN_SECONDS = 0.5
-
-
-async def await_engines(settings: Settings) -> None:
-    """Wait until the databases of the queue and of the agents' memory can be used. A signal ends the process meanwhile.
-
-    Raises StoreUnavailable if a database is still unavailable after STARTUP_TIMEOUT_SECONDS. Raises StoreError or
-    ConfigurationError at once if waiting cannot help.
-    """
-    deadline = time.monotonic() + settings.startup_timeout_seconds
-    with _ended_by_signals():
-        for check in (check_store, check_memory):
-            await _await(lambda check=check: check(settings), deadline)  # type: ignore[misc]  # mypy: no type for a default
-
-
-async def _await(check: Callable[[], Awaitable[None]], deadline: float) -> None:
-    log_at = 0.0
-    while True:
-        checking = asyncio.ensure_future(check())
-        while not (await asyncio.wait([checking], timeout=LOG_SECONDS))[0]:
-            logger.info("Waiting for the database to answer, or for its migration to end")
-        try:
-            return checking.result()
-        except StoreRefused:
-            raise
-        except StoreUnavailable as error:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise
-            if time.monotonic() >= log_at:
-                log_at = time.monotonic() + LOG_SECONDS
-                logger.warning("Waiting for up to %.0f more seconds. %s", left, error)
-            await asyncio.sleep(min(TRY_AGAIN_SECONDS, left))
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """End the process at once on SIGTERM or SIGINT. Nothing that needs an orderly stop has started yet.
-
-    This also works in a container's first process, which a signal without a handler does not end. It also works in the
-    lifespan of a server that handles its signals only after its start.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, lambda number, _: os._exit(128 + number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

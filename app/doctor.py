@@ -15,7 +15,7 @@ from .models.statistics import QueueFigures
 from .models.workers import Throughput, Worker
 from .observability.doctor.examination import examine
 from .observability.doctor.sources import SAMPLE_SIZE, ProcessState, Sources
-from .observability.recent_streams import RecentStreams
+from .observability.recent_streams import RecentStreams, StreamEnd
 from .store.ports import Store
 
 T = TypeVar("T")
@@ -170,8 +170,10 @@ class Doctor:
             abandoned=self._loop.abandoned,
             blocked=self._loop.blocking,
             memory_problem=await self._memory_problem(),
-            cut_streams=self._streams.cut,
-            whole_streams=self._streams.whole,
+            left_streams=self._streams.seconds_of(StreamEnd.LEFT),
+            slow_streams=len(self._streams.seconds_of(StreamEnd.SLOW)),
+            failed_streams=len(self._streams.seconds_of(StreamEnd.FAILED)),
+            whole_streams=len(self._streams.seconds_of(StreamEnd.WHOLE)),
         )
 
     async def _memory_problem(self) -> str:

@@ -11,7 +11,7 @@ from typing import Protocol
 from .config import Settings
 from .errors import AgentQueueError
 from .models.attempts import Beat, Lease
-from .models.workers import ServedAgent, Worker
+from .models.workers import ServedAgent, Worker, WorkerLoad, WorkerState
 from .observability.outages import Outage
 from .observability.recorder import Recorder
 from .store.ports import LeaseRenewer, WorkerStore
@@ -28,13 +28,19 @@ class HeartbeatStore(WorkerStore, Protocol):
 
 
 class BeatingWorker(Protocol):
-    """The worker whose leases the heartbeats renew. The first two methods are called from the heartbeat's thread."""
+    """The worker whose leases the heartbeats renew. All methods but the last are called from the heartbeat's thread."""
 
     def leases(self) -> tuple[Lease, ...]:
         """Return the leases of the current runs."""
 
     def agents(self) -> tuple[ServedAgent, ...]:
         """Return the states of the worker's agents."""
+
+    def load(self) -> WorkerLoad:
+        """Return what the worker does."""
+
+    def state(self) -> WorkerState:
+        """Return whether the worker claims messages, or still runs some."""
 
     def on_beat(self, sent: tuple[Lease, ...], beat: Beat) -> None:
         """Take the answer to a heartbeat that sent these leases. Called on the worker's loop."""
@@ -111,7 +117,13 @@ class Heartbeat:
             sent = self._worker.leases()
             began = _boottime()
             ahead = (datetime.now(UTC) - self._store.now()) // timedelta(milliseconds=1)
-            worker = self._identity.model_copy(update={"agents": self._worker.agents(), "clock_ahead_ms": ahead})
+            reported = {
+                "agents": self._worker.agents(),
+                "clock_ahead_ms": ahead,
+                "load": self._worker.load(),
+                "state": self._worker.state(),
+            }
+            worker = self._identity.model_copy(update=reported)
             beat = heartbeat.beat(worker, sent, lease_seconds=self._settings.lease_seconds)
             self._last_success = began
             self._recorder.beaten(_boottime() - began)

@@ -7,13 +7,19 @@ from .access.principals import Principal
 from .errors import Forbidden
 from .errors.items import ItemNotFound
 from .models.audit import Actor, AuditAction, record_of
-from .models.items import Item, ItemName, ItemSearch, ItemTtl, Namespace, NamespaceListing, NamespaceMatch
+from .models.items import (
+    Item,
+    ItemName,
+    ItemSearch,
+    ItemTtl,
+    Namespace,
+    NamespaceListing,
+    NamespaceMatch,
+    own_namespace,
+)
 from .policy.items import checked_key, checked_labels, checked_page, compiled, deleted_item, new_item
 from .store.items import refresh_read
 from .store.ports import ItemStore
-
-SUBJECTS = "subjects"
-"""The first label of the namespaces of end users."""
 
 
 class ItemManager:
@@ -102,11 +108,6 @@ class ItemManager:
     async def _refresh(self, tenant: str, items: Sequence[Item], refresh: bool | None) -> None:
         if self.ttl.refresh_on_read if refresh is None else refresh:
             await refresh_read(self._store, tenant, items)
-
-
-def own_namespace(subject: str) -> Namespace:
-    """Return the namespace of an end user. Periods and `*`, which have a meaning there, are written as in a URL."""
-    return SUBJECTS, subject.replace("%", "%25").replace(".", "%2E").replace("*", "%2A")
 
 
 def _may_use(caller: Principal, labels: Namespace) -> bool:

@@ -1,8 +1,12 @@
 """The HTTP process: `python -m app.main`, or `uvicorn app.main:app`."""
 
+import gc
+
+_collects = gc.isenabled()
+gc.disable()  # the collector would look 200 times through what the imports below make, and find nothing
+
 import asyncio
 import errno
-import gc
 import logging
 import os
 import signal
@@ -21,10 +25,12 @@ from .api.application import Application, make_application
 from .api.connections import connection_limit
 from .api.uvicorn_http_protocol import protocol_for
 from .api.uvicorn_protocol import ConnectedWebSocketProtocol
-from .bootstrap import Runtime, await_engines, start_logging
-from .config import Settings, load_settings, misspelt_settings, share_environment
-from .errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
+from .bootstrap import Runtime
+from .config import Settings
+from .dashboard.routes import dashboard_routes
+from .errors import ConfigurationError
 from .protocols import SURFACES
+from .startup import FAILED_EXIT_CODE, await_engines, run, set_up_process
 
 logger = logging.getLogger(f"{__package__}.main")
 
@@ -41,12 +47,6 @@ PING_SECONDS = 20.0
 """Interval between pings of a WebSocket, and the time limit for the client's answer."""
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  addresses to listen on, not to show
-
-CONFIGURATION_EXIT_CODE = 78
-"""EX_CONFIG of sysexits.h: another start would fail in the same way."""
-
-FAILED_EXIT_CODE = 1
-"""Another start may work, for example if a database was away for longer than STARTUP_TIMEOUT_SECONDS."""
 
 GARBAGE_THRESHOLDS = (10_000, 10, 10)
 """Thresholds of Python's garbage collector. Its defaults are 700, 10, 10."""
@@ -70,7 +70,7 @@ def create_app(
             async with runtime.running(), _rare_collections(runtime) if owns_process else nullcontext():
                 yield
 
-    return make_application(runtime.services, lifespan, SURFACES)
+    return make_application(runtime.services, lifespan, SURFACES, dashboard_routes())
 
 
 @asynccontextmanager
@@ -81,16 +81,13 @@ async def _rare_collections(runtime: Runtime) -> AsyncIterator[None]:
     a submit's time, in pauses of 40 ms (`python -m bench submit`).
     """
 
-    def freeze() -> None:
+    async def freeze_again() -> None:
+        await runtime.services.registry.loaded.wait()
         gc.collect()
         gc.freeze()
 
-    async def freeze_again() -> None:
-        await runtime.services.registry.loaded.wait()
-        freeze()
-
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-    freeze()
+    gc.freeze()  # without a collection, which would take 0.1 s before the port opens and free less than 1 %
     freezing = asyncio.create_task(freeze_again(), name="freeze what is loaded")
     try:
         yield
@@ -265,42 +262,16 @@ def work(settings: Settings) -> None:
     asyncio.run(_work(settings))
 
 
-def migrate(settings: Settings) -> None:
-    """Bring the database up to date, then return. Raises AgentQueueError."""
-    asyncio.run(await_engines(settings))
-    logger.info("The database is up to date")
-
-
-def run(command: Callable[[Settings], None]) -> None:
-    """Load the settings, set up logging and run `command`. On an error, write one line and exit with an error code."""
-    try:
-        command(_set_up_process())
-    except AgentQueueError as error:
-        sys.stderr.write(f"Cannot start. {error}\n")
-        away = isinstance(error, StoreUnavailable) and not isinstance(error, StoreRefused)
-        sys.exit(FAILED_EXIT_CODE if away else CONFIGURATION_EXIT_CODE)
-    except OSError as error:
-        sys.stderr.write(f"Cannot start. {error}\n")
-        sys.exit(FAILED_EXIT_CODE)
-
-
 def __getattr__(name: str) -> Application:
     """Return a new application for the name `app`. Importing this module therefore reads no settings."""
     if name != "app":
         raise AttributeError(name)
-    return create_app(_set_up_process(), owns_process=True, awaits_engines=True)
+    return create_app(set_up_process(), owns_process=True, awaits_engines=True)
 
 
-def _set_up_process() -> Settings:
-    """Load the settings, then set up the process's environment and logging. Raises ConfigurationError."""
-    settings = load_settings()
-    share_environment(settings)
-    start_logging(settings)
-    if guesses := misspelt_settings():
-        shown = ", ".join(f"{name} (did you mean {guess}?)" for name, guess in guesses.items())
-        logger.warning("The file .env has names that are not settings; only agents can read them: %s", shown)
-    return settings
-
+if _collects:
+    gc.enable()
 
 if __name__ == "__main__":
+    gc.freeze()  # before the collector looks at what was imported
     run(serve)

@@ -11,13 +11,14 @@ from .errors import AgentQueueError
 from .models.memory import AgentMemory
 from .observability.outages import Outage
 from .store.dropped_memories import forget_dropped
-from .store.ports import CountStore, ItemStore, StatisticsStore, UpkeepStore, UsageStore
+from .store.ports import CountStore, ItemStore, LimitStore, StatisticsStore, ThreadStore, UpkeepStore, UsageStore
 
 logger = logging.getLogger(__name__)
 
 PROMOTE_SECONDS = 1.0
 VERSIONS_SECONDS = 2.0
 FORGET_SECONDS = 2.0
+ERASE_SECONDS = 1.0
 FOLD_SECONDS = 2.0
 RECORDS_SECONDS = 900.0
 """How long the records of changes of state are kept."""
@@ -32,17 +33,24 @@ NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
-class DutyStore(UpkeepStore, ItemStore, StatisticsStore, UsageStore, CountStore, Protocol):
+class DutyStore(UpkeepStore, ThreadStore, LimitStore, ItemStore, StatisticsStore, UsageStore, CountStore, Protocol):
     """The ports of the duties."""
 
 
 class Maintenance:
-    """Runs the duties, each in its own loop. No error ends a loop."""
+    """Runs the duties, each in its own loop. No error ends a loop. `erase` does a part of running erasures."""
 
     def __init__(
-        self, store: DutyStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
+        self,
+        store: DutyStore,
+        memory: Callable[[], AgentMemory | None],
+        settings: Settings,
+        *,
+        erase: Callable[[], Awaitable[None]] | None = None,
+        outage: Outage,
     ) -> None:
         self._outage = outage
+        self._erase = erase
         self._store = store
         self._memory = memory
         self._settings = settings
@@ -58,6 +66,8 @@ class Maintenance:
             ("fold", FOLD_SECONDS, self.fold),
             ("prune", PRUNE_SECONDS, self.prune),
         ]
+        if self._erase is not None:
+            duties.append(("erase", ERASE_SECONDS, self._erase))
         self._tasks = [asyncio.create_task(self._repeat(*duty), name=duty[0]) for duty in duties]
         self._tasks.append(asyncio.create_task(self._check_counts_repeatedly(), name="counts"))
 
@@ -98,12 +108,13 @@ class Maintenance:
         await self._store.fold_figures(records_seconds=RECORDS_SECONDS)
 
     async def prune(self) -> None:
-        """Delete old keys, items, descriptions, figures, usage, logs, messages, and the memory that only they needed.
+        """Delete old keys, limits, items, figures, usage, idle threads, logs, messages, and the memory they needed.
 
         Only a process with the agents' memory open deletes logs and messages, since it also deletes their memory. While
         the memory is unavailable, no process deletes any.
         """
         await self._store.prune_keys()
+        await self._store.prune_limits()
         kept = max(LEAST_DESCRIBED_SECONDS, self._settings.retention_days * 86400)
         await self._store.prune_agents(older_than_seconds=kept)
         await self._store.prune_figures(older_than_seconds=self._settings.stats_retention_days * 86400)
@@ -114,8 +125,10 @@ class Maintenance:
         ):
             pass
         memory = self._memory()
+        ttl = self._settings.thread_ttl_minutes * 60 or None
         while memory is not None:
             await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable
+            idle = await self._store.expire_threads(default_ttl_seconds=ttl, limit=PRUNE_BATCH)
             logs, _ = await self._store.prune_logs(
                 older_than_seconds=self._settings.event_retention_hours * 3600, limit=PRUNE_BATCH
             )
@@ -123,7 +136,7 @@ class Maintenance:
                 older_than_seconds=self._settings.retention_days * 86400, limit=PRUNE_BATCH
             )
             await forget_dropped(self._store, memory)
-            if logs < PRUNE_BATCH and deleted < PRUNE_BATCH:
+            if max(idle, logs, deleted) < PRUNE_BATCH:
                 return
 
     async def check_counts(self) -> None:

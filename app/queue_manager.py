@@ -1,32 +1,23 @@
 """The operations of the queue for producers, readers and operators."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Protocol
 
 from .access.actors import interruption_record
+from .access.limits import LimitRules, SubmitLimits
 from .access.principals import Principal
+from .access.quotas import QuotaChecks
 from .access.visible import Readable, VisibleReads, own_name, owned, request_key, require_all, shown_alias
 from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
-from .errors import (
-    AgentQueueError,
-    AliasTaken,
-    InvalidRequest,
-    MemoryClosed,
-    MessageNotFound,
-    NotCancellable,
-    NotInterrupted,
-    QueueFull,
-    SelectionMoved,
-)
+from .errors import AliasTaken, InvalidRequest, NotInterrupted, QueueFull
+from .errors.limits import QuotaExceeded
+from .errors.workers import WorkerNotFound
 from .events.wait_estimates import WaitEstimates
 from .models.attempts import FailedAttempt
 from .models.audit import Actor, AuditAction, record_of
 from .models.keys import KeyWebhook
-from .models.memory import AgentMemory
 from .models.messages import (
     Accepted,
     Alias,
@@ -34,42 +25,55 @@ from .models.messages import (
     IfBusy,
     Message,
     MessageFilter,
-    MessageState,
     NewMessage,
     Page,
     Priority,
     QueueSummary,
     new_message_id,
 )
-from .models.requests import CancelledMessages, Key, ResumeAnswer, Selection
-from .models.workers import Throughput
+from .models.requests import Key, ResumeAnswer
+from .models.workers import Throughput, Worker
 from .observability.tracing import Tracing
-from .policy.lifecycle import TERMINAL
 from .policy.resume_values import resume_value
 from .policy.wait_estimate import WaitEstimate, wait_estimate
-from .store.dropped_memories import forget_dropped
-from .store.ports import MOVED, AcceptStore, ControlStore, Notifier, QueryStore, TraceStore, UpkeepStore, WebhookStore
+from .store.ports import (
+    MOVED,
+    AcceptStore,
+    ControlStore,
+    LimitStore,
+    Notifier,
+    QueryStore,
+    ShareStore,
+    TenantStore,
+    TraceStore,
+    UpkeepStore,
+    UsageStore,
+    WebhookStore,
+    WorkerStore,
+)
 from .submission_checks import SubmissionChecks, placed
 
 logger = logging.getLogger(__name__)
 
-MAX_SELECTED = 1_000
-"""Maximum number of messages that one request may select."""
-
-CANCELLED_AT_ONCE = 16
-"""Maximum number of cancellations at a time, so that the store also serves other callers."""
-
-UNFINISHED = frozenset(MessageState) - TERMINAL
-FAILED = frozenset({MessageState.FAILED})
 NO_FENCE = -1
 """A fence that no message has. A call with it can only return the answer of an earlier call."""
 
-NO_CONVERSATION = ""
-"""A memory key that no conversation has."""
-
 
 class ManagedStore(
-    Readable, AcceptStore, ControlStore, QueryStore, UpkeepStore, WebhookStore, TraceStore, Notifier, Protocol
+    Readable,
+    AcceptStore,
+    ControlStore,
+    QueryStore,
+    ShareStore,
+    UpkeepStore,
+    WebhookStore,
+    TraceStore,
+    TenantStore,
+    LimitStore,
+    UsageStore,
+    WorkerStore,
+    Notifier,
+    Protocol,
 ):
     """The ports that the queue manager needs."""
 
@@ -83,10 +87,10 @@ class QueueManager:
         registry: AgentRegistry,
         *,
         max_queue_size: int,
-        max_queue_size_per_tenant: int | None = None,
+        limits: SubmitLimits | None = None,
+        quotas: QuotaChecks | None = None,
         sends_webhooks: bool = False,
         allow_private_webhooks: bool = False,
-        memory: Callable[[], AgentMemory | None] = lambda: None,
         descriptions: AgentDescriptions | None = None,
         configurable_keys: Collection[str] = (),
         tracing: Tracing | None = None,
@@ -94,9 +98,9 @@ class QueueManager:
         self._store = store
         self._registry = registry
         self._max_queue_size = max_queue_size
-        self._max_queue_size_per_tenant = max_queue_size_per_tenant
+        self._limits = limits or SubmitLimits(store, LimitRules())
+        self._quotas = quotas or QuotaChecks(store, self._limits)
         self._visible = VisibleReads(store)
-        self._memory = memory
         self._tracing = tracing or Tracing()
         self._checks = SubmissionChecks(
             descriptions or AgentDescriptions(registry),
@@ -133,15 +137,18 @@ class QueueManager:
                 await self._checks.check(new, batch)
                 if webhook is not None:
                     new = self._checks.with_webhook(new, webhook)
-            except InvalidRequest:
+                counting = await self._limits.with_subjects(caller, new)
+                await self._quotas.check(caller, counting)
+            except (InvalidRequest, QuotaExceeded):
                 # A repeated request may have become invalid, such as its time. It still gets its first answer.
                 if replayed := await self.replay(caller, wanted, key):
                     return replayed
                 raise
+            limits, queued = await self._limits.of(caller, counting, None if by is None else by.address)
             try:
                 accepted = await self._visible.own_replay(caller, await self._store.add(
-                    new, max_queued=self._max_queue_size, key=request, agents=caller.agents,
-                    max_queued_of_tenant=self._max_queue_size_per_tenant, audit=interruption_record(caller, new, by),
+                    new, max_queued=self._max_queue_size, key=request, agents=caller.agents, limits=limits,
+                    max_queued_of_tenant=queued, audit=interruption_record(caller, new, by),
                 ))  # fmt: skip
             except AliasTaken as error:
                 raise AliasTaken(shown_alias(error.alias, caller.subject)) from None
@@ -229,31 +236,6 @@ class QueueManager:
         logger.info("Message cancelled: id=%s", message.id)
         return message
 
-    async def cancel_many(self, caller: Principal, selection: Selection, by: Actor | None = None) -> CancelledMessages:
-        """Cancel the selected messages in any unfinished state. The result leaves out messages that end meanwhile.
-
-        Raises InvalidRequest, SelectionMoved.
-        """
-        states = selection.chosen.states or UNFINISHED
-        found = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=states)))
-        tried: list[Message | BaseException] = []
-        for first in range(0, len(found), CANCELLED_AT_ONCE):
-            part = found[first : first + CANCELLED_AT_ONCE]
-            tried += await asyncio.gather(
-                *(self.cancel(caller, message_id, running=True, by=by) for message_id in part), return_exceptions=True
-            )
-        cancelled = CancelledMessages([], [])
-        for message_id, message in zip(found, tried, strict=True):
-            match message:
-                case Message():
-                    ended = message.state is MessageState.CANCELLED
-                    (cancelled.ended if ended else cancelled.stopping).append(message_id)
-                case MessageNotFound() | NotCancellable():
-                    pass
-                case BaseException():
-                    raise message
-        return cancelled
-
     async def reprioritize(
         self, caller: Principal, message_id: str, priority: Priority, by: Actor | None = None
     ) -> Message:
@@ -307,71 +289,6 @@ class QueueManager:
             logger.info("Message resumed: id=%s", message.id)
         return accepted._replace(traceparent=request_span.traceparent)
 
-    async def retry(self, caller: Principal, message_id: str, by: Actor | None = None) -> Message:
-        """Queue a dead letter again, like `requeue`. Raises MessageNotFound, NotFailed."""
-        (message,) = await self._visible.call(
-            caller, message_id, lambda each: self.requeue(caller, Selection((each,)), by)
-        )
-        return message
-
-    async def requeue(self, caller: Principal, selection: Selection, by: Actor | None = None) -> list[Message]:
-        """Queue all selected dead letters again, or none. Each goes to the end of its thread, oldest first.
-
-        Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed.
-        """
-        ids = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
-        if selection.message_ids is None:
-            ids.reverse()  # a filter returns the newest first
-        audit = record_of(by, AuditAction.REQUEUE_MESSAGES, caller.tenant, *ids)
-        for message in (messages := await self._store.requeue(caller.tenant, ids, audit=audit) if ids else []):
-            logger.info("Message requeued: id=%s", message.id)
-        return messages
-
-    async def purge(self, caller: Principal, selection: Selection, by: Actor | None = None) -> list[str]:
-        """Delete all selected dead letters, or none, with the agents' memory that only they needed. Return their ids.
-
-        The memory is deleted at once, or by maintenance if that fails.
-
-        Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed, MemoryClosed.
-        """
-        memory = self._memory()
-        if memory is None:
-            raise MemoryClosed
-        ids = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
-        if ids:
-            await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable
-            audit = record_of(by, AuditAction.PURGE_MESSAGES, caller.tenant, *ids)
-            await self._store.purge(caller.tenant, ids, audit=audit)
-            for message_id in ids:
-                logger.info("Message purged: id=%s", message_id)
-            await self._forget_dropped(memory)
-        return ids
-
-    async def _forget_dropped(self, memory: AgentMemory) -> None:
-        """Delete the memories of purged messages now. If that fails, log it: maintenance does it later."""
-        try:
-            await forget_dropped(self._store, memory)
-        except AgentQueueError as error:
-            logger.warning("The memory of purged messages is deleted later: error=%s", error)
-        except Exception:
-            logger.exception("The memory of purged messages is deleted later")
-
-    async def _select(self, caller: Principal, selection: Selection) -> list[str]:
-        """Return the ids of the selected messages, each once. Raises InvalidRequest, SelectionMoved."""
-        if selection.message_ids is not None:
-            return await self._visible.ids(caller, selection.message_ids)
-        found: list[Message] = []
-        while page := await self.list_messages(
-            caller, selection.chosen, Page(MAX_SELECTED + 1 - len(found), (found[-1].number, "") if found else None)
-        ):
-            found += page
-            if len(found) > MAX_SELECTED:
-                text = f"filter: it selects more than {MAX_SELECTED} messages, too many for one request. Narrow it."
-                raise InvalidRequest(text, field="filter")
-        if selection.expected_count is not None and selection.expected_count != len(found):
-            raise SelectionMoved(selection.expected_count, len(found))
-        return [message.id for message in found]
-
     async def group_dead_letters(self, caller: Principal, *, limit: int) -> list[DeadLetterGroup]:
         """Return the dead letters by fingerprint, the group with the latest failure first. Raises Forbidden."""
         require_all(caller)
@@ -388,6 +305,17 @@ class QueueManager:
         await self._store.pause(paused=False, audit=record_of(by, AuditAction.RESUME_QUEUE, None))
         self._wait_estimates.forget()
         logger.info("Queue resumed")
+
+    async def drain_worker(self, worker_id: str, *, draining: bool, by: Actor | None = None) -> Worker:
+        """Ask a worker to drain, or to claim messages again. Return the worker. Raises WorkerNotFound."""
+        action = AuditAction.DRAIN_WORKER if draining else AuditAction.RESUME_WORKER
+        await self._store.drain_worker(worker_id, draining=draining, audit=record_of(by, action, None, worker_id))
+        self._wait_estimates.forget()
+        logger.info("Worker asked to %s: id=%s", "drain" if draining else "claim messages again", worker_id)
+        for worker in await self._store.list_workers():
+            if worker.id == worker_id:
+                return worker
+        raise WorkerNotFound(worker_id)
 
     async def throughput(self) -> Throughput:
         """Return the slots, the running messages and the mean run time of the queue at present."""

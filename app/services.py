@@ -4,18 +4,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from .access.request_limits import ReadLimits
 from .access.rule import Access
 from .access.sessions import Sessions
 from .access.sign_in import SignIn
+from .access.stream_limits import StreamLimits
 from .access.tokens import Tokens
 from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
+from .bulk_manager import BulkManager
 from .config import Settings
 from .delivery_manager import DeliveryManager
 from .doctor import Doctor
+from .erasure_manager import ErasureManager
 from .events.changes import ChangeStreams
 from .events.tail import Streams
 from .item_manager import ItemManager
+from .list_manager import ListManager
 from .observability.outages import Outage
 from .observability.recent_streams import RecentStreams
 from .observability.recorder import Recorder
@@ -59,11 +64,16 @@ class Services:
     sessions: Sessions
     sign_in: SignIn
     queue: QueueManager
+    bulk: BulkManager
+    lists: ListManager
     deliveries: DeliveryManager
     threads: ThreadManager
     items: ItemManager
+    erasures: ErasureManager
     statistics: StatisticsManager
     usage: UsageManager
+    read_limits: ReadLimits
+    stream_limits: StreamLimits
     streams: Streams
     changes: ChangeStreams
     log: EventLog

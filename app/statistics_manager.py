@@ -8,9 +8,9 @@ from typing import NamedTuple, Protocol
 from .access.principals import Principal
 from .access.scopes import AccessScope
 from .access.visible import require_all
-from .clock import to_datetime, to_milliseconds
+from .clock import to_milliseconds
 from .errors import Forbidden, InvalidRequest
-from .models.messages import MessageState
+from .models.messages import MessageState, Priority
 from .models.statistics import (
     DAY,
     ENDS,
@@ -24,11 +24,10 @@ from .models.statistics import (
     SeriesGrouping,
     SeriesQuery,
 )
-from .models.usage import Tokens, UsageFilter
 from .models.workers import Throughput, Worker
 from .policy.statistics_reports import begin_of, figures_for, overview_of, series_of, step_for
 from .store.limits import MINUTES_KEPT_SECONDS
-from .store.ports import AcceptStore, QueryStore, StatisticsStore, UsageStore, WorkerStore
+from .store.ports import AcceptStore, QueryStore, StatisticsStore, WorkerStore
 
 DEFAULT_SECONDS = 3600
 """The window of an overview without `since`."""
@@ -41,7 +40,7 @@ LATEST_SECONDS = DAY
 """How far after now a window may end, for callers who ask for the whole of today in their time zone."""
 
 
-class ManagedStatistics(AcceptStore, QueryStore, StatisticsStore, UsageStore, WorkerStore, Protocol):
+class ManagedStatistics(AcceptStore, QueryStore, StatisticsStore, WorkerStore, Protocol):
     """The ports that the statistics manager needs."""
 
 
@@ -54,14 +53,14 @@ class ServerFigures(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """The messages of the tenant by state, its figures, and its tokens in the hours that the window touches.
+    """The messages of the tenant by state, the queued ones by priority, and its figures.
 
     `server` is None for callers without the scope `admin`.
     """
 
     totals: Mapping[MessageState, int]
+    queued_by_priority: Mapping[Priority, int]
     overview: Overview
-    tokens: Tokens
     server: ServerFigures | None
 
 
@@ -101,13 +100,12 @@ class StatisticsManager:
         if now - begin > MINUTES_KEPT_SECONDS * 1000:
             step = max(step, HOUR)
         query = FigureQuery(STORED, step, begin_of(begin, step), begin_of(end - 1, step) + step * 1000, agent)
-        summary, figures, tokens, server = await asyncio.gather(
+        summary, figures, server = await asyncio.gather(
             self._store.summary(caller.tenant, limit=1),
             self._store.read_figures(caller.tenant, query),
-            self._tokens(caller.tenant, query),
             self._server_figures(caller),
         )
-        return Statistics(summary.totals, overview_of(figures, query), tokens, server)
+        return Statistics(summary.totals, summary.queued_by_priority, overview_of(figures, query), server)
 
     async def series(self, caller: Principal, wanted: WantedSeries) -> list[Series]:
         """Return a series, by default of DEFAULT_POINTS points that end now.
@@ -122,12 +120,6 @@ class StatisticsManager:
         query = self._checked(wanted)
         figures = await self._store.read_figures(None if by_tenant else caller.tenant, figures_for(query))
         return series_of(figures, query)
-
-    async def _tokens(self, tenant: str, query: FigureQuery) -> Tokens:
-        begin, end = begin_of(query.since, HOUR), begin_of(query.until - 1, HOUR) + HOUR * 1000
-        chosen = UsageFilter(to_datetime(begin), to_datetime(end), tenant=tenant, agent=query.agent)
-        found = await self._store.list_usage(chosen, frozenset(), after=None, limit=1)
-        return found[0].tokens if found else Tokens()
 
     async def _server_figures(self, caller: Principal) -> ServerFigures | None:
         if AccessScope.ADMIN not in caller.scopes:

@@ -82,17 +82,20 @@ class ThreadManager:
         audit = record_of(by, AuditAction.CHANGE_THREAD, caller.tenant, thread_id)
         return await self._store.change_thread(caller.tenant, thread_id, change, audit=audit)
 
-    async def delete(self, caller: Principal, thread_id: str, by: Actor | None = None) -> None:
-        """Delete a thread, its messages, and what agents remember of it. Raises ThreadNotFound, ThreadRunning.
+    async def delete(
+        self, caller: Principal, thread_id: str, by: Actor | None = None, *, last_number: int | None = None
+    ) -> None:
+        """Delete a thread, its messages, and what agents remember of it.
 
-        The memory is deleted at once, or by maintenance if that fails. Until then, no message can have the thread's id.
+        Raises ThreadNotFound, ThreadRunning, and ThreadMoved if `last_number` is not that of the thread. The memory is
+        deleted at once, or by maintenance if that fails. Until then, no message can have the thread's id.
         """
         if caller.agents is None:
             await self._found.check(caller, thread_id)
         else:
             await self._found.find(caller, thread_id, None)
         audit = record_of(by, AuditAction.DELETE_THREAD, caller.tenant, thread_id)
-        await self._store.delete_thread(caller.tenant, thread_id, audit=audit)
+        await self._store.delete_thread(caller.tenant, thread_id, last_number=last_number, audit=audit)
         logger.info("Thread deleted: id=%s", thread_id)
         await self._forget(DroppedMemory(caller.tenant, thread_id, ""))
 

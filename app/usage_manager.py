@@ -1,10 +1,11 @@
 """Reads usage for callers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from .access.principals import Principal
+from .access.quotas import QuotaChecks, QuotaUse
 from .access.scopes import AccessScope
 from .access.visible import ALL_OF_TENANT
 from .errors import Forbidden
@@ -30,14 +31,31 @@ class TimedUsageStore(UsageStore, Protocol):
 class UsageManager:
     """Reads the usage of messages, and that of hours for whoever may see it."""
 
-    def __init__(self, store: TimedUsageStore) -> None:
+    def __init__(self, store: TimedUsageStore, quotas: QuotaChecks) -> None:
         self._store = store
+        self._quotas = quotas
+
+    async def quotas(self, caller: Principal, chosen: UsageFilter) -> list[QuotaUse]:
+        """Return the quotas that concern a caller, or the tenant and the end user that the filter names, and their use.
+
+        Raises Forbidden for what the caller may not see.
+        """
+        visible = _visible(caller, chosen)
+        if visible is None:
+            return []
+        own = caller if chosen.key in (None, caller.key_id) else None
+        return await self._quotas.uses(visible.tenant or caller.tenant, own, visible.subject)
 
     async def of_message(self, message: Message) -> list[ModelUsage]:
         """Return what all attempts of a message have used, by model. Reads nothing if no worker had the message."""
         if message.fence == 0:
             return []
         return await self._store.message_usage(message.tenant, message.id)
+
+    async def of_messages(self, messages: Sequence[Message]) -> dict[str, list[ModelUsage]]:
+        """Return the usage of messages of one tenant by their ids. Leave out those that used nothing."""
+        begun = [each.id for each in messages if each.fence]
+        return await self._store.usage_of_messages(messages[0].tenant, begun) if begun else {}
 
     def window(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """Return the window of usage between two times, with its defaults. Raises InvalidRequest."""

@@ -13,19 +13,20 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from .agent_processor import AgentProcessor
-from .agents.base import Drain
 from .agents.descriptions import DescriptionPublisher
 from .agents.loop import AgentLoop
 from .agents.registry import MAX_LOAD_DELAY_SECONDS, AgentRegistry
 from .config import Settings
+from .draining import WorkerDrain, listen_for_drains
 from .errors import AgentQueueError, LeaseLost
 from .heartbeat import Heartbeat
 from .models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
 from .models.messages import new_message_id
-from .models.workers import AgentState, ServedAgent, Worker
+from .models.workers import AgentState, ServedAgent, Worker, WorkerLoad, WorkerState
 from .observability.outages import Outage
 from .observability.recorder import Recorder
 from .observability.tracing import AttemptTrace, Tracing
+from .observability.worker_load import WorkerRuns
 from .store.ports import CANCELS, READY, AttemptStore, Notifier, TraceStore, WorkerStore
 
 logger = logging.getLogger(__name__)
@@ -75,10 +76,13 @@ class QueueWorker:
             last_beat=datetime.now(UTC),
         )
         self._running: dict[Lease, asyncio.Task[None]] = {}
+        self._runs = WorkerRuns()
         self._cancelled: set[Lease] = set()
         self._finishing: set[Lease] = set()
         self._cancel_hints = 0
-        self._drain = Drain()
+        self._released: set[Lease] = set()
+        self._is_claiming = False
+        self._drain = WorkerDrain(loop, settings.shutdown_grace_seconds, self._release_runs)
         self._obstacle = ""
         self._stopping = asyncio.Event()
         self._stop_requested_at = 0.0
@@ -140,7 +144,8 @@ class QueueWorker:
             self._heartbeat.start(asyncio.get_running_loop())
             self._registry.on_change(functools.partial(_in_loop, asyncio.get_running_loop(), self._on_agents))
             self._on_agents()
-            listeners = self._listen_to_heartbeat(), self._listen_for_cancels(), self._publisher.run()
+            drains = listen_for_drains(self._store, self._heartbeat.beat_now)
+            listeners = self._listen_to_heartbeat(), self._listen_for_cancels(), drains, self._publisher.run()
             self._listening = list(map(asyncio.create_task, listeners))
             self._claiming = asyncio.create_task(self._claim_loop(), name="claim loop")
 
@@ -152,7 +157,7 @@ class QueueWorker:
         self._stop_requested_at = time.monotonic()
         self._store.publish(READY)
         if self._claiming is not None:
-            self._loop.post(self._drain.request)
+            self._drain.request()
 
     async def stop(self, grace_seconds: float) -> None:
         """Wait for the runs, then put back messages whose runs exceed the grace period since `begin_stop`.
@@ -163,6 +168,7 @@ class QueueWorker:
         if self._claiming is None:
             return
         grace_seconds = max(0.0, grace_seconds - (time.monotonic() - self._stop_requested_at))
+        self._drain.close()
         if self._claim_timer is not None:
             self._claim_timer.cancel()
         claiming, self._claiming = self._claiming, None
@@ -208,8 +214,10 @@ class QueueWorker:
             while not self._stopping.is_set():
                 self._check_obstacle()
                 free = self.slots - len(self._running)
-                if free and not self._heartbeat.lost and not self._obstacle:
+                if free and not self._heartbeat.lost and not self._obstacle and not self._drain.draining:
+                    self._is_claiming = True
                     await self._claim(free)
+                    self._is_claiming = False
                 await ready.wait(POLL_SECONDS)
 
     def _check_obstacle(self) -> None:
@@ -241,6 +249,7 @@ class QueueWorker:
         for claim in claims:
             task = asyncio.create_task(self._run(claim), name=f"message {claim.message.id}")
             self._running[claim.lease] = task
+            self._runs.began(claim.lease, tenant=claim.message.tenant, agent=claim.message.agent)
             task.add_done_callback(functools.partial(self._ended, claim.lease))
         if claims and hints != self._cancel_hints:  # it may concern one of these claims, which no heartbeat has sent
             self._heartbeat.beat_now()
@@ -248,9 +257,12 @@ class QueueWorker:
     def _ended(self, lease: Lease, _: asyncio.Task[None]) -> None:
         """Free the slot of a task that has ended, even if it was cancelled before its first step."""
         del self._running[lease]
-        self._cancelled.discard(lease)
-        self._finishing.discard(lease)
+        self._runs.ended(lease)
+        for leases in (self._cancelled, self._finishing, self._released):
+            leases.discard(lease)
         self._store.publish(READY)
+        if self._drain.draining and not self._running:
+            self._heartbeat.beat_now()
 
     async def _run(self, claim: Claim) -> None:
         """Run one message from its claim to its finish. No error of the message stops the worker."""
@@ -263,12 +275,14 @@ class QueueWorker:
         stored: Outcome | None = None
         try:
             try:
-                outcome = await self._processor.process(claim, self._drain, spans.run)
+                outcome = await self._processor.process(claim, self._drain.runs, spans.run)
             except asyncio.CancelledError:
                 if claim.lease in self._cancelled:
                     outcome = Cancelled()
                 elif self._stopping.is_set():
                     outcome = Released("The worker was stopped.")
+                elif claim.lease in self._released:
+                    outcome = Released("The worker was drained.")
                 else:
                     return  # the leases may be lost, and another worker may have the message
             self._finishing.add(claim.lease)
@@ -313,6 +327,17 @@ class QueueWorker:
         }
         return tuple(each.model_copy(update=changes.get(each.state)) for each in states)
 
+    def state(self) -> WorkerState:
+        """Return whether this worker claims messages, or still runs some. Safe to use from any thread."""
+        return self._drain.state(is_idle=not self._is_claiming and not self._running)
+
+    def _release_runs(self) -> None:
+        """Put back the messages whose runs exceed the grace period since an operator asked this worker to drain."""
+        for lease, task in self._running.items():
+            if lease not in self._finishing:
+                self._released.add(lease)
+                task.cancel()
+
     def _on_agents(self) -> None:
         """Report the states of the agents. Let claims begin once no agent is being loaded any more.
 
@@ -332,11 +357,18 @@ class QueueWorker:
         """Return the leases of the current runs. Safe to use from any thread."""
         return tuple(self._running.copy())
 
+    def load(self) -> WorkerLoad:
+        """Return what this worker does. Safe to use from any thread."""
+        return self._runs.load(self._processor.text.tokens_per_second)
+
     def on_beat(self, sent: tuple[Lease, ...], beat: Beat) -> None:
-        """Stop the runs whose leases are lost or whose messages were cancelled.
+        """Stop the runs whose leases are lost or whose messages were cancelled. Drain if an operator asks for it.
 
         `sent` has the leases that the heartbeat sent. `beat` does not include later claims.
         """
+        if not self._stopping.is_set() and self._drain.follow(beat.draining):
+            self._heartbeat.beat_now()
+            self._store.publish(READY)
         for lease in sent:
             if lease not in self._running or lease in self._finishing:
                 continue  # the finish checks the fence itself, and may have ended the lease already
@@ -362,6 +394,7 @@ def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    from .main import run, work
+    from .main import work
+    from .startup import run
 
     run(work)

@@ -19,10 +19,14 @@ F = TypeVar("F")
 
 
 class StoredEvents:
-    """Consecutive stored events. All readers of these events share one object."""
+    """Consecutive stored events. All readers of these events share one object.
 
-    def __init__(self, events: Sequence[Event]) -> None:
+    `is_newest` tells that the last one was the newest of its log when they were read.
+    """
+
+    def __init__(self, events: Sequence[Event], *, is_newest: bool = False) -> None:
         self.events = events
+        self.is_newest = is_newest
         self._views: dict[Hashable, object] = {}
 
     @cached_property

@@ -120,6 +120,11 @@ class Streams:
         if self._ticker is not None:
             self._ticker.cancel()
 
+    @property
+    def is_closing(self) -> bool:
+        """Return whether this process closes, so that no tail yields anything more."""
+        return self._closing
+
     def open_by_kind(self) -> dict[str, int]:
         """Return how many readers there are of each kind."""
         return {kind.value: 0 for kind in ReaderKind} | Counter(place.kind.value for place in self._places)
@@ -228,7 +233,8 @@ class Streams:
         except StoreUnavailable as error:
             self._outage.log("A log could not be read, trying again: id=%s, error=%s", message_id, error)
             page = EventPage((), after, after, MessageState.PROCESSING)
-        return LogPage(page, StoredEvents(page.events))
+        is_newest = bool(page.events) and page.events[-1].id == page.last
+        return LogPage(page, StoredEvents(page.events, is_newest=is_newest))
 
     async def _wait_in_queue(
         self, tenant: str, message_id: str, log: MessageLog, after: int, seen: int, idle_timer: IdleTimer

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import datetime
 from time import monotonic
 from typing import Protocol
@@ -33,6 +33,9 @@ class WaitEstimateReads(Protocol):
 
     async def throughput(self) -> Throughput:
         """Return how fast the queue moves."""
+
+    async def count_overtaking(self, tenant: str, message_id: str) -> int:
+        """Return how many messages that came later go first."""
 
 
 class HintSource(Protocol):
@@ -71,8 +74,12 @@ class WaitEstimates:
         self._moved = True
 
     async def of(self, message: Message) -> WaitEstimate:
-        """Return the estimate of one message, see `of_each`."""
-        (found,) = await self.of_each([message])
+        """Return the estimate of one message, see `of_each`. The reason also tells whether others have a share left."""
+        overtaking = 0
+        if message.readiness is Readiness.READY and message.queue_position:
+            with suppress(StoreError):
+                overtaking = await self._reads.count_overtaking(message.tenant, message.id)
+        (found,) = await self._of_each([message], overtaking)
         return found
 
     async def of_each(self, messages: Sequence[Message]) -> list[WaitEstimate]:
@@ -80,6 +87,9 @@ class WaitEstimates:
 
         While the store is away, estimate from the messages alone.
         """
+        return await self._of_each(messages, 0)
+
+    async def _of_each(self, messages: Sequence[Message], overtaking: int) -> list[WaitEstimate]:
         if all(message.state is not MessageState.QUEUED for message in messages):
             return [NOTHING] * len(messages)
         throughput: Throughput | None = None
@@ -92,7 +102,10 @@ class WaitEstimates:
         except StoreError:
             pass  # the messages are stored, so answer without an estimate
         now = self._reads.now()
-        return [wait_estimate(message, throughput, heads.get(message.thread_id or ""), now) for message in messages]
+        return [
+            wait_estimate(message, throughput, heads.get(message.thread_id or ""), now, overtaking)
+            for message in messages
+        ]
 
     async def has_changed(self) -> bool:
         """Return whether the workers or their agents changed since the last read. No hint reports such changes."""
@@ -132,4 +145,4 @@ class WaitEstimates:
 
 
 def _workers_of(throughput: Throughput) -> tuple[object, ...]:
-    return (throughput.paused, *((group.slots, group.agents) for group in throughput.groups))
+    return (throughput.paused, throughput.draining, *((group.slots, group.agents) for group in throughput.groups))

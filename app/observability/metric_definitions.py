@@ -154,7 +154,7 @@ MESSAGES = _gauge(
 LIMIT = _gauge("queue_limit", "`MAX_QUEUE_SIZE` of this process.")
 PAUSED = _gauge("queue_paused", "1 while the queue is paused.")
 WORKERS = _gauge("workers_live", "Workers with a recent heartbeat.")
-LIVE_SLOTS = _gauge("slots_live", "Slots of all live workers.")
+LIVE_SLOTS = _gauge("slots_live", "Slots of all live workers that are not drained.")
 BEAT_AGE = _gauge("heartbeat_age_seconds", "Seconds since the oldest last heartbeat of a live worker; absent if none.")
 
 OF_QUEUE = (BUILD, STORE_UP, DEPTH, OLDEST, MESSAGES, LIMIT, PAUSED, WORKERS, LIVE_SLOTS, BEAT_AGE)

@@ -14,8 +14,8 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 async def this_host_only(sources: Sources) -> Sequence[Finding]:
     """Find that requests from elsewhere get 401, since there are no keys."""
     settings = sources.settings
-    uses_tokens = settings.jwt_jwks_url is not None or settings.jwt_public_key is not None
-    if settings.allow_anonymous or uses_tokens or settings.host in LOOPBACK or await sources.any_key():
+    providers = (settings.jwt_jwks_url, settings.jwt_public_key, settings.proxy_user_header)
+    if settings.allow_anonymous or any(providers) or settings.host in LOOPBACK or await sources.any_key():
         return []
     detail = "There are no API keys. Requests from other hosts, containers and proxies get 401."
     return [note(FindingCode.THIS_HOST_ONLY, detail, "agentq keys create --name first")]

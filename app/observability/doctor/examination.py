@@ -36,6 +36,7 @@ CHECKS: tuple[Check, ...] = (
     _check(engine_checks.database_away),
     _check(engine_checks.store_volatile),
     _check(queue_checks.no_worker),
+    _check(queue_checks.workers_drained),
     _check(queue_checks.worker_lost),
     _check(queue_checks.workers_busy),
     _check(queue_checks.agents, FindingCode.AGENT_LOADING, FindingCode.AGENT_FAILED, FindingCode.HUNG_THREADS),

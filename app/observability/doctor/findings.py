@@ -16,6 +16,7 @@ TITLES: Mapping[FindingCode, str] = {
     FindingCode.DATABASE_AWAY: "The database does not answer",
     FindingCode.STORE_VOLATILE: "The database may lose messages",
     FindingCode.NO_WORKER: "No worker runs messages",
+    FindingCode.WORKERS_DRAINED: "An operator has drained workers",
     FindingCode.WORKER_LOST: "A worker was lost while it ran messages",
     FindingCode.WORKERS_BUSY: "All workers are busy, and messages wait",
     FindingCode.AGENT_LOADING: "An agent has been loading for long",

@@ -8,7 +8,13 @@ from .findings import counted, error, warning
 from .sources import Sources
 
 FEW_CUT = 5
-"""Number of readers that may leave early without being told."""
+"""Number of streams that may break off without being told."""
+
+LEAST_CUT_SECONDS = 3.0
+"""Shortest timeout on the way that is looked for. People leave sooner, all after about the same time."""
+
+ALIKE, MOST = 0.03, 0.8
+"""Connections count as closed after the same time within this share of it. This share of all makes a timeout."""
 
 SIGTERM = "pkill -TERM -f 'agentq serve|app.main'  # then start the server again"
 
@@ -53,14 +59,34 @@ async def memory_unusable(sources: Sources) -> Sequence[Finding]:
 
 
 async def streams_cut(sources: Sources) -> Sequence[Finding]:
-    """Find that most readers leave their streams early, as when a proxy cuts them."""
+    """Find that this server cuts streams, or that something on the way does.
+
+    Readers leave when they like. A timeout on the way shows by many connections that were closed after the same time.
+    """
     state = sources.process
-    if state is None or len(state.cut_streams) < max(FEW_CUT, state.whole_streams):
+    if state is None:
         return []
+    cut = state.slow_streams + state.failed_streams
+    if cut >= max(FEW_CUT, state.whole_streams):
+        detail = (
+            f"{cut} of {cut + state.whole_streams} streams of the last ten minutes broke off: {state.failed_streams} "
+            f"by errors of this server, and {state.slow_streams} since their readers took nothing for too long."
+        )
+        return [warning(FindingCode.STREAMS_CUT, detail, "agentq doctor  # look at the findings about the database")]
+    if (seconds := cut_after(state.left_streams)) is None:
+        return []
+    interval = sources.settings.keepalive_seconds
     detail = (
-        f"{len(state.cut_streams)} of {len(state.cut_streams) + state.whole_streams} streams of the last ten minutes "
-        f"ended before their message, half of them after {median(state.cut_streams):.0f} s or sooner. A timeout or a "
-        f"buffer on the way may cut them; {sources.settings.keepalive_seconds:g} s pass between two keep-alives."
+        f"{len(state.left_streams)} streams of the last ten minutes were closed from outside before their end, most of "
+        f"them after about {seconds:.0f} s. A timeout on the way may cut them; {interval:g} s pass between two "
+        "keep-alives."
     )
-    interval = max(1, int(sources.settings.keepalive_seconds / 3))
-    return [warning(FindingCode.STREAMS_CUT, detail, f"KEEPALIVE_INTERVAL={interval} agentq serve")]
+    return [warning(FindingCode.STREAMS_CUT, detail, f"KEEPALIVE_INTERVAL={max(1, int(interval / 3))} agentq serve")]
+
+
+def cut_after(left: Sequence[float]) -> float | None:
+    """Return the time in seconds after which most of these connections were closed, None if there is no such time."""
+    if len(left) < FEW_CUT or (middle := median(left)) < LEAST_CUT_SECONDS:
+        return None
+    alike = sum(abs(seconds - middle) <= max(1.0, middle * ALIKE) for seconds in left)
+    return middle if alike >= max(FEW_CUT, len(left) * MOST) else None

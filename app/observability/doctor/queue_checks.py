@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from ...models.diagnosis import Finding, FindingCode, SampledMessage
 from ...models.messages import MessageState, Readiness
-from ...models.workers import AgentState, Worker
+from ...models.workers import AgentState, Worker, WorkerState
 from .findings import counted, curl, error, example, note, warning
 from .sources import Sources
 
@@ -30,6 +30,22 @@ async def no_worker(sources: Sources) -> Sequence[Finding]:
         detail = f"{counted(waiting, 'message')} waiting, and no live worker. WORKER_CONCURRENCY=0 starts none."
         return [error(FindingCode.NO_WORKER, detail, "agentq worker")]
     return [note(FindingCode.NO_WORKER, "No message waits, and there is no live worker.", "agentq worker")]
+
+
+async def workers_drained(sources: Sources) -> Sequence[Finding]:
+    """Find workers that an operator has drained. It is an error if messages wait and all workers are drained."""
+    workers = await sources.workers()
+    drained = [each for each in workers if each.state is not WorkerState.ACTIVE]
+    if not drained:
+        return []
+    cure = f"agentq workers resume {drained[0].id}  # or end its process"
+    if len(drained) < len(workers):
+        detail = f"{counted(len(drained), 'worker')} of {len(workers)} drained: they take no messages until resumed."
+        return [note(FindingCode.WORKERS_DRAINED, detail, cure)]
+    waiting = sum((await sources.figures()).waiting.values())
+    who = "The only worker is" if len(workers) == 1 else f"All {len(workers)} workers are"
+    detail = f"{who} drained, and {counted(waiting, 'message')} waiting." if waiting else f"{who} drained."
+    return [(error if waiting else warning)(FindingCode.WORKERS_DRAINED, detail, cure)]
 
 
 async def worker_lost(sources: Sources) -> Sequence[Finding]:

@@ -20,15 +20,18 @@ class ProcessState:
     """Facts that only a server process knows of itself, without secrets. An empty text means nothing to tell.
 
     `abandoned` counts runs and threads of ended messages that do not stop.
-    `cut_streams` has the seconds after which readers of streams left lately before the end, `whole_streams` counts
-    streams that ended lately with their message.
+    Of the streams that ended lately, `left_streams` has the seconds after which connections were closed from outside,
+    `slow_streams` counts readers that were disconnected since they took nothing, `failed_streams` those that this
+    server could not serve any more, and `whole_streams` those that got everything.
     """
 
     beating: bool
     abandoned: int
     blocked: str
     memory_problem: str
-    cut_streams: Sequence[float]
+    left_streams: Sequence[float]
+    slow_streams: int
+    failed_streams: int
     whole_streams: int
 
 

@@ -1,27 +1,23 @@
-"""Reads settings from the environment and from `.env`. Each process loads its own instance."""
+"""The settings, with the checks of each value. Each process loads its own instance."""
 
-import base64
-import binascii
-import ipaddress
-import os
 import re
-from difflib import get_close_matches
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from .errors import ConfigurationError
-from .project import AGENT_VERSION, Project, read_project
-from .text import is_http_url
+from ..models.sharing import FairShare
+from ..models.threads import MAX_TTL_MINUTES
+from ..project import AGENT_VERSION, Project, read_project
+from ..text import is_http_url
+from .values import checked_header, checked_origin, checked_proxy, roles_in, signing_keys
 
 DEFAULT_MODEL_NAME = "gpt-4"
 EMBEDDED_MODEL_NAME = "embedded"
 PLACEHOLDER_KEY = "your-openai-api-key-here"
-SIGNING_PREFIX = "whsec_"
 MAX_KEEPALIVE_SECONDS = 15.0
 """Longest time without data on a stream, whatever the settings: proxies close silent connections."""
 
@@ -34,22 +30,17 @@ CHECKPOINT_HISTORY = 20
 SQLITE_IN_MEMORY = re.compile(r"sqlite:/*(?:file:)?:memory:(?:\?.*)?", re.IGNORECASE)
 """Other spellings of `memory://`, from SQLite and SQLAlchemy."""
 
-_ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
-
 Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 AgentPaths = Annotated[dict[str, str], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
 TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
 
+MAX_SUBMITS = 1_000_000
+"""Highest limit of messages in a minute."""
+
 _OWN_KEYS = ("thread_id", "run_id", "subject")
 _OWN_KEY_BEGINNINGS = ("__", "checkpoint")
 """Keys of LangGraph's `configurable` that messages cannot set."""
-
-NEAR = 0.75
-"""Names in `.env` with at least this similarity to a setting (0 to 1, by difflib) seem misspelt."""
-
-NAMES_OF_OPENAI = frozenset(("OPENAI_API_BASE", "OPENAI_API_TYPE", "OPENAI_API_VERSION"))
-"""Variables that LangChain's client for OpenAI and Azure reads. Graphs may need them."""
 
 
 class Settings(BaseSettings):
@@ -59,11 +50,20 @@ class Settings(BaseSettings):
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
+    _names_of_file: frozenset[str] = PrivateAttr(default=frozenset())
+
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
     model_name: str = DEFAULT_MODEL_NAME
     max_queue_size: int = Field(1000, ge=1)
     max_queue_size_per_tenant: int | None = Field(None, ge=1)
+    submits_per_minute_per_key: int = Field(0, ge=0, le=MAX_SUBMITS)
+    submits_per_minute_per_tenant: int = Field(0, ge=0, le=MAX_SUBMITS)
+    submits_per_minute_per_subject: int = Field(600, ge=0, le=MAX_SUBMITS)
+    submits_per_minute_per_address: int = Field(600, ge=0, le=MAX_SUBMITS)
+    reads_per_minute: int = Field(6000, ge=0, le=MAX_SUBMITS)
+    max_streams: int = Field(10_000, ge=0)
+    max_streams_per_tenant: int = Field(0, ge=0)
     processing_timeout: Seconds = 60
     max_attempts: int = Field(3, ge=1)
     retry_base_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 2
@@ -88,7 +88,9 @@ class Settings(BaseSettings):
     startup_timeout_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 60
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 25
     priority_aging_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 0
+    fair_share: FairShare = FairShare.TENANT
     retention_days: Seconds = 30
+    thread_ttl_minutes: Annotated[float, Field(ge=0, le=MAX_TTL_MINUTES, allow_inf_nan=False)] = 0
     stats_retention_days: Seconds = 90
     event_retention_hours: Seconds = 24
     usage_retention_days: Seconds = 400
@@ -102,6 +104,10 @@ class Settings(BaseSettings):
     allow_anonymous: bool = False
     cors_origins: Names = ()
     trusted_proxies: Names = ()
+    proxy_user_header: str | None = None
+    proxy_groups_header: str | None = None
+    proxy_tenant_header: str | None = None
+    proxy_roles: AgentPaths = Field(default_factory=dict)
     jwt_jwks_url: str | None = None
     jwt_public_key: str | None = Field(None, validate_default=True)
     jwt_issuer: str | None = Field(None, validate_default=True)
@@ -112,6 +118,7 @@ class Settings(BaseSettings):
     jwt_scopes_claim: str = "scope"
     session_idle_minutes: Annotated[float, Field(ge=1, le=1_440, allow_inf_nan=False)] = 30
     session_hours: Annotated[float, Field(ge=0.1, le=24, allow_inf_nan=False)] = 8
+    hide_payloads: bool = False
     allow_volatile: bool = False
     metrics: bool = True
     metrics_host: str = "127.0.0.1"
@@ -129,6 +136,23 @@ class Settings(BaseSettings):
     @classmethod
     def _one_name_for_memory(cls, value: str | None) -> str | None:
         return "memory://" if value is not None and SQLITE_IN_MEMORY.fullmatch(value) else value
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> "Settings":
+        """Refuse a limit of a part that is above the limit of its whole, if both were set."""
+        pairs = [
+            ("submits_per_minute_per_key", "submits_per_minute_per_tenant"),
+            ("submits_per_minute_per_subject", "submits_per_minute_per_tenant"),
+            ("max_queue_size_per_tenant", "max_queue_size"),
+            ("max_streams_per_tenant", "max_streams"),
+        ]
+        for part, whole in pairs:
+            if {part, whole} <= self.model_fields_set and getattr(self, part) > getattr(self, whole) > 0:
+                raise ValueError(
+                    f"{part.upper()}: expected at most {whole.upper()}, which is {getattr(self, whole)}, got "
+                    f"{getattr(self, part)}"
+                )
+        return self
 
     @field_validator("agent_version", mode="after")
     @classmethod
@@ -156,11 +180,18 @@ class Settings(BaseSettings):
             signing_keys(value.get_secret_value())
         return value
 
+    @model_validator(mode="after")
+    def _shares_in_strict_priority(self) -> "Settings":
+        asked = "fair_share" in self.model_fields_set and self.fair_share is not FairShare.NONE
+        if self.priority_aging_seconds and asked:
+            raise ValueError("FAIR_SHARE: expected none, or PRIORITY_AGING_SECONDS=0: messages that age take no turns")
+        return self
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: object) -> object:
         origins = value.replace(",", " ").split() if isinstance(value, str) else value
-        return tuple(dict.fromkeys(map(_checked_origin, origins))) if isinstance(origins, list | tuple) else origins
+        return tuple(dict.fromkeys(map(checked_origin, origins))) if isinstance(origins, list | tuple) else origins
 
     @field_validator("jwt_jwks_url", mode="after")
     @classmethod
@@ -200,7 +231,30 @@ class Settings(BaseSettings):
     @classmethod
     def _split_proxies(cls, value: object) -> object:
         names = value.replace(",", " ").split() if isinstance(value, str) else value
-        return tuple(dict.fromkeys(map(_checked_proxy, names))) if isinstance(names, list | tuple) else names
+        return tuple(dict.fromkeys(map(checked_proxy, names))) if isinstance(names, list | tuple) else names
+
+    @field_validator("proxy_user_header", "proxy_groups_header", "proxy_tenant_header", mode="after")
+    @classmethod
+    def _is_header(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        if not info.data.get("trusted_proxies"):
+            raise ValueError("expected TRUSTED_PROXIES to name the proxies whose header is believed")
+        if info.field_name != "proxy_user_header" and info.data.get("proxy_user_header") is None:
+            raise ValueError("expected PROXY_USER_HEADER to be set too")
+        return checked_header(value)
+
+    @field_validator("proxy_roles", mode="before")
+    @classmethod
+    def _split_roles(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        if info.data.get("proxy_user_header") is None:
+            raise ValueError("expected PROXY_USER_HEADER to be set too")
+        roles = roles_in(value)
+        if info.data.get("proxy_groups_header") is None and set(roles) != {"*"}:
+            raise ValueError("expected PROXY_GROUPS_HEADER to be set too, or only the group *, which has all users")
+        return roles
 
     @field_validator("agents", mode="before")
     @classmethod
@@ -239,6 +293,15 @@ class Settings(BaseSettings):
             if key in _OWN_KEYS or key.startswith(_OWN_KEY_BEGINNINGS):
                 raise ValueError(f"expected keys of your graphs; this server or LangGraph sets {key!r}")
         return keys
+
+    @property
+    def names_of_file(self) -> frozenset[str]:
+        """Return the fields whose values come from the file `.env`."""
+        return self._names_of_file
+
+    def note_file(self, names: Collection[str]) -> None:
+        """Note the fields whose values come from the file `.env`, to show them."""
+        self._names_of_file = frozenset(names)
 
     @property
     def keepalive_seconds(self) -> float:
@@ -291,110 +354,3 @@ class Settings(BaseSettings):
     def version_of(self, name: str) -> str | None:
         """Return the version of an agent: that of the langgraph.json which names it, else AGENT_VERSION."""
         return (None if name in self.agents else self.project.versions.get(name)) or self.agent_version
-
-
-def _checked_origin(origin: str) -> str:
-    """Return an origin unchanged. Raises ValueError unless it has the form that browsers send.
-
-    Refuse `*`: there is no login yet, so any page open on this host could read all messages.
-    """
-    if origin == "*":
-        raise ValueError("expected origins by their names: with * any page could read and change everything")
-    found = _ORIGIN.fullmatch(origin)
-    if found is None:
-        raise ValueError("expected origins such as https://app.example.com or http://localhost:3000, without a path")
-    if (found["scheme"], found["port"]) in (("http", "80"), ("https", "443")):
-        raise ValueError("expected no default port, since browsers do not send it")
-    return origin
-
-
-def _checked_proxy(name: str) -> str:
-    """Return the address or network of a proxy in its usual form. Raises ValueError for anything else.
-
-    Refuse a network of all addresses: every client could then give itself any address.
-    """
-    try:
-        network = ipaddress.ip_network(name)
-    except ValueError:
-        raise ValueError("expected addresses and networks such as 10.0.0.5 or 10.0.0.0/24, without host bits") from None
-    if network.prefixlen == 0:
-        raise ValueError("expected the proxies by their addresses: with all addresses, clients could name any address")
-    return name
-
-
-def signing_keys(secret: str) -> tuple[bytes, ...]:
-    """Return the bytes of one secret for webhooks, or of two secrets separated by a space.
-
-    Raises ValueError unless each secret is the prefix and 24 to 64 bytes in base64.
-    """
-    expected = f"expected {SIGNING_PREFIX} and 24 to 64 bytes in base64, at most two of these with a space between"
-    secrets = secret.split()
-    if not (1 <= len(secrets) <= 2 and all(each.startswith(SIGNING_PREFIX) for each in secrets)):
-        raise ValueError(expected)
-    try:
-        keys = tuple(base64.b64decode(each.removeprefix(SIGNING_PREFIX), validate=True) for each in secrets)
-    except binascii.Error:
-        raise ValueError(expected) from None
-    if not all(24 <= len(key) <= 64 for key in keys):
-        raise ValueError(expected)
-    return keys
-
-
-def place_of(url: str) -> str:
-    """Return a database URL for display. For a server, show only its kind, since the rest may have a password."""
-    scheme, colon, _ = url.partition("://")
-    if not colon:
-        return "one without ://"
-    return repr(url) if scheme in ("sqlite", "memory") else f"{scheme}://…"
-
-
-def load_settings(env_file: str | None = ".env") -> Settings:
-    """Return the settings of this process. Raises ConfigurationError with variable, expected form and given value."""
-    try:
-        return Settings(_env_file=env_file)
-    except ValidationError as error:
-        raise ConfigurationError("; ".join(_explain(dict(e)) for e in error.errors())) from None
-
-
-def misspelt_settings(env_file: str = ".env") -> dict[str, str]:
-    """Return the names in `.env` that seem to be misspelt settings, each with the nearest setting.
-
-    Leave out names that end in a setting's name, such as `AZURE_OPENAI_API_KEY`: graphs may read them.
-    """
-    found = dotenv_values(env_file) if Path(env_file).is_file() else {}
-    settings = [name.upper() for name in Settings.model_fields]
-    guesses: dict[str, str] = {}
-    for name in found:
-        written = name.upper()
-        if written in {*settings, *NAMES_OF_OPENAI} or written.endswith(tuple(f"_{each}" for each in settings)):
-            continue
-        begun = [each for each in settings if each.startswith(f"{written}_")]
-        near = begun if len(begun) == 1 else get_close_matches(written, settings, n=1, cutoff=NEAR)
-        if near:
-            guesses[name] = near[0]
-    return guesses
-
-
-def share_environment(settings: Settings, env_file: str = ".env") -> None:
-    """Copy the variables of `.env` and of the langgraph.json into the process's environment, for the graphs.
-
-    Existing variables have precedence, then the langgraph.json, then `.env`. Raises ConfigurationError.
-    """
-    found = dotenv_values(env_file) if Path(env_file).is_file() else {}
-    ours = {name: value for name, value in found.items() if value and value != PLACEHOLDER_KEY}
-    for name, value in {**ours, **settings.project.environment}.items():
-        if not os.environ.get(name):  # an empty value counts as none
-            os.environ[name] = value
-
-
-def _explain(error: dict[str, object]) -> str:
-    """Return one line that explains a validation error, without the value of a secret."""
-    message = str(error["msg"]).removeprefix("Value error, ")
-    location = error["loc"]
-    if not isinstance(location, tuple) or not location:
-        return message
-    given = os.environ.get(name := str(location[0]).upper(), error["input"])
-    shown = place_of(str(given)) if name.endswith("_URL") and "@" in str(given) else repr(given)
-    if "KEY" in name or "SECRET" in name:
-        shown = "a value that is not shown"
-    return f"{name}: {message[0].lower()}{message[1:]}, got {shown}"
