@@ -1,5 +1,5 @@
 """The APIs that clients of other products use, as views of the same messages, events and threads."""
 
-from . import ai_sdk, langgraph, openai
+from . import ai_sdk, durable_streams, langgraph, openai
 
-SURFACES = (langgraph.SURFACE, openai.SURFACE, ai_sdk.SURFACE)
+SURFACES = (langgraph.SURFACE, openai.SURFACE, ai_sdk.SURFACE, durable_streams.SURFACE)

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from ..access.principals import Principal
 from ..api.errors import ServerStopping
+from ..api.limit_headers import limit_headers
 from ..api.streaming import EventStreamResponse
 from ..errors import AgentQueueError, MessageNotFound
 from ..events.fanout import Idle, StoredEvents
@@ -33,6 +34,7 @@ class HeldReply(EventStreamResponse):
     """
 
     media_type = "application/json"
+    ends_after_errors = False  # half a JSON text would look whole
 
     def __init__(
         self,
@@ -49,7 +51,8 @@ class HeldReply(EventStreamResponse):
         self._run = run
         self._result_of = result_of
         leaves = None if cancels_as is None else Departure(services, caller, run, cancels_as=cancels_as).cancel
-        super().__init__(self._body(), services, headers, when_left=leaves)
+        given = {**limit_headers(run.limits), **(headers or {})}
+        super().__init__(self._body(), services, given, when_left=leaves)
 
     @override
     def opening(self) -> bytes:

@@ -1,7 +1,7 @@
 """Follows runs for readers of streams, in the form that a surface gives to their events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from ..access.principals import Principal
 from ..api.errors import ServerStopping
 from ..api.streaming import KEEP_ALIVE, tail_of
 from ..errors import AgentQueueError, MessageNotFound
+from ..events.changes import ChangeFilter
 from ..events.fanout import Idle, StoredEvents
 from ..events.tail import Reset, TailItem, WaitingUpdate
 from ..models.events import Event
@@ -88,6 +89,14 @@ def _live(item: WaitingUpdate | Reset | Idle, reader: RunReader) -> bytes:
             return b""
 
 
+async def thread_changes(services: Services, caller: Principal, thread_id: str) -> AsyncGenerator[bytes | Idle]:
+    """Return a generator that yields a text when a thread may have changed from now on, and `Idle` meanwhile."""
+    chosen = ChangeFilter(caller.tenant, thread_id=thread_id)
+    after = await services.changes.newest()
+    seconds = services.settings.keepalive_seconds
+    return services.changes.tail(chosen, after=after, starts=False, idle_seconds=seconds, hinted=True)
+
+
 def position_comment(update: WaitingUpdate) -> bytes:
     """Return a comment that tells the position in the queue."""
     return b": queued\n" if update.position is None else f": queued, position {update.position}\n".encode()
@@ -95,7 +104,7 @@ def position_comment(update: WaitingUpdate) -> bytes:
 
 async def stored_events(
     services: Services, caller: Principal, run: Run, after: int, last: int
-) -> AsyncIterator[Sequence[Event]]:
+) -> AsyncGenerator[Sequence[Event]]:
     """Yield the stored events after the event `after` up to `last`, as far as they are kept, in parts.
 
     Raises LookupError, with the id of the newest event, if the log ends before `last`.

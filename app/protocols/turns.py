@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from ..access.principals import Principal
 from ..access.visible import check_webhooks
-from ..errors import MessageNotFound, NotCancellable, ThreadBusy
+from ..errors import MessageNotFound, NotCancellable, ThreadAsks, ThreadBusy
 from ..models.audit import Actor
 from ..models.messages import Accepted, IfBusy, NewMessage
 from ..models.requests import Key
@@ -23,6 +23,25 @@ async def submit_turns(
     the state. Messages that an earlier request with this `key` stored are not stored again, and cancel nothing.
     """
     check_webhooks(caller, new)
+    unasked = [each._replace(behind_question=each.if_busy is not IfBusy.ENQUEUE) for each in new]
+    with suppress(ThreadAsks):
+        return await services.queue.submit(caller, unasked, key=key, webhook=caller.webhook, by=by)
+    return await _submit_instead_of_answers(services, caller, new, key=key, by=by)
+
+
+async def first_run(services: Services, caller: Principal, accepted: Accepted) -> Run:
+    """Return the first run of the only message that was accepted, as it is now. Raises MessageNotFound."""
+    (message,) = accepted.messages
+    if accepted.replayed:
+        message = await services.queue.get(caller, message.id)
+        return (await runs_of(services, message))[0]
+    return Run(message.id, message, limits=accepted.limits)
+
+
+async def _submit_instead_of_answers(
+    services: Services, caller: Principal, new: Sequence[NewMessage], *, key: Key | None, by: Actor
+) -> Accepted:
+    """Store messages of which some belong to threads with an open question. Cancel the questions that `caller` sees."""
     questions = [await _open_question(services, caller, each) for each in new]
     first = [
         each if question is None else each._replace(if_busy=IfBusy.REJECT)  # cancels a question with nothing behind it
@@ -37,15 +56,6 @@ async def submit_turns(
         with suppress(MessageNotFound, NotCancellable):
             await services.queue.cancel(caller, question, asks=True, by=by)  # one that was answered goes on
     return await services.queue.submit(caller, new, key=key, webhook=caller.webhook, by=by)
-
-
-async def first_run(services: Services, caller: Principal, accepted: Accepted) -> Run:
-    """Return the first run of the only message that was accepted, as it is now. Raises MessageNotFound."""
-    (message,) = accepted.messages
-    if accepted.replayed:
-        message = await services.queue.get(caller, message.id)
-        return (await runs_of(services, message))[0]
-    return Run(message.id, message)
 
 
 async def _open_question(services: Services, caller: Principal, new: NewMessage) -> str | None:

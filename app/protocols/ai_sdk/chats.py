@@ -40,6 +40,7 @@ async def send(
     body = await body_of(request, ChatRequest)
     if body.priority is None:
         body = body.model_copy(update={"priority": priority})
+    await services.stream_limits.check(principal)
     run, is_known = await begun_run(services, principal, body, by=by)
     if is_known:
         return await stream_of_message(services, principal, run)
@@ -64,6 +65,7 @@ async def resume(
         message = await _newest(services, principal, thread_id)
     if message is None:
         return Response(status_code=204)
+    await services.stream_limits.check(principal)
     run = (await runs_of(services, message))[-1]
     return await stream_of_message(services, principal, run)
 

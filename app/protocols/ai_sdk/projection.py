@@ -31,21 +31,31 @@ class ChatView(NamedTuple):
     whole: bool = True
 
 
+class ShownCalls(NamedTuple):
+    """The tool calls with one id, or without any, of one message of the agent.
+
+    `waiting` has the ids by which unanswered calls are shown, oldest first, and `answered` that of the last answered.
+    """
+
+    message: str
+    waiting: tuple[str, ...]
+    answered: str = ""
+
+
 class Progress(NamedTuple):
     """The state on which later frames depend. It is never changed, so that readers can share it.
 
     `messages` has the messages that attempts showed: a later attempt shows finished steps again. `doubtful` has the ids
     of those whose texts were open at a retry, until it is known whether the next attempt shows them again; None without
-    a retry. `calls` has the ids by which the newest tool calls are shown, by the agent's ids. `questions`
-    has the ids of the last questions. `usage` has the tokens of all model calls so far. `ended` says that the request
-    has no further events.
+    a retry. `calls` has the newest tool calls by the agent's ids. `questions` has the ids of the last questions.
+    `usage` has the tokens of all model calls so far. `ended` says that the request has no further events.
     """
 
     attempt: int = 0
     parts: OpenParts = NO_PARTS
     messages: ShownMessages = HashTrieMap()
     doubtful: frozenset[str] | None = None
-    calls: "HashTrieMap[str, str]" = HashTrieMap()
+    calls: "HashTrieMap[str, ShownCalls]" = HashTrieMap()
     questions: tuple[str, ...] = ()
     usage: Mapping[str, int] | None = None
     ended: bool = False
@@ -140,30 +150,50 @@ def _new_piece(
 ) -> tuple[Sequence[Chunk], Progress]:
     """Return the chunks of a piece that no attempt showed before."""
     if kind == "tool_call":
-        shown_id, calls = _called(progress, event_id, piece)
+        shown_id, calls = _called(progress, event_id, message, piece)
         chunks, parts = progress.parts.with_call(message)
         chunks = [*chunks, _call(shown_id, piece["name"], piece["args"])]
         return chunks, progress._replace(parts=parts, calls=calls)
     if kind == "tool_result":
         chunks, parts = progress.parts.with_result()
         progress = progress._replace(parts=parts)
-        found = progress.calls.get(piece.get("id") or "")
+        found, progress = _answered_call(progress, piece)
         if found is not None:
             return [*chunks, _result(found, piece)], progress
-        shown_id, calls = _called(progress, event_id, piece)
+        shown_id, calls = _called(progress, event_id, message, piece)
         called = _call(shown_id, piece.get("name") or "tool", {})
         return [*chunks, called, _result(shown_id, piece)], progress._replace(calls=calls)
     chunks, parts = progress.parts.with_text(message, kind, piece)
     return chunks, progress._replace(parts=parts)
 
 
-def _called(progress: Progress, event_id: int, piece: Mapping[str, Any]) -> tuple[str, "HashTrieMap[str, str]"]:
+def _called(
+    progress: Progress, event_id: int, message: str, piece: Mapping[str, Any]
+) -> tuple[str, "HashTrieMap[str, ShownCalls]"]:
     """Return the id by which a call is shown, and all calls. Some models use an id again, or give none."""
     call_id = piece.get("id") or ""
-    shown_id = call_id
-    if not call_id or call_id in progress.calls:
-        shown_id = f"{call_id or 'call'}-{event_id}"
-    return shown_id, progress.calls.insert(call_id, shown_id)
+    before = progress.calls.get(call_id)
+    shown_id = call_id if call_id and before is None else f"{call_id or 'call'}-{event_id}"
+    calls = ShownCalls(message, (shown_id,))
+    if before is not None and before.message == message:  # they run side by side
+        calls = before._replace(waiting=(*before.waiting, shown_id))
+    return shown_id, progress.calls.insert(call_id, calls)
+
+
+def _answered_call(progress: Progress, piece: Mapping[str, Any]) -> tuple[str | None, Progress]:
+    """Return the id by which the call of a result is shown, None for an unknown call, and the progress after it.
+
+    Calls with the same id, or without any, get their results in the order of the calls.
+    """
+    call_id = piece.get("id") or ""
+    calls = progress.calls.get(call_id)
+    if calls is None:
+        return None, progress
+    if not calls.waiting:
+        return calls.answered, progress
+    shown_id, *waiting = calls.waiting
+    answered = calls._replace(waiting=tuple(waiting), answered=shown_id)
+    return shown_id, progress._replace(calls=progress.calls.insert(call_id, answered))
 
 
 def _undoubted(progress: Progress, message: str) -> Progress:

@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -109,12 +110,19 @@ def _last(messages: Any) -> Any:
     return {**last, "parts": [], "answered": parts if isinstance(parts, list) else []}
 
 
+def _chat_id(value: str) -> str:
+    """Return the id of a chat. Raises ValueError for an id that clients remove from the paths of the chat."""
+    if value in (".", ".."):
+        raise ValueError("expected another id than `.` and `..`, which no path can have")
+    return value
+
+
 class ChatRequest(BaseModel):
     """The request of a page for an answer. The fields after `messageId` are this server's own."""
 
     model_config = ConfigDict(extra="forbid")
 
-    id: ThreadId
+    id: Annotated[ThreadId, AfterValidator(_chat_id)]
     message: Annotated[ChatMessage, BeforeValidator(_last), Field(alias="messages")]
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
     message_id: Annotated[Name | None, Field(alias="messageId")] = None

@@ -1,16 +1,18 @@
 """Streams the answers of chats to any number of readers."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 from starlette.responses import Response
 from typing_extensions import override
 
 from ...access.principals import Principal
+from ...api.limit_headers import limit_headers
 from ...api.streaming import EventStreamResponse, waiting_data
 from ...errors import AgentQueueError
 from ...events.fanout import StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
+from ...models.limits import LimitLeft
 from ...services import Services
 from ..cut_runs import EventsGone, RunDeleted
 from ..run_streams import followed, stored_events
@@ -28,8 +30,14 @@ REFUSED = "Your access has ended. The answer goes on; sign in again to see it."
 class ChatResponse(EventStreamResponse):
     """The stream of a chat."""
 
-    def __init__(self, view: ChatView, frames: AsyncGenerator[TailItem | bytes], services: Services) -> None:
-        super().__init__(frames, services, HEADERS)
+    def __init__(
+        self,
+        view: ChatView,
+        frames: AsyncGenerator[TailItem | bytes],
+        services: Services,
+        limits: Sequence[LimitLeft],
+    ) -> None:
+        super().__init__(frames, services, {**HEADERS, **limit_headers(limits)})
         self._view = view
 
     @override
@@ -100,7 +108,7 @@ def _response(
     services: Services, caller: Principal, run: Run, view: ChatView, progress: Progress, *, after: int
 ) -> Response:
     reader = ChatReader(view, progress)
-    return ChatResponse(view, followed(services, caller, run, reader, after=after), services)
+    return ChatResponse(view, followed(services, caller, run, reader, after=after), services, run.limits)
 
 
 def _error(text: str) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...access.principals import Principal
-from ...api.request_keys import submit_key
+from ...api.request_keys import batch_key, submit_key
 from ...errors import InvalidRequest, ThreadNotFound
 from ...models.audit import Actor
 from ...models.messages import IfBusy, MessageOptions, NewMessage
@@ -48,11 +48,22 @@ async def create_run(
 
 
 async def create_runs(
-    services: Services, caller: Principal, wanted: Sequence[tuple[str | None, RunCreate]], *, by: Actor
+    services: Services,
+    caller: Principal,
+    wanted: Sequence[tuple[str | None, RunCreate]],
+    *,
+    key: str | None = None,
+    by: Actor,
 ) -> list[Run]:
-    """Store runs with new input, as `submit_turns` does. Raises what `create_run` raises."""
+    """Store runs with new input, as `submit_turns` does.
+
+    A request whose Idempotency-Key, `key`, came before gets the runs of then. Raises what `create_run` raises.
+    """
     new = [_new_message(services, caller, thread_id, body) for thread_id, body in wanted]
-    return [Run(message.id, message) for message in (await submit_turns(services, caller, new, by=by)).messages]
+    meant = [each._replace(thread_id=thread_id) for each, (thread_id, _) in zip(new, wanted, strict=True)]
+    named = None if key is None else batch_key(key, meant, services.registry.default)
+    accepted = await submit_turns(services, caller, new, key=named, by=by)
+    return [await first_run(services, caller, accepted._replace(messages=[each])) for each in accepted.messages]
 
 
 async def require_thread(services: Services, caller: Principal, thread_id: str, body: RunCreate) -> None:

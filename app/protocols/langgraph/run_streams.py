@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ...access.principals import Principal
+from ...api.limit_headers import limit_headers
 from ...api.streaming import EventStreamResponse
 from ...errors import AgentQueueError, InvalidRequest
 from ...events.fanout import StoredEvents
@@ -88,7 +89,11 @@ class RunStream:
             "stream_subgraphs": ["true"] if self._view.subgraphs else [],
         }
         path = path_of(self._run)
-        return {"Content-Location": path, "Location": f"{path}/stream?{urlencode(shown, doseq=True)}"}
+        return {
+            **limit_headers(self._run.limits),
+            "Content-Location": path,
+            "Location": f"{path}/stream?{urlencode(shown, doseq=True)}",
+        }
 
     async def _progress_before(self, after: FrameId) -> Progress:
         """Return the progress before the event of the frame `after`. Raises InvalidRequest."""

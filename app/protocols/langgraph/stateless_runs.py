@@ -80,7 +80,12 @@ async def wait(
 @router.post("/runs/batch")
 @needs(AccessScope.SUBMIT)
 async def create_batch(
-    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, priority: PriorityDep = None
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    by: ActorDep,
+    key: KeyNameDep,
+    priority: PriorityDep = None,
 ) -> Response:
     """Store many runs in one transaction: all of them in this order, or none."""
     bodies = [body.with_default(priority) for body in (await body_of(request, RunBatch)).root]
@@ -90,7 +95,7 @@ async def create_batch(
             raise InvalidRequest(f"{name}: a batch takes no answers", field=name)
         if body.thread_id is not None:
             await require_thread(services, principal, body.thread_id, body)
-    runs = await create_runs(services, principal, [(body.thread_id, body) for body in bodies], by=by)
+    runs = await create_runs(services, principal, [(body.thread_id, body) for body in bodies], key=key, by=by)
     return JsonReply(json.dumps([run_view(run) for run in runs]))
 
 
@@ -109,7 +114,7 @@ async def cancel(
         if action == "rollback":
             raise not_served("action: a rollback of all runs with a status is not served. Name them in `run_ids`.")
         chosen = MessageFilter(states=STATES[body.status], thread_id=body.thread_id)
-        await services.queue.cancel_many(principal, Selection(chosen=chosen), by)
+        await services.bulk.cancel(principal, Selection(chosen=chosen), by)
     else:
         runs = await _named(services, principal, body.thread_id or "", body.run_ids or [])
         await cancel_runs(services, principal, runs, action, by=by)

@@ -109,6 +109,7 @@ async def join_private_stream(
 async def _joined(services: Services, caller: Principal, by: Actor, run: Run, joined: Joined) -> Response:
     if joined.cancel_on_disconnect and AccessScope.CONTROL not in caller.scopes:
         raise Forbidden(NO_CANCEL)
+    await services.stream_limits.check(caller)
     kept = Kept.of(run.message)
     subgraphs = kept.stream_subgraphs if joined.stream_subgraphs is None else joined.stream_subgraphs
     stream = _stream_of(services, caller, run, joined.stream_mode or kept.stream_mode, subgraphs=subgraphs)
@@ -119,6 +120,7 @@ async def _created(
     body: RunCreate, services: Services, caller: Principal, by: Actor, key: str | None, thread_id: str | None
 ) -> Response:
     check_streamed(caller, thread_id, shown_events(body.modes))
+    await services.stream_limits.check(caller)
     run = await create_run(services, caller, thread_id, body, key=key, by=by)
     stream = _stream_of(services, caller, run, body.modes, subgraphs=bool(body.stream_subgraphs))
     return await stream.response(None, cancels_as=by if body.on_disconnect == "cancel" else None)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
@@ -18,6 +18,7 @@ from ...models.audit import Actor
 from ...models.requests import ResumeAnswer
 from ...services import Services
 from ..questions import answer_question, question_of, require_control
+from ..routing import KeyNameDep
 from .routing import make_router
 from .run_creation import create_run
 from .schemas.agent_protocol import InputRespond, RunStart, ThreadCommand
@@ -31,6 +32,15 @@ META = {"applied_through_seq": 0}
 """A command applies no event: clients begin to read behind a greater number, and would miss the events before."""
 
 
+class Client(NamedTuple):
+    """The client that sends a command, and the Idempotency-Key of its request."""
+
+    services: Services
+    caller: Principal
+    by: Actor
+    key: str | None
+
+
 class CommandError(AgentQueueError):
     """A command that is refused, with the protocol's code."""
 
@@ -42,37 +52,47 @@ class CommandError(AgentQueueError):
 @router.post("/threads/{thread_id}/commands")
 @needs(AccessScope.SUBMIT)
 async def command(
-    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    by: ActorDep,
+    key: KeyNameDep,
+    thread_id: ThreadIdDep,
 ) -> Response:
-    """Carry out a command. What the caller can mend is told in the reply, everything else by the status."""
+    """Carry out a command. What the caller can mend is told in the reply, everything else by the status.
+
+    An Idempotency-Key is for `run.start`. A question takes one answer, so answers need none.
+    """
     given = await body_of(request, ThreadCommand)
     reply: Result
     try:
-        result = await _carry_out(services, principal, by, thread_id, given)
+        result = await _carry_out(Client(services, principal, by, key), thread_id, given)
         reply = {"type": "success", "id": given.id, "result": result, "meta": META}
     except (CommandError, InvalidRequest, NotFound, Conflict, Forbidden) as error:
         reply = {"type": "error", "id": given.id, "error": _code_of(error), "message": str(error), "meta": META}
     return JsonReply(json.dumps(reply))
 
 
-async def _carry_out(services: Services, caller: Principal, by: Actor, thread_id: str, given: ThreadCommand) -> Result:
+async def _carry_out(client: Client, thread_id: str, given: ThreadCommand) -> Result:
     carry_out = _COMMANDS.get(given.method)
     if carry_out is None:
         told = f"Unknown protocol command: {given.method}. This server takes {', '.join(_COMMANDS)}."
         raise CommandError("unknown_command", told)
-    return await carry_out(services, caller, by, thread_id, given.params or {})
+    return await carry_out(client, thread_id, given.params or {})
 
 
-async def _start(services: Services, caller: Principal, by: Actor, thread_id: str, params: Result) -> Result:
+async def _start(client: Client, thread_id: str, params: Result) -> Result:
+    services, caller, by, key = client
     body = _parsed(RunStart, params)
     if body.answers:
         raise CommandError("invalid_argument", "command.resume: answer with the command input.respond")
-    run = await create_run(services, caller, thread_id, body, by=by)
+    run = await create_run(services, caller, thread_id, body, key=key, by=by)
     services.changes.hint(thread_id)  # streams of the thread wait for its first event
     return {"run_id": run.id}
 
 
-async def _respond(services: Services, caller: Principal, by: Actor, thread_id: str, params: Result) -> Result:
+async def _respond(client: Client, thread_id: str, params: Result) -> Result:
+    services, caller, by, _ = client
     given = _parsed(InputRespond, params)
     for name, value in (("update", given.update), ("goto", given.goto)):
         if value is not None:
@@ -116,6 +136,6 @@ def _code_of(error: AgentQueueError) -> str:
             return "invalid_argument"
 
 
-_COMMANDS: Mapping[str, Callable[[Services, Principal, Actor, str, Result], Coroutine[Any, Any, Result]]] = (
-    MappingProxyType({"run.start": _start, "input.respond": _respond})
+_COMMANDS: Mapping[str, Callable[[Client, str, Result], Coroutine[Any, Any, Result]]] = MappingProxyType(
+    {"run.start": _start, "input.respond": _respond}
 )

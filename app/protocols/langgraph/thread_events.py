@@ -12,13 +12,12 @@ from ...access.scopes import AccessScope, needs
 from ...api.deps import PrincipalDep, ServicesDep, ThreadIdDep, body_of
 from ...api.streaming import KEEP_ALIVE, EventStreamResponse, tail_of
 from ...errors import MessageNotFound, ThreadNotFound
-from ...events.changes import ChangeFilter
 from ...events.fanout import Idle, StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
 from ...models.events import Event, EventType
 from ...models.messages import Message
 from ...services import Services
-from ..run_streams import PART_EVENTS, position_comment, stored_events
+from ..run_streams import PART_EVENTS, position_comment, stored_events, thread_changes
 from ..runs import Run, runs_of
 from .errors import not_served
 from .routing import make_router
@@ -42,6 +41,7 @@ async def stream_events(
     namespaces = None if body.namespaces is None else tuple(tuple(each) for each in body.namespaces)
     wanted = Subscription(frozenset(body.channels), namespaces, body.depth)
     after = _BEGINNING if body.since is None else Place.of(body.since)
+    await services.stream_limits.check(principal)
     stream = ThreadStream(services, principal, thread_id, wanted)
     return EventStreamResponse(stream.frames(after), services, counted=False)
 
@@ -72,7 +72,7 @@ class ThreadStream:
         A place that the thread does not have is of an earlier thread with the same id: all frames follow.
         """
         number, existed = max(0, after.message - 1), False
-        async with aclosing(await self._changes()) as changes:
+        async with aclosing(await thread_changes(self._services, self._caller, self._thread_id)) as changes:
             while not self._services.changes.is_closing:
                 try:
                     messages = await self._services.threads.list_messages(
@@ -95,14 +95,6 @@ class ThreadStream:
                 if not messages:
                     while isinstance(await anext(changes, None), Idle):
                         yield KEEP_ALIVE
-
-    async def _changes(self) -> AsyncGenerator[bytes | Idle]:
-        """Follow the changes of the thread from now on."""
-        changes = self._services.changes
-        chosen = ChangeFilter(self._caller.tenant, thread_id=self._thread_id)
-        seconds = self._services.settings.keepalive_seconds
-        after = await changes.newest()
-        return changes.tail(chosen, after=after, starts=False, idle_seconds=seconds, hinted=True)
 
     async def _frames_of(self, message: Message, after: Place) -> AsyncGenerator[TailItem | bytes]:
         """Yield the frames of a message behind a place until it has ended or was deleted."""

@@ -140,5 +140,5 @@ async def delete(
     run = await find_run(services, principal, thread_id, run_id)
     if run.is_answered or run.message.state is not MessageState.FAILED:
         raise not_served(KEPT)
-    await services.queue.purge(principal, Selection((run.message.id,)), by)
+    await services.bulk.purge(principal, Selection((run.message.id,)), by)
     return Response(status_code=204)

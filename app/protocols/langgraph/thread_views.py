@@ -1,5 +1,6 @@
 """Threads as JSON."""
 
+from datetime import timedelta
 from typing import Any
 
 from ...access.principals import Principal
@@ -36,6 +37,14 @@ async def thread_view(
         "error": await _error(services, caller, thread) if status is ThreadStatus.ERROR else None,
         "interrupts": {} if state is None else _interrupts(state),
     }
+
+
+def ttl_view(thread: Thread) -> dict[str, Any] | None:
+    """Return the TTL of a thread as LangGraph's clients read it, None if the thread has none of its own."""
+    if thread.ttl is None:
+        return None
+    expires_at = thread.last_activity + timedelta(minutes=thread.ttl)
+    return {"strategy": "delete", "ttl_minutes": thread.ttl, "expires_at": rfc3339(expires_at)}
 
 
 def _interrupts(state: dict[str, Any]) -> dict[str, list[Any]]:

@@ -22,7 +22,7 @@ from .paging import page_headers
 from .routing import make_router
 from .schemas.threads import ThreadCreate, ThreadMatch, ThreadPatch, ThreadSearch
 from .thread_lookup import find_thread
-from .thread_views import thread_view
+from .thread_views import thread_view, ttl_view
 
 router = make_router()
 
@@ -35,7 +35,7 @@ async def create(request: Request, services: ServicesDep, principal: PrincipalDe
     """Make an empty thread, or return the one that has the id if the body allows that."""
     body = await body_of(request, ThreadCreate)
     wanted = ThreadCreation(
-        thread_id=body.thread_id, metadata=body.metadata, keeps_existing=body.if_exists == "do_nothing"
+        thread_id=body.thread_id, metadata=body.metadata, keeps_existing=body.if_exists == "do_nothing", ttl=body.ttl
     )
     made = await services.threads.create(principal, wanted)
     reads = AccessScope.READ in principal.scopes and not made.is_new
@@ -101,11 +101,14 @@ async def get(
     services: ServicesDep,
     principal: PrincipalDep,
     thread_id: ThreadIdDep,
-    include: str | None = None,  # noqa: ARG001  names fields of LangGraph's server that this one does not have
+    include: str | None = None,
 ) -> Response:
-    """Return a thread with its newest state."""
+    """Return a thread with its newest state, and with its TTL if `include` names it."""
     thread = await find_thread(services, principal, thread_id)
-    return JsonReply(json.dumps(await thread_view(services, principal, thread)))
+    view = await thread_view(services, principal, thread)
+    if include is not None and "ttl" in include.split(","):
+        view["ttl"] = ttl_view(thread)
+    return JsonReply(json.dumps(view))
 
 
 @router.patch("/threads/{thread_id}")
@@ -113,10 +116,11 @@ async def get(
 async def change(
     request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
 ) -> Response:
-    """Merge values into the metadata of a thread."""
+    """Merge values into the metadata of a thread, and change its TTL."""
     body = await body_of(request, ThreadPatch)
     await find_thread(services, principal, thread_id)
-    thread = await services.threads.change(principal, thread_id, ThreadChange(metadata=body.metadata), by)
+    ttls = () if body.ttl is None else (body.ttl,)
+    thread = await services.threads.change(principal, thread_id, ThreadChange((), body.metadata, ttls), by)
     if "return=minimal" in request.headers.get("prefer", ""):
         return Response(status_code=204)
     reads = AccessScope.READ in principal.scopes

@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, body_of
+from ...api.limit_headers import limit_headers
 from ...api.request_keys import submit_key
 from ...api.streaming import EventStreamResponse
 from ...errors import AgentQueueError
@@ -17,6 +18,7 @@ from ..departures import Departure
 from ..priorities import PriorityDep
 from ..routing import KeyNameDep
 from ..run_streams import followed, position_comment
+from ..runs import Run
 from ..turns import first_run, submit_turns
 from .chat_projection import ChatView, Progress, frames_of, opening
 from .chat_replies import CompletionReply
@@ -42,6 +44,8 @@ async def create(
 ) -> Response:
     """Answer a conversation, in one reply or as a stream. The run is cancelled when the client has left."""
     body = await body_of(request, ChatCreate)
+    if body.stream:
+        await services.stream_limits.check(principal)
     new = new_message(
         agent_of(services, principal, body.model),
         body.given,
@@ -56,16 +60,21 @@ async def create(
     if not body.stream:
         return CompletionReply(services, principal, run, view, cancels_as=by)
     frames = followed(services, principal, run, ChatReader(view), after=0)
-    return CompletionStream(view, frames, services, Departure(services, principal, run, cancels_as=by))
+    return CompletionStream(view, frames, services, run, Departure(services, principal, run, cancels_as=by))
 
 
 class CompletionStream(EventStreamResponse):
     """The stream of a completion."""
 
     def __init__(
-        self, view: ChatView, frames: AsyncGenerator[TailItem | bytes], services: Services, departure: Departure
+        self,
+        view: ChatView,
+        frames: AsyncGenerator[TailItem | bytes],
+        services: Services,
+        run: Run,
+        departure: Departure,
     ) -> None:
-        super().__init__(frames, services, when_left=departure.cancel)
+        super().__init__(frames, services, limit_headers(run.limits), when_left=departure.cancel)
         self._view = view
 
     @override

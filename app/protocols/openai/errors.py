@@ -10,11 +10,12 @@ from ...api.errors import response_to
 from ...api.replies import JsonReply
 from ...api.schemas.problems import Problem
 from ...errors import AgentNotFound, AgentQueueError, InvalidRequest, Unauthorized
+from ...errors.limits import QuotaExceeded
 
 STATUSES = {422: 400, 410: 404}
 """Statuses that OpenAI's clients expect in place of native ones."""
 
-CODES = {AgentNotFound.code: "model_not_found"}
+CODES = {AgentNotFound.code: "model_not_found", QuotaExceeded.code: "insufficient_quota"}
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 """The types of errors by status. Other errors are the request's below 500 and the server's from there on."""
@@ -48,7 +49,8 @@ class PreviousResponseNotFound(InvalidRequest):
 def error_of(problem: Problem) -> Response:
     """Return the reply that OpenAI's clients read in place of a problem."""
     status, error = _status_and_object(problem)
-    return JsonReply(json.dumps({"error": error}), status, NO_RETRY if status == 409 else None)
+    no_retry = status == 409 or problem.code == QuotaExceeded.code  # the next day or month is far
+    return JsonReply(json.dumps({"error": error}), status, NO_RETRY if no_retry else None)
 
 
 def object_of(error: AgentQueueError) -> dict[str, str | None]:

@@ -52,7 +52,7 @@ class OpenItem(NamedTuple):
 
 
 class ClosedItem(NamedTuple):
-    """A finished item as JSON. `message` is the id of the agent's message, and `before` an earlier item of it."""
+    """A finished item as JSON. `message` is the id of the agent's message, and `before` the item finished before."""
 
     place: int
     kind: str
@@ -82,16 +82,17 @@ class ResponseView(NamedTuple):
 class Progress(NamedTuple):
     """The state on which later events of a response depend. It is never changed, so that readers can share it.
 
-    `sequence` is the number of the next event, and `places` the number of items so far. `closed` has the last finished
-    item of each message. `used` counts the items by the beginnings of their ids. `earlier` has the ids of messages that
-    runs before this one showed, and `calls` the calls of tools by their ids. `final` is the response at its end, as
-    JSON; None before.
+    `sequence` is the number of the next event, and `places` the number of items so far. `closed` is the last finished
+    item of the attempt. `gone` has, by the keys of texts that are no answer, the place from which on they count again.
+    `used` counts the items by the beginnings of their ids. `earlier` has the ids of messages that runs before this one
+    showed, and `calls` the calls of tools by their ids. `final` is the response at its end, as JSON; None before.
     """
 
     sequence: int = 0
     places: int = 0
     open: "HashTrieMap[Key, OpenItem]" = HashTrieMap()
-    closed: "HashTrieMap[str, ClosedItem]" = HashTrieMap()
+    closed: ClosedItem | None = None
+    gone: "HashTrieMap[Key, int]" = HashTrieMap()
     used: "HashTrieMap[str, int]" = HashTrieMap()
     tokens: TokenCounts | None = None
     earlier: frozenset[str] = frozenset()
@@ -159,15 +160,6 @@ def _written(frames: Sequence[Frame], sequence: int, after: int) -> bytes:
     return "".join(found).encode("ascii")
 
 
-def _all_closed(last: Iterable[ClosedItem | None]) -> Iterator[ClosedItem]:
-    """Yield the items of messages, those of each from its last one on."""
-    for found in last:
-        item = found
-        while item is not None:
-            yield item
-            item = item.before
-
-
 def _called(chunk: Mapping[str, Any]) -> ToolCall:
     return ToolCall(str(chunk["name"]), json.dumps(chunk["args"]))
 
@@ -182,6 +174,7 @@ class _Step:
         self._count = progress.places
         self._open = progress.open
         self._closed = progress.closed
+        self._gone = progress.gone
         self._used = progress.used
         self._tokens = progress.tokens
         self._calls = progress.calls
@@ -194,6 +187,7 @@ class _Step:
             places=self._count,
             open=self._open,
             closed=self._closed,
+            gone=self._gone,
             used=self._used,
             tokens=self._tokens,
             calls=self._calls,
@@ -211,7 +205,7 @@ class _Step:
                 self._tokens = (self._tokens or TokenCounts()).plus(data["models"])
             case EventType.RETRY:
                 self._close_all("incomplete")
-                self._closed = HashTrieMap()
+                self._closed = None
                 self._tell("queued", response_json(self._view, "queued"))
             case EventType.INTERRUPTED:
                 self._close_all("incomplete", texts="completed")
@@ -233,7 +227,7 @@ class _Step:
         self.frames.append((f"response.{event}", {"response": response}))
 
     def _end(self, event: str, status: str, **fields: Any) -> None:
-        output = [each.item for each in sorted(_all_closed(self._closed.values()), key=attrgetter("place"))]
+        output = [each.item for each in sorted(self._left(), key=attrgetter("place"))]
         usage = None if self._tokens is None else self._tokens.of_response()
         self._final = response_json(self._view, status, output, usage=usage, **fields)
         self._tell(event, self._final)
@@ -296,18 +290,23 @@ class _Step:
         """Finish the text of a message that is not the answer, and leave it out of the response's output."""
         self._close((REASONING, message), status="completed" if is_kept else "incomplete")
         self._close((TEXT, message), status="completed" if is_kept else "incomplete", phase="commentary")
-        gone = {TEXT} if is_kept else {TEXT, REASONING}
-        left = [each for each in _all_closed([self._closed.get(message)]) if each.kind not in gone]
-        self._closed = self._closed.discard(message)
-        for each in reversed(left):
-            self._note_closed(each)
+        for kind in (TEXT,) if is_kept else (TEXT, REASONING):
+            self._gone = self._gone.insert((kind, message), self._count)
+
+    def _left(self) -> Iterator[ClosedItem]:
+        """Yield the finished items of the response's output, the last one first."""
+        item = self._closed
+        while item is not None:
+            if item.kind == CALL or item.place >= self._gone.get((item.kind, item.message), 0):
+                yield item
+            item = item.before
 
     # Ends
 
     def _answer(self, data: Mapping[str, Any]) -> None:
         """Finish all items. Show the result as a message if no text of the run is left, such as without its log."""
         self._close_all("incomplete", texts="completed")
-        if data["result"] and not any(each.kind == TEXT for each in _all_closed(self._closed.values())):
+        if data["result"] and not any(each.kind == TEXT for each in self._left()):
             self._add_piece(TEXT, "", data["result"])
             self._close_all("completed")
 
@@ -355,13 +354,8 @@ class _Step:
         self._count += 1
 
     def _done(self, place: int, kind: str, message: str, item: Mapping[str, Any]) -> None:
-        closed = ClosedItem(place, kind, message, object_of(item))
-        self._note_closed(closed)
-        self.frames.append(("response.output_item.done", {"output_index": place, "item": closed.item}))
-
-    def _note_closed(self, closed: ClosedItem) -> None:
-        before = self._closed.get(closed.message)
-        self._closed = self._closed.insert(closed.message, closed._replace(before=before))
+        self._closed = ClosedItem(place, kind, message, object_of(item), self._closed)
+        self.frames.append(("response.output_item.done", {"output_index": place, "item": self._closed.item}))
 
     def _part(self, item: OpenItem, event: str, **fields: Any) -> None:
         at = {"item_id": item.id, "output_index": item.place, "content_index": 0}

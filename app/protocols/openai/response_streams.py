@@ -7,6 +7,7 @@ from starlette.responses import Response
 from typing_extensions import override
 
 from ...access.principals import Principal
+from ...api.limit_headers import limit_headers
 from ...api.streaming import EventStreamResponse
 from ...errors import AgentQueueError, InvalidRequest
 from ...events.fanout import StoredEvents
@@ -70,7 +71,7 @@ class ResponseStream(EventStreamResponse):
     def __init__(self, services: Services, caller: Principal, found: FoundResponse, reader: ResponseReader) -> None:
         self._reader = reader
         frames = followed(services, caller, found.run, reader, after=found.run.seen_before)
-        super().__init__(frames, services)
+        super().__init__(frames, services, limit_headers(found.run.limits))
 
     @override
     def opening(self) -> bytes:

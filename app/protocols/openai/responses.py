@@ -8,8 +8,10 @@ from fastapi import Query, Request, Response
 
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, body_of
+from ...api.limit_headers import limit_headers
 from ...api.replies import JsonReply
 from ...errors import MessageNotFound, NotCancellable
+from ...errors.threads import ThreadMoved
 from ...models.messages import MessageState
 from ...models.requests import Selection
 from ..priorities import PriorityDep
@@ -48,12 +50,14 @@ async def create(
 ) -> Response:
     """Make a response: hold the reply until it has ended, stream it, or reply at once if it runs in the background."""
     body = await body_of(request, ResponseCreate)
+    if body.stream:
+        await services.stream_limits.check(principal)
     run = await create_response(services, principal, body, priority_of(priority, body.service_tier), key=key, by=by)
     found = await found_response(services, run)
     if body.stream:
         return await response_stream(services, principal, found)
     if body.background:
-        return JsonReply(response_json(found.view, found.unfinished or "queued"))
+        return JsonReply(response_json(found.view, found.unfinished or "queued"), headers=limit_headers(run.limits))
 
     async def result(_: dict[str, Any]) -> str:
         ended = await found_response(services, await find_run(services, principal, run.id))
@@ -76,6 +80,7 @@ async def get(
     """Return a response. With `stream`, its events behind the number `starting_after`."""
     found = await find_response(services, principal, response_id)
     if stream:
+        await services.stream_limits.check(principal)
         return await response_stream(services, principal, found, starting_after)
     return JsonReply(await read_response(services, principal, found))
 
@@ -99,9 +104,12 @@ async def delete(services: ServicesDep, principal: PrincipalDep, by: ActorDep, r
     message = (await find_response(services, principal, response_id)).run.message
     thread_id = message.thread_id if Notes.of(message).owns_thread else None
     if thread_id is not None and (await services.threads.get_thread(principal, thread_id)).message_count == 1:
-        await services.threads.delete(principal, thread_id, by)
+        try:
+            await services.threads.delete(principal, thread_id, by, last_number=message.thread_number)
+        except ThreadMoved:  # another response follows now
+            raise UnsupportedParameter(KEPT, field="response_id") from None
     elif message.state is MessageState.FAILED:
-        await services.queue.purge(principal, Selection((message.id,)), by)
+        await services.bulk.purge(principal, Selection((message.id,)), by)
     else:
         raise UnsupportedParameter(KEPT, field="response_id")
     return JsonReply(json.dumps({"id": response_id, "object": "response", "deleted": True}))

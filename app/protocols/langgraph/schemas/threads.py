@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ....api.schemas.metadata import Metadata
 from ....models.messages import MetadataValue
-from ....models.threads import ThreadFilter, ThreadOrder, ThreadSort, ThreadStatus
+from ....models.threads import MAX_TTL_MINUTES, ThreadFilter, ThreadOrder, ThreadSort, ThreadStatus
 from ....models.types import Text, ThreadId
 from ....text import storable_value
 from ...ids import is_uuid
@@ -25,12 +25,29 @@ def _uuid(text: str) -> str:
     return text
 
 
+def _minutes(value: Any) -> Any:
+    """Return the minutes of a TTL in one of the forms in which clients give it; any other value as it is.
+
+    Raises ValueError for a strategy that keeps a part of the thread.
+    """
+    if not isinstance(value, dict):
+        return value
+    if value.get("strategy", "delete") != "delete":
+        raise ValueError("this server knows the strategy 'delete' only")
+    return value.get("ttl")
+
+
+ThreadTtl = Annotated[
+    Annotated[float, Field(strict=True, gt=0, le=MAX_TTL_MINUTES, allow_inf_nan=False)], BeforeValidator(_minutes)
+]
+"""Minutes without activity, which clients give as a number or with a strategy."""
+
 Limit = Annotated[int, Field(strict=True, ge=1, le=1_000)]
 Offset = Annotated[int, Field(strict=True, ge=0, le=MAX_OFFSET)]
 
 
 class ThreadCreate(BaseModel):
-    """A new thread. `supersteps` and `ttl` are refused."""
+    """A new thread. `supersteps` are refused."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -38,16 +55,16 @@ class ThreadCreate(BaseModel):
     metadata: NestedMetadata | None = None
     if_exists: Literal["raise", "do_nothing"] | None = None
     supersteps: NotTaken = None
-    ttl: NotTaken = None
+    ttl: ThreadTtl | None = None
 
 
 class ThreadPatch(BaseModel):
-    """Values to merge into the metadata of a thread."""
+    """Values to merge into the metadata of a thread, and its new TTL."""
 
     model_config = ConfigDict(extra="ignore")
 
     metadata: NestedMetadata | None = None
-    ttl: NotTaken = None
+    ttl: ThreadTtl | None = None
 
 
 class ThreadMatch(BaseModel):
