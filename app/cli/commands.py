@@ -21,6 +21,7 @@ class Entry(NamedTuple):
 SECTIONS: dict[str, dict[str, Entry]] = {
     "Messages": {
         "submit": Entry("submit", "submit a message, and follow or await its answer"),
+        "chat": Entry("chat", "talk to an agent, and type while it answers"),
         "follow": Entry("follow", "show the answer of a message while it is written"),
         "status": Entry("messages", "show messages by their ids"),
         "ls": Entry("messages", "list messages, newest first"),
@@ -30,9 +31,11 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "threads": Entry("threads", "list, show and delete conversations", is_group=True),
     },
     "Operation": {
+        "top": Entry("top", "watch the queue, its workers and its problems"),
         "queue": Entry("queue", "show, pause and resume the queue", is_group=True),
-        "workers": Entry("queue", "list the live workers"),
+        "workers": Entry("workers", "list, drain and resume the live workers", is_group=True),
         "dead-letters": Entry("dead_letters", "list, queue again and delete failed messages", is_group=True),
+        "erase": Entry("erase", "remove all of a thread, an end user or a tenant, with a receipt", is_group=True),
         "doctor": Entry("doctor", "find faults of the queue, its database and its server, and name their cures"),
     },
     "Server": {
@@ -41,9 +44,20 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         ),
         "worker": Entry("processes", "run messages only, without HTTP"),
         "migrate": Entry("database", "bring the database up to date, then end"),
+        "backup": Entry("backup", "copy the queue and the agents' memory into one file, while servers go on"),
+        "restore": Entry("backup", "put a backup back, while no server runs"),
+        "compact": Entry("compact", "write the database anew, so that its files keep nothing of what was erased"),
+        "export": Entry("transfer", "write messages, threads, keys and what agents remember as JSON lines"),
+        "import": Entry("transfer", "store what was exported, on any engine, while no server runs"),
         "keys": Entry("keys", "make, list, rotate and revoke API keys, straight in the database", is_group=True),
+        "tenants": Entry(
+            "tenants", "show and change the limits and quotas of tenants, straight in the database", is_group=True
+        ),
         "audit": Entry("audit", "print the audit log as JSON lines, straight from the database"),
         "usage": Entry("usage", "print what model calls used and cost as CSV, straight from the database"),
+    },
+    "Project": {
+        "init": Entry("init", "make a project with an agent, its settings and a compose file"),
     },
     "Shell": {
         "completion": Entry("completion", "print the script that completes commands in a shell"),
@@ -53,9 +67,20 @@ SECTIONS: dict[str, dict[str, Entry]] = {
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 
-def group() -> typer.Typer:
+class ListsByDefault(TyperGroup):
+    """A group whose command is `list` if none is named."""
+
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def group(kind: type[TyperGroup] = TyperGroup) -> typer.Typer:
     """Return a holder of commands whose help and errors are plain text."""
     return typer.Typer(
+        cls=kind,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         add_completion=False,
@@ -113,7 +138,8 @@ def root() -> TyperGroup:
 EPILOG = (
     "Commands of the section Server, and doctor, read the settings of the server: environment variables, or NAME=value "
     "lines in the file .env of this folder. All others ask the server at AGENTQ_URL with the key AGENTQ_API_KEY. "
-    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 timeout, 130 Ctrl-C."
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 timeout, 78 a wrong setting, 130 Ctrl-C, "
+    "141 the reader of the output has gone."
 )
 
 

@@ -20,7 +20,7 @@ class Shell(StrEnum):
 
 
 @app.command()
-def completion(ctx: typer.Context, shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
+def completion(ctx: typer.Context, shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The shell.")]) -> None:
     """Print the script that completes commands. For bash, add `eval "$(agentq completion bash)"` to ~/.bashrc."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]  # not in its list of names
 

@@ -8,20 +8,21 @@ import typer
 
 from .commands import group
 from .failures import USAGE, Failure
-from .session import Session, Yes, asks_server
+from .session import MAX_LIST, Session, Yes, asks_server
 from .terminal import Column, jsonable
 from .texts import age
 
 app = group()
 
 LETTERS = (
-    Column("ID"), Column("CODE"), Column("FAILED", least=80), Column("AGENT", least=100), Column("ERROR", is_long=True),
+    Column("ID"), Column("CODE", least=75), Column("FAILED", least=90), Column("AGENT", least=120),
+    Column("ERROR", is_long=True),
 )  # fmt: skip
 GROUPS = (
     Column("FINGERPRINT"), Column("COUNT"), Column("CODE"), Column("LAST", least=80), Column("ERROR", is_long=True),
 )  # fmt: skip
 
-SomeIds = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of messages.", show_default=False)]
+SomeIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of messages.", show_default=False)]
 ErrorCode = Annotated[str | None, typer.Option(metavar="CODE", help="Those that failed with this code.")]
 Fingerprint = Annotated[str | None, typer.Option(metavar="TEXT", help="Those of this kind of failure.")]
 Agent = Annotated[str | None, typer.Option(metavar="NAME", help="Those of this agent.")]
@@ -37,7 +38,7 @@ def list_letters(
     fingerprint: Fingerprint = None,
     agent: Agent = None,
     thread_id: ThreadId = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many to show.", show_default=True)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_LIST, help="How many to show.", show_default=True)] = 20,
 ) -> int:
     """List failed messages, newest first."""
     chosen = _filter(error_code, fingerprint, agent, thread_id)
@@ -131,7 +132,12 @@ def _confirmed(
         message = "Give either ids, or a filter such as --error-code."
         raise Failure("usage", message, f"agentq {session.place.command} --help", exit_code=USAGE)
     flags = {"agent": "--agent", "error_code": "--error-code", "fingerprint": "--fingerprint", "thread_id": "--thread"}
-    words = message_ids or [word for name, value in chosen.items() for word in (flags[name], value)]
+    options = [f"{flags[name]}={value}" for name, value in chosen.items()]
     count = len(message_ids) if message_ids else sum(1 for _ in session.client.dead_letters.list(limit=100, **chosen))
-    session.confirm(question.format(f"{count} failed message{'' if count == 1 else 's'}"), yes=yes, arguments=words)
+    session.confirm(
+        question.format(f"{count} failed message{'' if count == 1 else 's'}"),
+        yes=yes or not count,  # nothing is done then
+        options=options,
+        arguments=message_ids or (),
+    )
     return count

@@ -1,33 +1,37 @@
 """The command `agentq doctor`, which finds faults of the queue and names their cures."""
 
 import asyncio
+import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
-from pydantic import ValidationError
 
-from ..bootstrap import check_store, start_logging
 from ..config import Settings, load_settings, misspelt_settings, share_environment
 from ..doctor import examine_store
 from ..errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
 from ..models.diagnosis import Finding, FindingCode, Report, Severity, Unchecked
 from ..observability.doctor.findings import counted, error, note, report, warning
-from ..store.factory import SQLITE, make_store
+from ..startup import open_store, start_logging
+from ..store.factory import SQLITE
 from .commands import group
-from .terminal import Terminal
+from .failures import Failure, Place, unexpected
+from .options import AS_JSON, DEBUG, run_to_end, with_options
+from .server_report import NoHttp, ask_for_report
+from .session import API_KEY_FILE, key_in
+from .terminal import Terminal, on_line
 
 app = group()
 
-API_KEY = "AGENT_QUEUE_API_KEY"
-"""Names the environment variable with a key of the scope `admin`, for servers that have keys."""
+API_KEYS = ("AGENTQ_API_KEY", "AGENT_QUEUE_API_KEY")
+"""Names of environment variables with a key of the scope `admin`, for servers that have keys. The first one counts."""
 
-ASK_SECONDS = 15.0
-"""How long a server may take to examine itself."""
+WITH_KEY = f"{API_KEYS[0]}=... agentq doctor"
 
 LOCAL_CHECKS = 5
 """Number of checks that this command makes itself: settings, names in .env, the port, the server, the database."""
@@ -35,6 +39,13 @@ LOCAL_CHECKS = 5
 HEALTHY, UNHEALTHY, NOT_RUN = 0, 1, 2
 
 COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+
+
+class Caller(NamedTuple):
+    """The terminal of the command, and the API key to ask with, None without one."""
+
+    terminal: Terminal
+    key: str | None
 
 
 class Part(NamedTuple):
@@ -51,45 +62,31 @@ def _address(given: str) -> str:
     return given
 
 
-@app.command()
-def doctor(
-    ctx: typer.Context,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            parser=_address,
-            metavar="URL",
-            help="The server to examine from inside. Default: http://localhost:PORT.",
-        ),
-    ] = None,
-) -> int:
-    """Find faults of the queue, its database and its server, and name their cures.
+def examines(function: Callable[..., int]) -> Callable[..., int]:
+    """Give the command its common options. Only the report is on standard output, no log lines."""
 
-    Exit code 0: no errors were found; 1: there are errors; 2: the examination could not be made. If the server has API
-    keys, AGENT_QUEUE_API_KEY must be one with the scope admin.
-    """
-    terminal: Terminal = ctx.obj
-    with redirect_stdout(terminal.stderr):  # only the report is on standard output, no log lines
-        return run(terminal, url, as_json=as_json)
+    def run(ctx: typer.Context, options: Mapping[str, Any], given: Mapping[str, Any]) -> int:
+        terminal: Terminal = ctx.obj
+
+        def examined() -> int:
+            key = key_in(options["api_key_file"]) or next(filter(None, map(os.environ.get, API_KEYS)), None)
+            with redirect_stdout(terminal.stderr):
+                return function(Caller(terminal, key), **given)
+
+        return run_to_end(terminal, options, examined, _explain)
+
+    return with_options(function, {"api_key_file": API_KEY_FILE, "as_json": AS_JSON, "debug": DEBUG}, run)
 
 
-def run(terminal: Terminal, url: str | None, *, as_json: bool) -> int:
-    """Examine, print the report, and return the exit code."""
-    try:
-        found = asyncio.run(_examined(url))
-    except Exception as failure:  # noqa: BLE001  another exit code tells it from a finding
-        terminal.note(f"The examination could not be made. {type(failure).__name__}: {failure}")
-        return NOT_RUN
-    if as_json:
-        terminal.stdout.write(found.model_dump_json() + "\n")
-    else:
-        show(found, terminal)
-    return HEALTHY if found.healthy else UNHEALTHY
+def _explain(failure: Exception) -> Failure:
+    if isinstance(failure, Failure):
+        return failure
+    found = unexpected(failure, Place("doctor"))
+    said = f"The examination could not be made. {found.message}"
+    return Failure("examination_failed", said, found.fix, exit_code=NOT_RUN)
 
 
-async def _examined(url: str | None) -> Report:
+async def _examined(url: str | None, key: str | None) -> Report:
     try:
         settings = load_settings()
     except ConfigurationError as failure:
@@ -101,7 +98,7 @@ async def _examined(url: str | None) -> Report:
         warning(FindingCode.SETTING_MISSPELT, f"{name} is not a setting. Did you mean {guess}?", f"{guess}=...")
         for name, guess in misspelt_settings().items()
     ]
-    parts = [Part(names), await _ask_server(url, settings), await _examine_database(settings)]
+    parts = [Part(names), await _ask_server(url, key, settings), await _examine_database(settings)]
     return _merged(parts)
 
 
@@ -121,30 +118,27 @@ def _unchecked_of(given: Report | None) -> Sequence[Unchecked]:
     return given.unchecked if given else ()
 
 
-async def _ask_server(url: str | None, settings: Settings) -> Part:
+async def _ask_server(url: str | None, key: str | None, settings: Settings) -> Part:
     """Ask the server for its report. Say why not if it gives none."""
-    import httpx2
-
     address = (url or f"http://localhost:{settings.port}").rstrip("/")
-    key = os.environ.get(API_KEY)
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    if key is not None and not (key.isascii() and key.isprintable()):
+        detail = f"The API key has characters that no key has, so the server at {address} was not asked."
+        return Part([note(FindingCode.SERVER_UNREACHABLE, detail, WITH_KEY)])
     try:
-        async with httpx2.AsyncClient(timeout=ASK_SECONDS, trust_env=url is not None) as client:
-            answer = await client.get(f"{address}/doctor", headers=headers)
-    except httpx2.TransportError as failure:
-        if isinstance(failure, httpx2.RemoteProtocolError):
-            return Part([_port_taken(address, settings)])
+        status, body = await asyncio.to_thread(ask_for_report, address, key, proxied=url is not None)
+    except NoHttp:
+        return Part([_port_taken(address, settings)])
+    except OSError as failure:
         detail = f"No server answers at {address}, so only the database was examined: {failure}."
         return Part([note(FindingCode.SERVER_UNREACHABLE, detail, "agentq serve")])
     try:
-        body = answer.json()
-        if answer.status_code == 200:
-            return Part(report=Report.model_validate(body))
-        code = str(body["code"])
-    except (ValueError, KeyError, TypeError, ValidationError):
+        if status == HTTPStatus.OK:
+            return Part(report=Report.model_validate_json(body))
+        code = str(json.loads(body)["code"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Part([_port_taken(address, settings)])
     detail = f"The server at {address} did not answer GET /doctor: {code}. It needs a key with the scope admin."
-    return Part([note(FindingCode.SERVER_UNREACHABLE, detail, f"{API_KEY}=... agentq doctor")])
+    return Part([note(FindingCode.SERVER_UNREACHABLE, detail, WITH_KEY)])
 
 
 def _port_taken(address: str, settings: Settings) -> Finding:
@@ -165,19 +159,14 @@ async def _examine_database(settings: Settings) -> Part:
         reason = f"The file {url.removeprefix(SQLITE)} does not exist yet. The server makes it."
         return Part(unchecked=[Unchecked(check="database", reason=reason)])
     try:
-        await check_store(settings)
+        async with open_store(settings) as store:
+            return Part(report=await examine_store(store, settings, tenant=None))
     except StoreRefused as failure:
         return Part([_unusable(failure, url)])
     except StoreUnavailable as failure:
         return Part([error(FindingCode.DATABASE_AWAY, f"{failure}", "agentq doctor  # again, when the database runs")])
     except AgentQueueError as failure:
         return Part([_unusable(failure, url)])
-    store = make_store(settings)
-    await store.open()
-    try:
-        return Part(report=await examine_store(store, settings, tenant=None))
-    finally:
-        await store.close()
 
 
 def _is_missing_file(url: str) -> bool:
@@ -197,16 +186,45 @@ def _unusable(failure: AgentQueueError, url: str) -> Finding:
 
 def show(found: Report, terminal: Terminal) -> None:
     """Write a report for people, in colours if they see it on a terminal."""
-    from rich.text import Text
-
-    console = terminal.console(terminal.stdout)
-    console.soft_wrap = True
     for each in found.findings:
-        head = Text.assemble((f"{each.severity}", COLOURS[each.severity]), "  ", (each.code, "bold"), f"  {each.title}")
-        console.print(head)
-        console.print(Text(f"  {each.detail}\n  $ {each.cure}\n  {each.docs}\n"))
+        head = (f"{each.severity}", COLOURS[each.severity]), "  ", (each.code, "bold")
+        if len(f"{each.severity}  {each.code}  {each.title}") <= terminal.width or not terminal.shows_data:
+            terminal.styled(*head, f"  {each.title}")
+        else:
+            terminal.styled(*head)
+            terminal.paragraph(each.title, indent=2)
+        terminal.paragraph(on_line(each.detail), indent=2)
+        terminal.line(f"  $ {on_line(each.cure)}\n  {each.docs}\n")
     for missed in found.unchecked:
-        console.print(Text(f"unchecked  {missed.check}  {missed.reason}"))
+        terminal.line(f"unchecked  {missed.check}  {on_line(missed.reason)}")
     totals = [sum(each.severity is severity for each in found.findings) for severity in Severity]
     counts = ", ".join(counted(total, severity) for total, severity in zip(totals, Severity, strict=True))
-    console.print(Text(f"{counted(found.checks, 'check')}: {counts}."))
+    terminal.line(f"{counted(found.checks, 'check')}: {counts}.")
+
+
+@app.command()
+@examines
+def doctor(
+    caller: Caller,
+    *,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            parser=_address,
+            envvar="AGENTQ_URL",
+            metavar="URL",
+            help="The server to examine from inside. Default: http://localhost:PORT.",
+        ),
+    ] = None,
+) -> int:
+    """Find faults of the queue, its database and its server, and name their cures.
+
+    Exit code 0: no errors were found; 1: there are errors; 2: the examination could not be made. If the server has API
+    keys, AGENTQ_API_KEY must be one with the scope admin.
+    """
+    found = asyncio.run(_examined(url, caller.key))
+    if caller.terminal.as_json:
+        caller.terminal.record(found.model_dump(mode="json"))
+    else:
+        show(found, caller.terminal)
+    return HEALTHY if found.healthy else UNHEALTHY

@@ -1,10 +1,15 @@
 """The one place that says errors: what happened, what to do, and the exit code."""
 
+import os
 import shlex
+from collections.abc import Sequence
 from typing import NamedTuple
 
 DONE, FAILED, USAGE, NOT_FOUND, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
+
+WRONG_KEY = "invalid_api_key"
+"""The code of a wrong API key, also of one with characters that cannot be sent."""
 
 REFUSED = " was refused: "
 """The client puts the request before this. A person at a terminal knows what they asked for."""
@@ -27,10 +32,31 @@ class Place(NamedTuple):
     command: str
     url: str | None = None
 
-    def fix(self, *words: str) -> str:
-        """Return a command on the same server."""
+    def fix(self, *words: str, given: Sequence[str] = ()) -> str:
+        """Return a command on the same server. `given` are arguments that may look like options."""
         address = [] if self.url is None else ["--url", self.url]
-        return shlex.join(["agentq", *words, *address])
+        ends = ["--", *given] if any(each.startswith("-") for each in given) else []
+        return " ".join(map(_quoted, ["agentq", *words, *([] if ends else given), *address, *ends]))
+
+
+def _quoted(word: str) -> str:
+    """Return a word for a shell. One with characters that no terminal shows is in the form $'…' of bash and zsh."""
+    if word.isprintable():
+        return shlex.quote(word)
+    shown = (
+        (
+            f"\\{each}"
+            if each in "\\'"
+            else each if each.isprintable() else "".join(f"\\x{byte:02x}" for byte in each.encode())
+        )
+        for each in word
+    )
+    return f"$'{''.join(shown)}'"
+
+
+def unexpected(error: Exception, place: Place) -> Failure:
+    """Return the failure for an error that nobody thought of."""
+    return Failure("unexpected_error", f"{type(error).__name__}: {error}", place.fix(*place.command.split(), "--debug"))
 
 
 def explain(error: Exception, place: Place) -> Failure:
@@ -40,13 +66,13 @@ def explain(error: Exception, place: Place) -> Failure:
     if isinstance(error, Failure):
         return error
     if not isinstance(error, errors.AgentQError):
-        return Failure("unexpected_error", f"{type(error).__name__}: {error}", f"agentq {place.command} --debug")
-    message, exit_code = error.what, FAILED
+        return unexpected(error, place)
+    message, exit_code = error.what.replace("Value error, ", ""), FAILED
     if isinstance(error, errors.APIError):
         message = message.partition(REFUSED)[2] or message
     if isinstance(error, errors.ConfigurationError):
         message = " ".join(filter(None, (message, error.cure)))
-    if isinstance(error, errors.InvalidRequest | errors.ConfigurationError):
+    if isinstance(error, errors.InvalidRequest | errors.ConfigurationError) and error.code != WRONG_KEY:
         exit_code = USAGE
     elif isinstance(error, errors.NotFound | errors.Gone):
         exit_code = NOT_FOUND
@@ -67,14 +93,15 @@ def _fix(error: Exception, place: Place) -> str:  # noqa: PLR0911  one line for 
         if isinstance(error, kind):
             return place.fix(verb, getattr(error, "message_id", ""))
     match error:
-        case errors.ServerUnreachable() if place.url is None:
-            return "agentq serve"
-        case errors.AuthenticationError():
+        case errors.ServerUnreachable() if place.url is None and not os.environ.get("AGENTQ_URL"):
+            return f"agentq serve  # or, if it runs elsewhere: AGENTQ_URL=... agentq {place.command}"
+        case errors.AgentQError(code=code) if code == WRONG_KEY or isinstance(error, errors.AuthenticationError):
             return "AGENTQ_API_KEY=... " + place.fix(*place.command.split())
         case errors.PermissionDenied():
             return "agentq keys create --scope submit --scope read --scope control --scope admin"
         case errors.NotFound() | errors.Gone():
-            return place.fix("threads", "list") if place.command.startswith("threads") else place.fix("ls")
+            group = place.command.partition(" ")[0]
+            return place.fix(group, "list") if group in {"threads", "dead-letters"} else place.fix("ls")
         case errors.QueueFull() | errors.TooManyRequests():
             return place.fix("queue", "show")
         case errors.Conflict():

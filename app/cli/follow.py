@@ -38,19 +38,31 @@ def follow(
 
     Ctrl-C leaves the message running, and a second Ctrl-C cancels it. The answer alone is on standard output.
     """
-    return follow_message(session, message_id, after=after, wait_seconds=timeout)
+    return follow_message(session, message_id, after=after, wait_seconds=timeout, is_known=False)
 
 
 def follow_message(
-    session: Session, message_id: str, *, after: int | None = None, wait_seconds: float | None = None
+    session: Session,
+    message_id: str,
+    *,
+    after: int | None = None,
+    wait_seconds: float | None = None,
+    is_known: bool = True,
 ) -> int:
-    """Show a message to its end and return the exit code. Raises the error of a message without an answer."""
+    """Show a message to its end and return the exit code. Raises the error of a message without an answer.
+
+    Set `is_known` to False if the server has not answered yet. A stream tries for minutes to connect again, which is
+    too long for an address at which no server was seen.
+    """
     from .showing import AnswerView
 
     view = AnswerView(session.terminal)
     message: Message | None = None
     try:
+        if not is_known:
+            wait_seconds = _check_server(session, message_id, wait_seconds)
         with session.client.follow(message_id, after=after, wait_seconds=wait_seconds) as stream:
+            stream.on_pause = view.reconnects
             message = _watch(session, stream, view)
     except KeyboardInterrupt:
         view.close(None)
@@ -58,6 +70,16 @@ def follow_message(
     finally:
         view.close(message)
     return 0
+
+
+def _check_server(session: Session, message_id: str, wait_seconds: float | None) -> float | None:
+    """Read the message once, and return the seconds that are left. Raises the error of a read that fails."""
+    from ..client.calls.messages import status
+    from ..client.core.deadline import Deadline
+
+    deadline = Deadline(wait_seconds)
+    session.client.call(status(message_id), deadline)
+    return deadline.left
 
 
 def _watch(session: Session, stream: "MessageStream", view: "AnswerView") -> "Message":

@@ -1,6 +1,5 @@
 """The commands `agentq keys …`, which change API keys in the database."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -18,18 +17,37 @@ from ..access.management import (
 )
 from ..access.scopes import AccessScope
 from ..config import signing_keys
-from ..models.keys import ApiKey
+from ..models.keys import ApiKey, KeyCounts, KeyLimits
 from ..models.messages import DEFAULT_TENANT
+from ..models.tenants import Quotas
 from ..text import rfc3339
-from ..webhooks.outbound_http import check_webhook_url
 from .commands import group
-from .store_command import AsJson, StoreCommand, text, works_on_store
-from .terminal import Terminal
+from .counts import count_of
+from .store_command import StoreCommand, text, works_on_store
+from .terminal import Column, Terminal
 
 PAGE = 1000
 
+COLUMNS = (
+    Column("ID"), Column("TENANT", least=75), Column("SCOPES", least=90), Column("STATE"), Column("NAME", is_long=True),
+)  # fmt: skip
+
 app = group()
 
+LimitOption = Annotated[
+    list[Any] | None,
+    typer.Option(
+        parser=count_of(KeyLimits._fields, 0), metavar="NAME=N",
+        help=f"May be given several times: {', '.join(KeyLimits._fields)}. 0 stands for no limit.",
+    ),
+]  # fmt: skip
+QuotaOption = Annotated[
+    list[Any] | None,
+    typer.Option(
+        parser=count_of(Quotas._fields, 1), metavar="NAME=N",
+        help=f"May be given several times: {', '.join(Quotas._fields)}.",
+    ),
+]  # fmt: skip
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The id of the key, as `list` shows it.", show_default=False)]
 
 
@@ -39,7 +57,9 @@ def _shown(key: ApiKey) -> dict[str, Any]:
     fields = key._asdict()
     shown = {name: None if fields[name] is None else rfc3339(fields[name]) for name in times}
     webhook = {"webhook_url": key.webhook_url, "signs_webhooks": key.signs_webhooks}
-    return {"id": key.id, "tenant": key.tenant, "name": key.name, "scopes": list(key.scopes), **shown, **webhook}
+    counts = {"limits": key.limits._asdict(), "quotas": key.quotas._asdict()}
+    named = {"id": key.id, "tenant": key.tenant, "name": key.name, "scopes": list(key.scopes)}
+    return {**named, **shown, **webhook, **counts}
 
 
 def _state(key: ApiKey, now: datetime) -> str:
@@ -94,7 +114,7 @@ async def create(
     ] = None,
     webhook_url: Annotated[
         str | None,
-        typer.Option(help="The webhook of messages that are submitted with the key and name none."),
+        typer.Option(metavar="URL", help="The webhook of messages that are submitted with the key and name none."),
     ] = None,
     webhook_secret: Annotated[
         str | None,
@@ -103,33 +123,53 @@ async def create(
             help="Signs the webhooks of the key's messages. Default: the server's WEBHOOK_SECRET.",
         ),
     ] = None,
-    as_json: AsJson = False,
+    limit: LimitOption = None,
+    quota: QuotaOption = None,
 ) -> None:  # fmt: skip
     """Make a key and print it; it cannot be shown again."""
     store = command.store
     expires_at = None if days is None else store.now() + timedelta(days=days)
     if webhook_url is not None:
+        from ..webhooks.outbound_http import check_webhook_url
+
         await check_webhook_url(webhook_url, allow_private=command.settings.webhook_allow_private)
     issued = await KeyManager(store).create(
-        tenant, name, scope or DEFAULT_SCOPES, expires_at, webhook_url=webhook_url, webhook_secret=webhook_secret
-    )
-    _show_issued(command.terminal, issued, as_json=as_json)
+        tenant, name, scope or DEFAULT_SCOPES, expires_at, webhook_url=webhook_url, webhook_secret=webhook_secret,
+        counts=KeyCounts(KeyLimits(**dict(limit or ())), Quotas(**dict(quota or ()))),
+    )  # fmt: skip
+    _show_issued(command.terminal, issued)
 
 
 @app.command("list")
 @works_on_store
-async def list_keys(command: StoreCommand, *, as_json: AsJson = False) -> None:
+async def list_keys(command: StoreCommand) -> None:
     """List the keys of all tenants, also expired and revoked ones."""
     keys: list[ApiKey] = []
     while page := await KeyManager(command.store).list(None, after=keys[-1].id if keys else "", limit=PAGE):
         keys += page
-    if as_json:
-        command.terminal.record([_shown(key) for key in keys])
+    if command.terminal.as_json:
+        for key in keys:
+            command.terminal.record(_shown(key))
         return
     now = command.store.now()
-    for key in keys:
-        fields = (key.id, key.tenant, ",".join(key.scopes), _state(key, now), json.dumps(key.name))
-        command.terminal.line("  ".join(fields))
+    rows = [(key.id, key.tenant, ",".join(key.scopes), _state(key, now), key.name) for key in keys]
+    command.terminal.table(COLUMNS, rows)
+
+
+@app.command("set")
+@works_on_store
+async def set_key(
+    command: StoreCommand, key_id: KeyId, *, limit: LimitOption = None, quota: QuotaOption = None
+) -> None:
+    """Change limits and quotas of a key; `default` gives one its default. Running servers follow in seconds."""
+    given = {"limits": limit, "quotas": quota}
+    key = await KeyManager(command.store).change(
+        None, key_id, {name: dict(each) for name, each in given.items() if each}
+    )
+    if command.terminal.as_json:
+        command.terminal.record(_shown(key))
+    else:
+        command.terminal.line(f"Changed {key.id}")
 
 
 @app.command()
@@ -145,27 +185,26 @@ async def rotate(
         ),
     ] = DEFAULT_GRACE
     / timedelta(hours=1),
-    as_json: AsJson = False,
 ) -> None:
     """Give a key a new secret and print it; the present one stays good for a while."""
     issued = await KeyManager(command.store).rotate(None, key_id, timedelta(hours=grace_hours))
-    _show_issued(command.terminal, issued, as_json=as_json)
+    _show_issued(command.terminal, issued)
 
 
 @app.command()
 @works_on_store
-async def revoke(command: StoreCommand, key_id: KeyId, *, as_json: AsJson = False) -> None:
+async def revoke(command: StoreCommand, key_id: KeyId) -> None:
     """Revoke a key at once and for good, in every process."""
     key = await KeyManager(command.store).revoke(None, key_id)
-    if as_json:
+    if command.terminal.as_json:
         command.terminal.record(_shown(key))
     else:
         command.terminal.line(f"Revoked {key.id}")
 
 
-def _show_issued(terminal: Terminal, issued: IssuedKey, *, as_json: bool) -> None:
+def _show_issued(terminal: Terminal, issued: IssuedKey) -> None:
     """Print the text of a key on a line of its own, the only one on standard output."""
-    if as_json:
+    if terminal.as_json:
         terminal.record({**_shown(issued.key), "key": issued.text})
         return
     terminal.line(issued.text)

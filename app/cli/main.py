@@ -3,12 +3,16 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from .failures import Failure
     from .terminal import Terminal
+
+SERVING = {"serve", "worker"}
+"""Commands that run a process of the server, in which plugins of libraries may have work to do."""
 
 BROKEN_PIPE = 141
 """The exit code of programs that write to a pipe whose reader has gone: 128 and the number of SIGPIPE."""
@@ -17,23 +21,49 @@ BROKEN_PIPE = 141
 def main() -> None:
     """Run the command that the arguments name."""
     arguments = sys.argv[1:]
+    try:
+        code = _run(arguments)
+        if sys.stdout is not None:  # as it is when a shell has closed it
+            sys.stdout.flush()
+    except BrokenPipeError:
+        code = BROKEN_PIPE
+    except OSError as error:  # of the help, which typer writes, or of what was left to write
+        from .terminal import Terminal, output_lost
+
+        _drop_the_rest(sys.stdout)
+        _tell(failure := output_lost(error), arguments, Terminal.of_process())
+        code = failure.exit_code
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        _drop_the_rest(stream)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
     if arguments == ["--version"]:  # answered at once, without any library
         from .. import __version__
 
-        if sys.stdout is not None:  # as it is when a shell has closed it
+        if sys.stdout is not None:
             sys.stdout.write(f"{__version__}\n")
-        return
+        return 0
     if not sys.flags.safe_path:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: AGENTS may name modules of this folder
+        with suppress(OSError):  # the folder was deleted
+            sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: AGENTS may name modules of this folder
+    if not SERVING & {*arguments}:
+        from .quick_imports import pause_collections, skip_plugins
+
+        pause_collections()
+        skip_plugins()
     from .terminal import Terminal
 
+    return execute(arguments, Terminal.of_process())
+
+
+def _drop_the_rest(stream: TextIO) -> None:
+    """Have Python's last flush succeed if the output cannot be written. It would end the process with a trace."""
     try:
-        code = execute(arguments, Terminal.of_process())
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
-        code = BROKEN_PIPE
-    sys.exit(code)
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def execute(arguments: Sequence[str], terminal: "Terminal") -> int:
@@ -41,13 +71,15 @@ def execute(arguments: Sequence[str], terminal: "Terminal") -> int:
     import typer
 
     from .commands import root
-    from .failures import FAILED, INTERRUPTED, Failure
+    from .failures import FAILED, INTERRUPTED, USAGE, Failure
 
     if "_AGENTQ_COMPLETE" in os.environ:
         from typer.completion import completion_init  # type: ignore[attr-defined]  # not in its list of names
 
         completion_init()
     try:
+        if not all(_is_text(each) for each in arguments):
+            raise Failure("usage", "An argument is not UTF-8.", "locale", exit_code=USAGE)
         done = root().main(list(arguments), prog_name="agentq", standalone_mode=False, obj=terminal)
     except Failure as failure:
         _tell(failure, arguments, terminal)
@@ -59,7 +91,16 @@ def execute(arguments: Sequence[str], terminal: "Terminal") -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except SystemExit as end:  # typer ends the process itself when the reader of the output has gone
+        if isinstance(end.__context__, BrokenPipeError):
+            return BROKEN_PIPE
+        raise
     return done if isinstance(done, int) else 0
+
+
+def _is_text(argument: str) -> bool:
+    """Return whether an argument is UTF-8. Python marks bytes of other encodings with surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def _refused(error: Exception, arguments: Sequence[str], terminal: "Terminal") -> int:
@@ -68,10 +109,11 @@ def _refused(error: Exception, arguments: Sequence[str], terminal: "Terminal") -
 
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
-        terminal.stderr.write(f"{error}\n")
+        terminal.tell_people(f"{error}\n")
         return USAGE
     path = context.command_path if context is not None else "agentq"
     message = error.format_message() if hasattr(error, "format_message") else str(error)
+    message = message.replace(": Value error, ", ": ")  # pydantic's words before the reason
     _tell(Failure("usage", message, f"{path} --help"), arguments, terminal)
     return USAGE
 

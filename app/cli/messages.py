@@ -1,21 +1,20 @@
 """Commands on messages by their ids, and the list of messages."""
 
 import json
-import time
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from time import sleep
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .commands import group
 from .failures import explain
+from .filters import OfAgent, OfErrorCode, OfMetadata, OfPriority, OfState, OfSubject, OfThread
 from .resume import question_text
-from .session import Ids, Session, asks_server
-from .submit import Priority
+from .session import MAX_LIST, Ids, Session, asks_server
 from .terminal import Column, jsonable
-from .texts import accepted, age, footer, stamp, waiting
+from .texts import accepted, age, footer, stamp
 
 if TYPE_CHECKING:
     from ..client.models import Message
@@ -24,29 +23,13 @@ app = group()
 
 WATCH_SECONDS = 2.0
 
+ONLY_OF_ONE = ("estimated_start_at", "waiting_reason")
+"""Fields that the server reads for one message only. In its lists they are null, which would look like a fact."""
+
 COLUMNS = (
-    Column("ID"), Column("STATE"), Column("AGE", least=75), Column("PRIORITY", least=90), Column("AGENT", least=100),
+    Column("ID"), Column("STATE"), Column("AGE", least=75), Column("PRIORITY", least=105), Column("AGENT", least=120),
     Column("THREAD", least=140), Column("MESSAGE", is_long=True),
 )  # fmt: skip
-
-
-class State(StrEnum):
-    """A state of a message."""
-
-    QUEUED = "queued"
-    PROCESSING = "processing"
-    INTERRUPTED = "interrupted"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-def pair(given: str) -> tuple[str, str]:
-    """Return the name and value of NAME=VALUE. Raises typer.BadParameter."""
-    name, equals, value = given.partition("=")
-    if not (name and equals):
-        raise typer.BadParameter("expected NAME=VALUE")
-    return name, value
 
 
 @app.command()
@@ -59,7 +42,7 @@ def status(session: Session, message_ids: Ids) -> int:
         if session.terminal.as_json:
             session.terminal.record(jsonable(message))
         else:
-            session.terminal.fields(_fields(message))
+            session.terminal.fields(message_fields(message))
 
     return _each(session, message_ids, show)
 
@@ -93,16 +76,14 @@ def retry(session: Session, message_ids: Ids) -> int:
 def ls(
     session: Session,
     *,
-    state: Annotated[State | None, typer.Option(help="Only messages in this state.")] = None,
-    thread: Annotated[str | None, typer.Option(metavar="ID", help="Only messages of this conversation.")] = None,
-    agent: Annotated[str | None, typer.Option(metavar="NAME", help="Only messages for this agent.")] = None,
-    priority: Annotated[Priority | None, typer.Option(help="Only messages with this priority.")] = None,
-    error_code: Annotated[str | None, typer.Option(metavar="CODE", help="Only messages that failed so.")] = None,
-    subject: Annotated[str | None, typer.Option(metavar="NAME", help="Only messages of this end user.")] = None,
-    metadata: Annotated[
-        list[Any] | None, typer.Option(parser=pair, metavar="NAME=VALUE", help="Only messages with this metadata.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many to show.", show_default=True)] = 20,
+    state: OfState = None,
+    thread: OfThread = None,
+    agent: OfAgent = None,
+    priority: OfPriority = None,
+    error_code: OfErrorCode = None,
+    subject: OfSubject = None,
+    metadata: OfMetadata = None,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_LIST, help="How many to show.", show_default=True)] = 20,
     watch: Annotated[bool, typer.Option("--watch", help="Show the list again every two seconds.")] = False,
 ) -> int:
     """List messages, newest first."""
@@ -116,7 +97,7 @@ def ls(
 
     show_messages(session, listed())
     while watch:
-        time.sleep(WATCH_SECONDS)
+        sleep(WATCH_SECONDS)
         if session.terminal.shows_data:
             session.terminal.clear()
         show_messages(session, listed())
@@ -127,11 +108,10 @@ def show_messages(session: Session, messages: Sequence["Message"]) -> None:
     """Write messages as a table, or as JSON lines."""
     if session.terminal.as_json:
         for message in messages:
-            session.terminal.record(jsonable(message))
+            read = jsonable(message)
+            session.terminal.record({name: value for name, value in read.items() if name not in ONLY_OF_ONE})
         return
     session.terminal.table(COLUMNS, [_row(message) for message in messages])
-    if not messages and session.terminal.shows_data:
-        session.terminal.note("No messages.")
 
 
 def _row(message: "Message") -> tuple[str, ...]:
@@ -141,11 +121,9 @@ def _row(message: "Message") -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _fields(message: "Message") -> list[tuple[str, str]]:
-    reason = message.waiting_reason.message if message.waiting_reason else None
-    state = message.state
-    if state == "queued":
-        state = waiting(message.queue_position, message.estimated_start_at, reason)
+def message_fields(message: "Message") -> list[tuple[str, str]]:
+    """Return the names and texts of a message's fields, in the order in which people read them."""
+    state = accepted(message)
     failed = f"{message.error} ({message.error_code})" if message.error else ""
     return [
         ("id", message.message_id), ("state", state), ("agent", message.agent), ("priority", message.priority),

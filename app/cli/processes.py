@@ -9,7 +9,8 @@ app = group()
 @app.command(epilog=EPILOG)
 def serve() -> None:
     """Take messages, show streams and run messages (WORKER_CONCURRENCY=0: run none)."""
-    from ..main import run, serve
+    from ..main import serve
+    from ..startup import run
 
     run(serve)
 
@@ -17,6 +18,7 @@ def serve() -> None:
 @app.command(epilog=EPILOG)
 def worker() -> None:
     """Run messages only, without HTTP."""
-    from ..main import run, work
+    from ..main import work
+    from ..startup import run
 
     run(work)

@@ -1,6 +1,5 @@
-"""The commands `agentq queue …` and `agentq workers`."""
+"""The commands `agentq queue …`."""
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -8,14 +7,8 @@ import typer
 from .commands import group
 from .session import Session, asks_server
 from .terminal import Column
-from .texts import age
 
 app = group()
-
-WORKERS = (
-    Column("ID", is_long=True), Column("HOST", least=75), Column("PID", least=90), Column("SLOTS"),
-    Column("STARTED", least=75), Column("LAST BEAT"),
-)  # fmt: skip
 
 
 @app.command()
@@ -53,28 +46,4 @@ def pause(session: Session) -> int:
 def resume(session: Session) -> int:
     """Start messages again."""
     session.show(session.client.queue.resume(), "The queue is open.")
-    return 0
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-@app.command()
-@asks_server
-def workers(session: Session) -> int:
-    """List the live workers."""
-    found = session.client.request("GET", "/workers").json()["workers"]
-    if session.terminal.as_json:
-        for each in found:
-            session.terminal.record(each)
-        return 0
-    rows = [
-        (each["id"], each["host"], str(each["pid"]), str(each["slots"]), age(_moment(each["started_at"])),
-         age(_moment(each["last_beat"])))
-        for each in found
-    ]  # fmt: skip
-    session.terminal.table(WORKERS, rows)
-    if not found:
-        session.terminal.note("No live workers. Start one: agentq worker")
     return 0

@@ -28,7 +28,9 @@ def to_json(given: str) -> Any:
 def resume(
     session: Session,
     message_id: Id,
-    answer: Annotated[str | None, typer.Argument(help="The answer. Without it, the terminal asks.")] = None,
+    answer: Annotated[
+        str | None, typer.Argument(metavar="ANSWER", help="The answer. Without it, the terminal asks.")
+    ] = None,
     *,
     value: Annotated[
         Any, typer.Option("--json-answer", parser=to_json, metavar="JSON", help="An answer in JSON.")
@@ -64,10 +66,13 @@ def resume(
 
 def answer_questions(session: Session, message: "Message") -> None:
     """Ask each question of a message on the terminal, and send the answers."""
+    from .questions import read_question
+
     answers = {}
-    for question in message.interrupts:
-        session.terminal.note(question_text(question))
-        answers[question.id] = session.terminal.ask("> ")
+    for question in map(read_question, message.interrupts):
+        for line in question.lines():
+            session.terminal.note(line)
+        answers[question.id] = question.answer(session.terminal.ask("> "))
     session.client.resume(message.message_id, values=answers)
 
 

@@ -1,38 +1,45 @@
 """Commands that ask a server: their common options, and the client that they share."""
 
 import functools
-import inspect
-import sys
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .failures import USAGE, Failure, Place, explain
+from .options import AS_JSON, DEBUG, Option, run_to_end, with_options
+from .quick_imports import import_httpx, pause_collections, resume_collections
 from .terminal import Terminal, jsonable
+from .texts import reason
 
 if TYPE_CHECKING:
-    from ..client import AgentQ
+    from ..client import AgentQ, AsyncAgentQ
 
 MAX_KEY_BYTES = 16 * 1024
 
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of messages.", show_default=False)]
+MAX_LIST = 10**9
+"""The most entries that a list shows."""
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID", help="Ids of messages.", show_default=False)]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of a message.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to go on.")]
 
-_OPTIONS: dict[str, tuple[Any, Any]] = {
+API_KEY_FILE: Option = (
+    Path | None,
+    typer.Option("--api-key-file", metavar="FILE", help="A file with the API key. Default: the key in AGENTQ_API_KEY."),
+)
+
+_OPTIONS: dict[str, Option] = {
     "url": (
         str | None,
-        typer.Option("--url", help="The server's address. Default: AGENTQ_URL, else http://localhost:8000.")
+        typer.Option(
+            "--url", metavar="URL", help="The server's address. Default: AGENTQ_URL, else http://localhost:8000."
+        )
     ),
-    "api_key_file": (
-        Path | None,
-        typer.Option("--api-key-file", help="A file with the API key. Default: the key in AGENTQ_API_KEY."),
-    ),
-    "as_json": (bool, typer.Option("--json", help="Print JSON, a line for each entry; errors too.")),
-    "debug": (bool, typer.Option("--debug", help="Show the trace of an error.")),
+    "api_key_file": API_KEY_FILE,
+    "as_json": AS_JSON,
+    "debug": DEBUG,
 }  # fmt: skip
 
 
@@ -47,10 +54,21 @@ class Session:
     @functools.cached_property
     def client(self) -> "AgentQ":
         """Return the client. Raises Failure if the key cannot be read."""
-        _import_httpx()
+        pause_collections()
+        import_httpx()
         from ..client import AgentQ
 
-        return AgentQ(self.place.url, self._key())
+        resume_collections()
+        return AgentQ(self.place.url, key_in(self._key_file))
+
+    def async_client(self) -> "AsyncAgentQ":
+        """Return a client for asyncio, which the caller closes. Raises Failure if the key cannot be read."""
+        pause_collections()
+        import_httpx()
+        from ..client import AsyncAgentQ
+
+        resume_collections()
+        return AsyncAgentQ(self.place.url, key_in(self._key_file))
 
     def close(self) -> None:
         """Close the connections."""
@@ -64,79 +82,47 @@ class Session:
         else:
             self.terminal.line(text)
 
-    def confirm(self, question: str, *, yes: bool, arguments: Iterable[str]) -> None:
+    def confirm(self, question: str, *, yes: bool, options: Iterable[str] = (), arguments: Sequence[str] = ()) -> None:
         """Ask before something is done that cannot be taken back. Raises Failure without a yes.
 
-        `arguments` are those of the command that does it without a question.
+        `options` and `arguments` are those of the command that does it without a question.
         """
         if yes:
             return
         if not self.terminal.can_ask:
             message = f"{question} Nobody is there to ask, so nothing was done."
-            fix = self.place.fix(*self.place.command.split(), *arguments, "--yes")
+            fix = self.place.fix(*self.place.command.split(), *options, "--yes", given=arguments)
             raise Failure("not_confirmed", message, fix, exit_code=USAGE)
         if self.terminal.ask(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
             raise Failure("not_confirmed", "Nothing was done.")
 
-    def _key(self) -> str | None:
-        if self._key_file is None:
-            return None
-        try:
-            with self._key_file.open("rb") as file:
-                key = file.read(MAX_KEY_BYTES).decode().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            message = f"The file of --api-key-file cannot be read: {error}."
-            raise Failure("key_file_unreadable", message, "agentq keys create", exit_code=USAGE) from error
-        if not key:
-            message = f"The file {self._key_file} has no API key."
-            raise Failure("key_file_empty", message, "agentq keys create", exit_code=USAGE)
-        return key
 
-
-def _import_httpx() -> None:
-    """Import httpx without its own command line, which brings click and rich and takes a third of the time."""
-    if "httpx" in sys.modules:
-        return
-    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # makes an import fail, for which httpx is prepared
-    import httpx  # noqa: F401  only so that the client finds it
-
-    del sys.modules["httpx._main"]
+def key_in(file: Path | None) -> str | None:
+    """Return the API key in a file, None without a file. Raises Failure."""
+    if file is None:
+        return None
+    try:
+        with file.open("rb") as opened:
+            key = opened.read(MAX_KEY_BYTES).decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"The file {file} of --api-key-file cannot be read: {reason(error)}."
+        raise Failure("key_file_unreadable", message, "agentq keys create", exit_code=USAGE) from error
+    if not key:
+        raise Failure("key_file_empty", f"The file {file} has no API key.", "agentq keys create", exit_code=USAGE)
+    return key
 
 
 def asks_server(function: Callable[..., int | None]) -> Callable[..., int]:
     """Give a command the options of all commands that ask a server. Its first parameter is the session."""
 
-    @functools.wraps(function)
-    def command(ctx: typer.Context, **given: Any) -> int:
-        url, key_file, as_json, debug = (given.pop(name) for name in _OPTIONS)
-        terminal: Terminal = ctx.obj
-        terminal.as_json = as_json
-        session = Session(terminal, Place(ctx.command_path.partition(" ")[2], url), key_file)
+    def run(ctx: typer.Context, options: Mapping[str, Any], given: Mapping[str, Any]) -> int:
+        place = Place(ctx.command_path.partition(" ")[2], options["url"])
+        session = Session(ctx.obj, place, options["api_key_file"])
         try:
-            return function(session, **given) or 0
-        except (BrokenPipeError, EOFError, typer.Exit, typer.TyperException):
-            raise
-        except Exception as error:
-            if debug:
-                terminal.stderr.write(traceback.format_exc())
-            raise explain(error, session.place) from error
+            return run_to_end(
+                session.terminal, options, lambda: function(session, **given) or 0, lambda error: explain(error, place)
+            )
         finally:
             session.close()
 
-    kind = inspect.Parameter.KEYWORD_ONLY
-    signature = inspect.signature(function)
-    own = [each.replace(kind=kind) for each in list(signature.parameters.values())[1:]]
-    common = [
-        inspect.Parameter(name, kind, annotation=Annotated[annotation, option], default=_default(annotation))
-        for name, (annotation, option) in _OPTIONS.items()
-    ]
-    first = inspect.Parameter("ctx", kind, annotation=typer.Context)
-    changed: Any = command
-    changed.__signature__ = signature.replace(parameters=[first, *own, *common], return_annotation=int)
-    changed.__annotations__ = {each.name: each.annotation for each in (first, *own, *common)}
-    del changed.__wrapped__  # its annotations would be read in place of these
-    return command
-
-
-def _default(annotation: object) -> bool | None:
-    return False if annotation is bool else None
+    return with_options(function, _OPTIONS, run)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..client import errors, events
 from ..client.core.answer_text import AnswerText, TextFeed
+from . import texts
 from .texts import footer, waiting
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class AnswerView:
             return
         match event:
             case events.Waiting():
-                self._progress(waiting(event.position, event.eta, event.reason))
+                self._progress(waiting(event.position, event.eta, event.reason, event.reason_code))
             case events.Processing():
                 self._progress("running" if event.attempt == 1 else f"running, attempt {event.attempt}")
             case events.Reasoning():
@@ -62,6 +63,11 @@ class AnswerView:
             case _:
                 pass
         self._show_text(event)
+
+    def reconnects(self, seconds: float) -> None:
+        """Say that the connection has ended, and when the next one is tried."""
+        if not self._terminal.as_json:
+            self._progress(f"the connection ended; the next try is in {texts.seconds(seconds)}")
 
     def pause(self) -> None:
         """Take the changing line away, before something else is written."""

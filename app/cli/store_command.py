@@ -1,82 +1,85 @@
 """Commands that work straight on the database, whether servers run on it or not."""
 
 import asyncio
-import functools
-import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import redirect_stdout
-from typing import Annotated, Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 import typer
 
-from ..bootstrap import check_store
 from ..config import Settings
-from ..errors import ConfigurationError, InvalidRequest
-from ..errors.access import KeyNotFound, KeyRevoked
-from ..main import run
-from ..store.factory import make_store
+from ..errors import ConfigurationError
+from ..startup import open_store, set_up_process
 from ..store.ports import Store
 from ..text import storable
-from .failures import Failure
+from .failures import Place
+from .options import AS_JSON, DEBUG, run_to_end, with_options
+from .store_failures import explain
 from .terminal import Terminal
 
 P = ParamSpec("P")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+class SettingsCommand:
+    """The terminal and the settings of the server that a command is given."""
 
-class StoreCommand:
-    """The terminal, the open store and the settings that a command on the store is given."""
-
-    def __init__(self, terminal: Terminal, store: Store, settings: Settings) -> None:
+    def __init__(self, terminal: Terminal, settings: Settings) -> None:
         self.terminal = terminal
-        self.store = store
         self.settings = settings
 
 
-def works_on_store(function: Callable[Concatenate[StoreCommand, P], Awaitable[None]]) -> Callable[..., None]:
+class StoreCommand(SettingsCommand):
+    """The terminal, the settings and the open store that a command on the store is given."""
+
+    def __init__(self, terminal: Terminal, settings: Settings, store: Store) -> None:
+        super().__init__(terminal, settings)
+        self.store = store
+
+
+def works_on_store(function: Callable[Concatenate[StoreCommand, P], Awaitable[None]]) -> Callable[..., int]:
     """Turn a function on the open store into a command. Its first parameter is a StoreCommand."""
 
-    @functools.wraps(function)
-    def command(ctx: typer.Context, *args: P.args, **given: P.kwargs) -> None:
+    async def act(command: SettingsCommand, given: Any) -> None:
+        settings = command.settings
+        if settings.database_url == "memory://":
+            raise ConfigurationError(
+                "DATABASE_URL: expected a database that other processes can reach, got 'memory://'. It belongs to one "
+                "server alone"
+            )
+        async with open_store(settings) as store:
+            await bound(StoreCommand(command.terminal, settings, store), **given)
+
+    bound: Callable[..., Awaitable[None]] = function
+    return _command(function, act)
+
+
+def works_with_settings(function: Callable[Concatenate[SettingsCommand, P], Awaitable[None]]) -> Callable[..., int]:
+    """Turn a function on the settings of the server into a command. Its first parameter is a SettingsCommand."""
+
+    async def act(command: SettingsCommand, given: Any) -> None:
+        await bound(command, **given)
+
+    bound: Callable[..., Awaitable[None]] = function
+    return _command(function, act)
+
+
+def _command(
+    function: Callable[..., Any], act: Callable[[SettingsCommand, Any], Coroutine[Any, Any, None]]
+) -> Callable[..., int]:
+    """Return a command with the options of all commands on the store. Its errors become Failures."""
+
+    def run(ctx: typer.Context, options: Mapping[str, Any], given: Mapping[str, Any]) -> int:
         terminal: Terminal = ctx.obj
 
-        async def action(store: Store, settings: Settings) -> None:
-            await function(StoreCommand(terminal, store, settings), *args, **given)
+        def acted() -> int:
+            with redirect_stdout(terminal.stderr):  # only results are on standard output, no log lines
+                asyncio.run(act(SettingsCommand(terminal, set_up_process()), given))
+            return 0
 
-        with redirect_stdout(terminal.stderr):  # only results are on standard output, no log lines
-            run(lambda settings: _with_store(action, settings))
+        place = Place(ctx.command_path.partition(" ")[2])
+        return run_to_end(terminal, options, acted, lambda error: explain(error, place))
 
-    signature = inspect.signature(function)
-    kind = inspect.Parameter.KEYWORD_ONLY
-    first = inspect.Parameter("ctx", kind, annotation=typer.Context)
-    own = [each.replace(kind=kind) for each in list(signature.parameters.values())[1:]]
-    changed: Any = command
-    changed.__signature__ = signature.replace(parameters=[first, *own])
-    changed.__annotations__ = {each.name: each.annotation for each in (first, *own)}
-    del changed.__wrapped__  # its annotations would be read in place of these
-    return command
-
-
-def _with_store(action: Callable[[Store, Settings], Awaitable[None]], settings: Settings) -> None:
-    if settings.database_url == "memory://":
-        raise ConfigurationError(
-            "DATABASE_URL: expected a database that other processes can reach, got 'memory://'. It belongs to one "
-            "server alone"
-        )
-    asyncio.run(_on_store(action, settings))
-
-
-async def _on_store(action: Callable[[Store, Settings], Awaitable[None]], settings: Settings) -> None:
-    await check_store(settings)
-    store = make_store(settings)
-    await store.open()
-    try:
-        await action(store, settings)
-    except (KeyNotFound, KeyRevoked, InvalidRequest) as error:
-        raise Failure(error.code, str(error)) from error
-    finally:
-        await store.close()
+    return with_options(function, {"as_json": AS_JSON, "debug": DEBUG}, run)
 
 
 def text(longest: int, *, least: int = 0) -> Callable[[str], str]:

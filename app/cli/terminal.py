@@ -9,8 +9,11 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+from .failures import Failure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +38,11 @@ def clean(text: str) -> str:
 def on_line(text: str) -> str:
     """Return a clean text on one line."""
     return _SPACE.sub(" ", clean(text)).strip()
+
+
+def output_lost(error: OSError) -> Failure:
+    """Return the failure of a command whose standard output cannot be written."""
+    return Failure("output_lost", f"The output cannot be written: {error.strerror or error}.", "df -h")
 
 
 class Column(NamedTuple):
@@ -111,8 +119,7 @@ class Terminal:
     def write(self, text: str) -> None:
         """Write a part of an answer at once."""
         text = clean(text)
-        self.stdout.write(text)
-        self.stdout.flush()
+        self.put(text)
         if text:
             self._is_mid_line = not text.endswith("\n")
 
@@ -125,20 +132,41 @@ class Terminal:
         """Write a line of data."""
         self.write(f"{text}\n")
 
+    def styled(self, *parts: str | tuple[str, str]) -> None:
+        """Write a line of data whose parts may have a style. Only people see the styles."""
+        texts = [clean(part if isinstance(part, str) else part[0]).replace("\n", " ") for part in parts]
+        if not self.shows_data:
+            self.line("".join(texts))
+            return
+        from rich.text import Text
+
+        shown = Text()
+        for text, part in zip(texts, parts, strict=True):
+            shown.append(text, None if isinstance(part, str) else part[1])
+        self.console(self.stdout).print(shown, soft_wrap=True)
+
     def record(self, value: object) -> None:
         """Write a JSON value as one line, in ASCII."""
-        self.stdout.write(json.dumps(value) + "\n")
-        self.stdout.flush()
+        self.put(json.dumps(value) + "\n")
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
-        """Write rows: as a table for a person, else as lines of all fields with tabs between them."""
+        """Write rows: as a table for a person, else as lines of all fields with tabs between them.
+
+        A person sees no column without a value, and is told so if there is no row.
+        """
+        rows = list(rows)
+        if not rows:
+            if self.shows_progress:
+                self.note("None.")
+            return
         if not self.shows_data:
             for row in rows:
                 self.line("\t".join(map(on_line, row)))
             return
         from rich.text import Text
 
-        shown = [at for at, column in enumerate(columns) if self.width >= column.least]
+        filled = {at for row in rows for at, cell in enumerate(row) if cell}
+        shown = [at for at, column in enumerate(columns) if self.width >= column.least and at in filled]
         heads = [columns[at].head for at in shown]
         lines = [[Text(head, "bold") for head in heads], *([Text(on_line(row[at])) for at in shown] for row in rows)]
         widths = [max(line[at].cell_len for line in lines) for at in range(len(shown))]
@@ -158,37 +186,67 @@ class Terminal:
         indent = max((len(name) for name, _ in given), default=0) + 2
         for name, text in given:
             joint = "\n" + " " * indent
-            self.line(f"{name:<{indent}}{joint.join(text.splitlines())}")
+            self.line(f"{name:<{indent}}{joint.join(self._wrapped(text, indent))}")
+
+    def paragraph(self, text: str, *, indent: int) -> None:
+        """Write a text behind so many blanks. On a screen, its lines end between words."""
+        for line in self._wrapped(clean(text), indent):
+            self.line(f"{' ' * indent}{line}")
+
+    def _wrapped(self, text: str, indent: int) -> list[str]:
+        """Return the lines of a text, for a person those that fit the screen behind so many blanks."""
+        lines, room = text.splitlines(), max(self.width - indent, 1)
+        if not self.shows_data or all(len(line) * 2 <= room for line in lines):  # no letter is wider than two columns
+            return lines
+        from rich.text import Text
+
+        console = self.console(self.stdout)
+        return [part.plain.rstrip() for line in lines for part in Text(line).wrap(console, room) or [Text()]]
 
     def clear(self) -> None:
         """Clear the screen."""
         self.console(self.stdout).clear()
 
+    def put(self, text: str) -> None:
+        """Write clean text on standard output at once. Raises BrokenPipeError, and Failure if it cannot be written."""
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except BrokenPipeError:
+            self._is_mid_line = False  # nothing more can be written
+            raise
+        except OSError as error:
+            self._is_mid_line = False
+            raise output_lost(error) from error
+
     # Progress
+
+    def tell_people(self, text: str) -> None:
+        """Write on standard error at once. Do nothing if nobody reads it, since the work goes on without it."""
+        with suppress(OSError):
+            self.stderr.write(text)
+            self.stderr.flush()
 
     def note(self, text: str) -> None:
         """Write a line for people on standard error."""
         if self._is_mid_line and self.shows_data and self.shows_progress:
             self.end_line()
-        self.stderr.write(f"{on_line(text)}\n")
-        self.stderr.flush()
+        self.tell_people(f"{on_line(text)}\n")
 
     def tell(self, code: str, message: str, fix: str) -> None:
         """Write a failure on standard error: as JSON if asked for, else as a line with the command that helps."""
         self.end_line()
         if self.as_json:
-            self.stderr.write(json.dumps({"code": code, "message": message, "fix": fix or None}) + "\n")
-            self.stderr.flush()
+            self.tell_people(json.dumps({"code": code, "message": message, "fix": fix or None}) + "\n")
             return
         ended = message if message.endswith((".", "!", "?")) else f"{message}."
         self.note(f"{ended} Try: {fix}" if fix else ended)
 
     def ask(self, prompt: str) -> str:
         """Return what a person types after a prompt. Raises EOFError if the input ends."""
-        self.stderr.write(clean(prompt))
-        self.stderr.flush()
+        self.tell_people(clean(prompt))
         if not (line := self.stdin.readline()):
-            self.stderr.write("\n")
+            self.tell_people("\n")
             raise EOFError
         return line.rstrip("\r\n")
 

@@ -7,6 +7,15 @@ if TYPE_CHECKING:
     from ..client.models import Accepted, Message
 
 
+PLACES = ("ahead_in_queue", "starting_soon")
+"""Codes of reasons that say no more than the place in the queue."""
+
+
+def reason(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a file cannot be read."""
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not UTF-8"
+
+
 def seconds(amount: float) -> str:
     """Return a duration in its largest fitting unit."""
     if amount < 10:
@@ -27,22 +36,26 @@ def stamp(moment: datetime | None) -> str:
     return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def waiting(position: int | None, start: datetime | None, reason: str | None) -> str:
-    """Return the place of a message in the queue, and the time until its start or else why it waits."""
+def waiting(position: int | None, start: datetime | None, reason: str | None, code: str | None = None) -> str:
+    """Return the place of a message in the queue, and the time until its start or else why it waits.
+
+    `code` is that of the reason. A reason that only repeats the place is left out.
+    """
     parts = ["queued" if position is None else f"queued, {position:,} before it" if position else "queued, next"]
     if start is not None and (left := (start - datetime.now(UTC)).total_seconds()) > 0:
         parts.append(f"starts in about {seconds(left)}")
-    elif reason:
+    elif reason and code not in PLACES:
         parts.append(reason.rstrip("."))
     return " · ".join(parts)
 
 
-def accepted(message: "Accepted") -> str:
-    """Return where a new message stands."""
+def accepted(message: "Accepted | Message") -> str:
+    """Return where a message stands that has not begun."""
     if message.state != "queued":
         return message.state
-    reason = message.waiting_reason.message if message.waiting_reason else None
-    return waiting(message.queue_position, message.estimated_start_at, reason)
+    reason = message.waiting_reason
+    text, code = (None, None) if reason is None else (reason.message, reason.code)
+    return waiting(message.queue_position, message.estimated_start_at, text, code)
 
 
 def footer(message: "Message") -> str:

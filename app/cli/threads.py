@@ -7,8 +7,8 @@ import typer
 
 from .commands import group
 from .messages import show_messages
-from .session import Session, Yes, asks_server
-from .terminal import Column, jsonable
+from .session import MAX_LIST, Session, Yes, asks_server
+from .terminal import Column, jsonable, on_line
 from .texts import age, stamp
 
 app = group()
@@ -19,7 +19,7 @@ COLUMNS = (
 )  # fmt: skip
 
 ThreadId = Annotated[str, typer.Argument(metavar="ID", help="The id of a thread.", show_default=False)]
-Limit = Annotated[int, typer.Option(min=1, help="How many to show.", show_default=True)]
+Limit = Annotated[int, typer.Option(min=1, max=MAX_LIST, help="How many to show.", show_default=True)]
 
 
 @app.command("list")
@@ -69,10 +69,12 @@ def show(session: Session, thread_id: ThreadId, *, limit: Limit = 20) -> int:
 @asks_server
 def delete(session: Session, thread_id: ThreadId, *, yes: Yes = False) -> int:
     """Delete a conversation with its messages and what the agent remembers of it."""
+    if not yes:
+        session.client.threads.get(thread_id)  # a question about a thread that is missing would be a wrong one
     session.confirm(f"Delete the thread {thread_id} with its messages?", yes=yes, arguments=[thread_id])
     session.client.threads.delete(thread_id)
     if session.terminal.as_json:
         session.terminal.record({"thread_id": thread_id, "deleted": True})
     else:
-        session.terminal.line(f"Deleted {thread_id}")
+        session.terminal.line(f"Deleted {on_line(thread_id)}")
     return 0
