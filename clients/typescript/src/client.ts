@@ -1,14 +1,15 @@
 /** `AgentQ`, the client. */
 
+import type { NextCall } from "./core/paging.js";
 import { Reply } from "./core/replies.js";
-import { Tries, checked, configOf, toRequest } from "./core/requests.js";
+import { Tries, configOf, toRequest } from "./core/requests.js";
 import type { Call, CallOptions, ClientOptions, Config, Query, RequestOptions, SubmitOptions } from "./core/requests.js";
-import type { StreamEvent } from "./events.js";
+import type { StoredEvent } from "./events.js";
 import type * as models from "./models.js";
 import type { Schemas } from "./models.js";
 import { Pages } from "./pages.js";
-import { many, ofMessage, one, readAccepted, readEvents, readMessage, withMetadata, type Read } from "./reading.js";
-import { Agents, DeadLetters, Deliveries, Queue, Server, Threads, Tickets, Tokens, Usage } from "./resources.js";
+import { many, messagePath, one, readAccepted, readEvents, readMessage, withMetadata, type Read } from "./reading.js";
+import { Agents, Server, Threads, Tickets } from "./resources.js";
 import { MessageStream, type FollowOptions } from "./stream.js";
 import { Transport, sleep, type Fetch, type OpenReply } from "./transport.js";
 
@@ -17,25 +18,24 @@ export interface RunOptions extends SubmitOptions {
   readonly waitSeconds?: number | undefined;
 }
 
+interface ConstructorOptions extends ClientOptions {
+  readonly fetch?: Fetch | undefined;
+}
+
 /**
  * A client of an Agent Queue System. `baseUrl` and `apiKey` come from AGENTQ_URL and AGENTQ_API_KEY if they are not given,
  * and in a page from the page's origin. `fetch` may be one of your own, with proxies, logs or certificates.
  */
 export class AgentQ {
-  readonly threads = new Threads(this);
-  readonly deadLetters = new DeadLetters(this);
-  readonly deliveries = new Deliveries(this);
-  readonly queue = new Queue(this);
+  readonly threads: Threads = new Threads(this);
   readonly agents = new Agents(this);
-  readonly usage = new Usage(this);
-  readonly tokens = new Tokens(this);
   readonly tickets = new Tickets(this);
-  readonly server = new Server(this);
+  readonly server: Server = new Server(this);
   readonly #config: Config;
   readonly #fetch: Fetch | undefined;
   readonly #transport: Transport;
 
-  constructor(baseUrl?: string, { fetch, ...options }: ClientOptions & { readonly fetch?: Fetch | undefined } = {}) {
+  constructor(baseUrl?: string, { fetch, ...options }: ConstructorOptions = {}) {
     this.#config = configOf(baseUrl, options);
     this.#fetch = fetch;
     this.#transport = new Transport(fetch);
@@ -52,11 +52,11 @@ export class AgentQ {
   }
 
   /** Return a client with other options. Headers are added to those of this one. */
-  withOptions({ headers = {}, ...options }: ClientOptions): AgentQ {
+  withOptions({ headers = {}, ...options }: ClientOptions): this {
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-    const merged = { ...this.#config, ...given, headers: { ...this.#config.headers, ...headers } };
-    const { baseUrl, apiKey, ...others } = checked(merged);
-    return new AgentQ(baseUrl, { ...others, apiKey: apiKey ?? undefined, fetch: this.#fetch });
+    const merged = { ...this.#config, ...given, headers: { ...this.#config.headers, ...headers }, fetch: this.#fetch };
+    const Kind = this.constructor as new (baseUrl: string, options: ConstructorOptions) => this;
+    return new Kind(this.baseUrl, merged);
   }
 
   // Messages
@@ -89,10 +89,9 @@ export class AgentQ {
   async run(
     message: models.Text | null,
     fields: models.MessageFields = {},
-    { waitSeconds, ...options }: RunOptions = {},
+    options: RunOptions = {},
   ): Promise<models.Message> {
-    const submit = (signal: AbortSignal) => this.submit(message, fields, { ...options, signal });
-    return new MessageStream(this, submit, { waitSeconds, signal: options.signal }).untilDone();
+    return this.#stream(message, fields, options).untilDone();
   }
 
   /** Return a stream that submits a message when it is started or read, and shows its events. */
@@ -101,8 +100,7 @@ export class AgentQ {
     fields: models.MessageFields = {},
     options: SubmitOptions = {},
   ): MessageStream {
-    const submit = (signal: AbortSignal) => this.submit(message, fields, { ...options, signal });
-    return new MessageStream(this, submit, { signal: options.signal });
+    return this.#stream(message, fields, options);
   }
 
   /** Return the stream of a message, after the event `after` if it is given. */
@@ -112,12 +110,12 @@ export class AgentQ {
 
   /** Return the status of a message. */
   async status(messageId: string, options?: CallOptions): Promise<models.Message> {
-    return this.call("GET", ofMessage(messageId, "/status"), readMessage, options);
+    return this.call("GET", messagePath(messageId, "/status"), readMessage, options);
   }
 
   /** Return a message with what its submit gave, and its failed attempts. */
   async message(messageId: string, options?: CallOptions): Promise<models.MessageDetails> {
-    return this.call("GET", ofMessage(messageId), one<models.MessageDetails>("message_id"), options);
+    return this.call("GET", messagePath(messageId), one<models.MessageDetails>("message_id"), options);
   }
 
   /** Return the messages, newest first. */
@@ -126,33 +124,23 @@ export class AgentQ {
   }
 
   /** Return the stored events of a message, without waiting for more. */
-  async storedEvents(messageId: string, query: models.EventQuery = {}, options?: CallOptions): Promise<StreamEvent[]> {
-    return this.call("GET", ofMessage(messageId, "/events"), readEvents, { ...options, query: { ...query } });
+  async storedEvents(messageId: string, query: models.EventQuery = {}, options?: CallOptions): Promise<StoredEvent[]> {
+    return this.call("GET", messagePath(messageId, "/events"), readEvents, { ...options, query });
   }
 
   /** Change the priority of a queued message. Throws Conflict for one that has begun. */
   async setPriority(messageId: string, priority: models.Priority, options?: CallOptions): Promise<models.Message> {
-    return this.call("PATCH", ofMessage(messageId), readMessage, { ...options, body: { priority } });
+    return this.call("PATCH", messagePath(messageId), readMessage, { ...options, body: { priority } });
   }
 
   /** Cancel a message in any state. Throws Conflict for one that has ended. */
   async cancel(messageId: string, options?: CallOptions): Promise<models.Cancellation> {
-    return this.call("POST", ofMessage(messageId, "/cancel"), one("message_id"), options);
-  }
-
-  /** Cancel the unfinished messages of a filter. Throws Conflict if their number is another. */
-  async cancelAll(
-    filter: Schemas["UnfinishedFilter"],
-    expectedCount: number,
-    options?: CallOptions,
-  ): Promise<models.Cancellations> {
-    const body = { filter, expected_count: expectedCount };
-    return this.call("POST", "/messages/cancel", one("cancelled"), { ...options, body, repeatable: false });
+    return this.call("POST", messagePath(messageId, "/cancel"), one("message_id"), options);
   }
 
   /** Answer the agent's question with `value`, or several by their ids with `values`. */
   async resume(messageId: string, answer: models.Answer, options: SubmitOptions = {}): Promise<models.Answered> {
-    return this.call("POST", ofMessage(messageId, "/resume"), one("message_id"), { ...options, body: answer });
+    return this.call("POST", messagePath(messageId, "/resume"), one("message_id"), { ...options, body: answer });
   }
 
   /** Answer a message anew, from the state before it. */
@@ -162,12 +150,12 @@ export class AgentQ {
     options: SubmitOptions = {},
   ): Promise<models.Regenerated> {
     const read = one<models.Regenerated>("message_id");
-    return this.call("POST", ofMessage(messageId, "/regenerate"), read, { ...options, body: fields });
+    return this.call("POST", messagePath(messageId, "/regenerate"), read, { ...options, body: fields });
   }
 
   /** Queue a failed message again. Throws Conflict for one that has not failed. */
-  async retry(messageId: string, options?: CallOptions): Promise<models.Accepted> {
-    return this.call("POST", ofMessage(messageId, "/retry"), readAccepted, { ...options, repeatable: false });
+  async retry(messageId: string, options?: CallOptions): Promise<models.RequeuedMessage> {
+    return this.call("POST", messagePath(messageId, "/retry"), one("message_id"), { ...options, repeatable: false });
   }
 
   // Any request
@@ -187,12 +175,23 @@ export class AgentQ {
 
   /** @internal */
   pages<T>(path: string, read: Read<T[]>, query: Query, options: CallOptions = {}): Pages<T> {
-    return new Pages({ method: "GET", path, query, ...options }, read, (call) => this.#send(call));
+    return this.pagesOf({ method: "GET", path, query, ...options }, read);
+  }
+
+  /** @internal */
+  pagesOf<T>(call: Call, read: Read<T[]>, paging?: () => NextCall): Pages<T> {
+    return new Pages(call, read, (each) => this.#send(each), paging);
   }
 
   /** @internal */
   async open(call: Call, ms: number): Promise<OpenReply> {
     return this.#transport.open(toRequest(call, this.#config), ms, call.signal);
+  }
+
+  #stream(message: models.Text | null, fields: models.MessageFields, options: RunOptions): MessageStream {
+    const { waitSeconds, ...given } = options;
+    const submit = (signal: AbortSignal) => this.submit(message, fields, { ...given, signal });
+    return new MessageStream(this, submit, { waitSeconds, signal: given.signal });
   }
 
   async #send(call: Call): Promise<Reply> {

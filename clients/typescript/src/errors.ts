@@ -168,8 +168,8 @@ export class ServerFault extends APIError {
 }
 
 /**
- * A stream brought nothing new in several tries. The message itself may go on. `lastEventId` is where to continue.
- * `text` is the answer so far.
+ * A stream brought nothing new in several tries, or ended before its message. The message itself may go on.
+ * `lastEventId` is where to continue. `text` is the answer so far.
  */
 export class StreamLost extends AgentQError {
   override readonly name = "StreamLost";
@@ -177,7 +177,7 @@ export class StreamLost extends AgentQError {
   readonly lastEventId: number | null;
   readonly text: string;
 
-  constructor(what: string, messageId: string, lastEventId: number | null, text: string, cause: unknown) {
+  constructor(what: string, messageId: string, lastEventId: number | null, text: string, cause?: unknown) {
     super(what, { code: "stream_lost", cure: "Follow the message again later, after `lastEventId`.", cause });
     this.messageId = messageId;
     this.lastEventId = lastEventId;

@@ -163,6 +163,9 @@ export type StreamEvent =
   | TerminalEvent
   | Unknown;
 
+/** An event of the log. `at` is when it was stored, null if the server does not tell. */
+export type StoredEvent = StreamEvent & { readonly at: Date | null };
+
 /** Return whether an event is the last one of a message. */
 export function isTerminal(event: StreamEvent): event is TerminalEvent {
   return event.type === "done" || event.type === "failed" || event.type === "cancelled";

@@ -5,6 +5,7 @@
 
 export { AgentQ } from "./client.js";
 export type { RunOptions } from "./client.js";
+export { AnswerText } from "./core/answer-text.js";
 export type { Reply } from "./core/replies.js";
 export type { CallOptions, ClientOptions, RequestOptions, SubmitOptions } from "./core/requests.js";
 export * from "./errors.js";

@@ -11,23 +11,12 @@ export type MessageDetails = Schemas["MessageDetails"];
 export type MessageState = Schemas["MessageState"];
 export type Priority = Schemas["Priority"];
 export type Question = Schemas["Question"];
-export type Cancellation = Schemas["MessageCancelled"] | Schemas["CancelReply"];
-export type Cancellations = Schemas["MessagesCancelled"];
+export type Cancellation = Schemas["CancelReply"];
+export type RequeuedMessage = Schemas["MessageRequeued"];
 export type Answered = Schemas["MessageResumed"];
-export type DeadLetter = Schemas["DeadLetter"];
-export type DeadLetterGroup = Schemas["DeadLetterGroup"];
-export type Requeued = Schemas["MessagesRequeued"];
-export type Purged = Schemas["MessagesPurged"];
 export type ThreadSummary = Schemas["ThreadSummary"];
 export type Thread = Schemas["ThreadDetails"];
-export type ThreadState = Schemas["ThreadState"];
-export type StateUpdated = Schemas["StateUpdated"];
-export type QueueState = Schemas["QueueState"];
-export type QueuePaused = Schemas["QueuePaused"];
-export type Delivery = Schemas["DeliveryView"];
 export type Agent = Schemas["AgentView"];
-export type UsageRow = Schemas["UsageRow"];
-export type Token = Schemas["TokenIssued"];
 export type Ticket = Schemas["TicketIssued"];
 export type Health = Schemas["Health"];
 
@@ -43,69 +32,19 @@ export type BatchMessage = MessageFields & { message?: Text | null };
 /** `value` answers the only question, `values` each question by its id. */
 export type Answer = ({ value: unknown } | { values: Record<string, unknown> }) & { alias?: string | null };
 
-/** Failed messages by their ids, or `expected_count` of them by a filter. */
-export type DeadLetterSelection =
-  { message_ids: readonly string[] } | { filter: Schemas["DeadLetterFilter"]; expected_count: number };
-
 /** Values by which lists select. */
 export type Metadata = Readonly<Record<string, string | number | boolean | null>>;
 
-interface Paged {
-  /** The number of entries of a page. */
-  readonly limit?: number | undefined;
-}
+type AsTime<Name> = Name extends "since" | "until" ? Date : never;
+type OneOrMore<Value> = Value extends (infer One)[] ? One | readonly One[] : Value;
 
-export interface MessageQuery extends Paged {
-  readonly state?: MessageState | undefined;
-  readonly thread_id?: string | undefined;
-  readonly agent?: string | undefined;
-  readonly priority?: Priority | undefined;
-  readonly error_code?: string | undefined;
-  readonly subject?: string | undefined;
-  readonly metadata?: Metadata | undefined;
-}
+/** The query parameters of a route. Lists find their next page without a cursor, and readers send a header, no ticket. */
+export type QueryOf<Name extends `${string}Query` & keyof Schemas> = {
+  readonly [Key in Exclude<keyof Schemas[Name], "cursor" | "ticket" | "format" | "count">]?:
+    OneOrMore<Schemas[Name][Key]> | AsTime<Key> | undefined;
+};
 
-export interface EventQuery extends Paged {
-  readonly after?: number | undefined;
-}
-
-export interface DeadLetterQuery extends Paged {
-  readonly thread_id?: string | undefined;
-  readonly agent?: string | undefined;
-  readonly priority?: Priority | undefined;
-  readonly error_code?: string | undefined;
-  readonly fingerprint?: string | undefined;
-}
-
-export interface DeliveryQuery extends Paged {
-  readonly state?: Schemas["DeliveryState"] | undefined;
-  readonly event?: Schemas["WebhookEvent"] | undefined;
-  readonly message_id?: string | undefined;
-}
-
-export interface ThreadQuery extends Paged {
-  readonly status?: Schemas["ThreadStatus"] | undefined;
-  readonly subject?: string | undefined;
-  readonly metadata?: Metadata | undefined;
-  readonly sort_by?: Schemas["ThreadSort"] | undefined;
-  readonly sort_order?: "asc" | "desc" | undefined;
-}
-
-export interface StateQuery {
-  readonly agent?: string | undefined;
-  readonly checkpoint_id?: string | undefined;
-  readonly subgraphs?: boolean | undefined;
-}
-
-export interface HistoryQuery extends Paged {
-  readonly agent?: string | undefined;
-}
-
-export interface UsageQuery extends Paged {
-  readonly since?: string | undefined;
-  readonly until?: string | undefined;
-  readonly group_by?: readonly Schemas["UsageGroup"][] | undefined;
-  readonly agent?: string | undefined;
-  readonly model?: string | undefined;
-  readonly subject?: string | undefined;
-}
+export type MessageQuery = QueryOf<"ListMessagesQuery"> & { readonly metadata?: Metadata | undefined };
+export type ThreadQuery = QueryOf<"ListThreadsQuery"> & { readonly metadata?: Metadata | undefined };
+export type EventQuery = Omit<QueryOf<"ListMessageEventsQuery">, "after"> & { readonly after?: number | undefined };
+export type ThreadMessageQuery = QueryOf<"GetThreadMessagesQuery">;

@@ -3,7 +3,7 @@
 import type { Reply } from "./core/replies.js";
 import { segment, type Query } from "./core/requests.js";
 import { ConfigurationError, UnexpectedReply } from "./errors.js";
-import { toEvent, type StreamEvent } from "./events.js";
+import { toEvent, type StoredEvent } from "./events.js";
 import type { Accepted, Message, Metadata, Thread } from "./models.js";
 
 const REPLIES = new WeakMap<object, Reply>();
@@ -47,16 +47,19 @@ function validated<T extends object>(body: unknown, fields: string[], reply: Rep
   return body as T;
 }
 
+/** Read a reply without a body. */
+export const nothing: Read<void> = () => undefined;
+
 export const readAccepted = one<Accepted>("message_id");
 export const readMessage = one<Message>("message_id");
 export const readThread = one<Thread>("thread_id");
 
-const readLog = many<{ type: string; id: number; data: object }>("events", "type", "id", "data");
+const readLog = many<{ type: string; id: number; at?: string | null; data: object }>("events", "type", "id", "data");
 
 /** Read the stored events of a message. */
-export function readEvents(reply: Reply): StreamEvent[] {
+export function readEvents(reply: Reply): StoredEvent[] {
   try {
-    return readLog(reply).map(({ type, id, data }) => toEvent(type, id, data));
+    return readLog(reply).map(({ type, id, at, data }) => ({ ...toEvent(type, id, data), at: at ? new Date(at) : null }));
   } catch (cause) {
     if (cause instanceof UnexpectedReply) throw cause;
     const what = `The reply is no list of events: ${(cause as Error).message}.`;
@@ -65,12 +68,12 @@ export function readEvents(reply: Reply): StreamEvent[] {
 }
 
 /** Return the path of a message, or of a verb on it. */
-export function ofMessage(messageId: string, verb = ""): string {
+export function messagePath(messageId: string, verb = ""): string {
   return `/messages/${segment(messageId)}${verb}`;
 }
 
 /** Return the path of a thread, or of a verb on it. */
-export function ofThread(threadId: string, verb = ""): string {
+export function threadPath(threadId: string, verb = ""): string {
   return `/threads/${segment(threadId)}${verb}`;
 }
 

@@ -189,7 +189,7 @@ export interface components {
          * @description The kind of a change.
          * @enum {string}
          */
-        AuditAction: "key.create" | "key.rotate" | "key.revoke" | "tokens.end" | "session.end" | "queue.pause" | "queue.resume" | "message.cancel" | "message.change" | "message.answer" | "message.requeue" | "message.purge" | "thread.change" | "thread.delete" | "thread.fork" | "thread.state" | "item.put" | "item.delete" | "delivery.replay";
+        AuditAction: "key.create" | "key.change" | "key.rotate" | "key.revoke" | "tenant.change" | "tenant.delete" | "tokens.end" | "session.end" | "queue.pause" | "queue.resume" | "worker.drain" | "worker.resume" | "message.cancel" | "message.change" | "message.answer" | "message.requeue" | "message.purge" | "thread.change" | "thread.delete" | "thread.fork" | "thread.state" | "item.put" | "item.delete" | "delivery.replay" | "data.erase";
         /**
          * AuditList
          * @description Records of the audit log, the newest first.
@@ -212,7 +212,7 @@ export interface components {
             at: string;
             /**
              * Actor
-             * @description `key:ID`; `subject:NAME` for an end user; `local` for the command line, and for programs of the server's host without a key; `anonymous` for other callers without a key.
+             * @description `key:ID`; `subject:NAME` for an end user; `user:NAME` for a user of a proxy; `local` for the command line, and for programs of the server's host without a key; `anonymous` for others without a key.
              */
             actor: string;
             /**
@@ -292,6 +292,12 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -356,7 +362,7 @@ export interface components {
          * @description The kinds of changes.
          * @enum {string}
          */
-        ChangeType: "message.accepted" | "message.processing" | "message.retry" | "message.released" | "message.lost" | "message.interrupted" | "message.resumed" | "message.requeued" | "message.completed" | "message.failed" | "message.cancelled" | "message.priority" | "message.purged" | "thread.deleted" | "queue.paused" | "queue.resumed" | "worker.started" | "worker.left" | "worker.lost" | "agent.changed" | "agent.removed";
+        ChangeType: "message.accepted" | "message.processing" | "message.retry" | "message.released" | "message.lost" | "message.interrupted" | "message.resumed" | "message.requeued" | "message.completed" | "message.failed" | "message.cancelled" | "message.priority" | "message.purged" | "thread.deleted" | "queue.paused" | "queue.resumed" | "worker.started" | "worker.left" | "worker.lost" | "worker.draining" | "worker.drained" | "worker.resumed" | "agent.changed" | "agent.removed";
         /**
          * ChangesReset
          * @description The reader loads its lists. Later events are all changes since.
@@ -420,6 +426,12 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -441,6 +453,12 @@ export interface components {
              * @description Counts from 1 within the message, without gaps.
              */
             id: number;
+            /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -497,6 +515,12 @@ export interface components {
              * @description Counts from 1 within the message, without gaps.
              */
             id: number;
+            /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -656,6 +680,12 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -784,11 +814,74 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "done";
             data: components["schemas"]["DoneData"];
+        };
+        /**
+         * ErasureKind
+         * @description The target of an erasure: one conversation, an end user, or a tenant.
+         * @enum {string}
+         */
+        ErasureKind: "thread" | "subject" | "tenant";
+        /**
+         * ErasureList
+         * @description Erasures, the newest first.
+         */
+        ErasureList: {
+            /** Erasures */
+            erasures: components["schemas"]["ErasureView"][];
+        };
+        /**
+         * ErasureState
+         * @description Whether an erasure still works.
+         * @enum {string}
+         */
+        ErasureState: "running" | "completed";
+        /**
+         * ErasureView
+         * @description An erasure, which is also the receipt of what it removed.
+         */
+        ErasureView: {
+            /** Id */
+            id: string;
+            /** @description What is erased: a thread, a subject (an end user) or a tenant. */
+            kind: components["schemas"]["ErasureKind"];
+            /** Tenant */
+            tenant: string;
+            /**
+             * Name
+             * @description The id of the thread or the name of the subject. Null for a tenant, and as soon as the erasure is completed: the receipt names nobody.
+             */
+            name: string | null;
+            state: components["schemas"]["ErasureState"];
+            /**
+             * Requested By
+             * @description `key:ID`; `subject` for an end user; `local` for the command line, and for programs of the server's host without a key; `anonymous` for other callers without a key.
+             */
+            requested_by: string;
+            /** Started At */
+            started_at: string;
+            /**
+             * Ended At
+             * @description Null while the erasure works.
+             */
+            ended_at: string | null;
+            /**
+             * Counts
+             * @description How much was removed, by kind, such as `messages`, `events`, `threads`, `memories` (what agents remembered), `items`, `attempts`, `deliveries`, `request_keys`, `usage`, `api_keys`. `records` and `changes` were kept without the names. Kinds of which there was nothing are left out.
+             */
+            counts: {
+                [key: string]: number;
+            };
         };
         /**
          * ErrorCount
@@ -827,6 +920,12 @@ export interface components {
              * @description Counts from 1 within the message, without gaps.
              */
             id: number;
+            /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -943,7 +1042,7 @@ export interface components {
          * @description The stable names of what can be found. The documentation has a section on each, under "Troubleshoot".
          * @enum {string}
          */
-        FindingCode: "setting_invalid" | "setting_misspelt" | "port_taken" | "server_unreachable" | "database_unusable" | "database_away" | "store_volatile" | "no_worker" | "worker_lost" | "workers_busy" | "agent_loading" | "agent_failed" | "agent_missing" | "queue_paused" | "queue_full" | "thread_waits" | "hung_threads" | "loop_blocked" | "heartbeat_lost" | "memory_unusable" | "streams_cut" | "messages_fail" | "quota_exhausted" | "provider_refused" | "provider_limit" | "timeouts" | "retry_storm" | "poison_message" | "this_host_only" | "open_to_all" | "key_expires" | "clock_skew" | "engine_nearly_full" | "log_growing" | "long_transaction" | "few_connections";
+        FindingCode: "setting_invalid" | "setting_misspelt" | "port_taken" | "server_unreachable" | "database_unusable" | "database_away" | "store_volatile" | "no_worker" | "workers_drained" | "worker_lost" | "workers_busy" | "agent_loading" | "agent_failed" | "agent_missing" | "queue_paused" | "queue_full" | "thread_waits" | "hung_threads" | "loop_blocked" | "heartbeat_lost" | "memory_unusable" | "streams_cut" | "messages_fail" | "quota_exhausted" | "provider_refused" | "provider_limit" | "timeouts" | "retry_storm" | "poison_message" | "this_host_only" | "open_to_all" | "key_expires" | "clock_skew" | "engine_nearly_full" | "log_growing" | "long_transaction" | "few_connections";
         /**
          * ForkSource
          * @description Where a forked thread came from.
@@ -1089,6 +1188,12 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -1206,6 +1311,16 @@ export interface components {
             updated_at: string;
         };
         /**
+         * KeyChange
+         * @description The limits and quotas to change. Fields that are not given stay as they are. Null gives a field its default.
+         */
+        KeyChange: {
+            /** @default null */
+            limits?: components["schemas"]["KeyLimitsView"] | null;
+            /** @default null */
+            quotas?: components["schemas"]["QuotasView"] | null;
+        };
+        /**
          * KeyCreate
          * @description A key to make.
          */
@@ -1250,6 +1365,8 @@ export interface components {
              * @default null
              */
             webhook_secret?: string | null;
+            limits?: components["schemas"]["KeyLimitsView"];
+            quotas?: components["schemas"]["QuotasView"];
         };
         /**
          * KeyIssued
@@ -1293,11 +1410,25 @@ export interface components {
              * @description Whether the key has a secret that signs webhooks of its messages.
              */
             signs_webhooks: boolean;
+            limits: components["schemas"]["KeyLimitsView"];
+            quotas: components["schemas"]["QuotasView"];
             /**
              * Key
              * @description What callers present. Store it now: it cannot be shown again.
              */
             key: string;
+        };
+        /**
+         * KeyLimitsView
+         * @description Limits of a key. Null stands for the server's setting, 0 for no limit.
+         */
+        KeyLimitsView: {
+            /**
+             * Submits Per Minute
+             * @description Messages that the key may submit in a minute.
+             * @default null
+             */
+            submits_per_minute?: number | null;
         };
         /**
          * KeyList
@@ -1361,6 +1492,38 @@ export interface components {
              * @description Whether the key has a secret that signs webhooks of its messages.
              */
             signs_webhooks: boolean;
+            limits: components["schemas"]["KeyLimitsView"];
+            quotas: components["schemas"]["QuotasView"];
+        };
+        /**
+         * LimitsView
+         * @description Limits of a tenant. Null stands for the server's setting, 0 for no limit.
+         */
+        LimitsView: {
+            /**
+             * Submits Per Minute
+             * @description Messages that the tenant may submit in a minute.
+             * @default null
+             */
+            submits_per_minute?: number | null;
+            /**
+             * Subject Submits Per Minute
+             * @description Messages that may be submitted in a minute for each end user.
+             * @default null
+             */
+            subject_submits_per_minute?: number | null;
+            /**
+             * Streams
+             * @description Open streams and WebSockets in each process.
+             * @default null
+             */
+            streams?: number | null;
+            /**
+             * Queued
+             * @description Messages that may be queued.
+             * @default null
+             */
+            queued?: number | null;
         };
         /**
          * ListedChange
@@ -1795,7 +1958,7 @@ export interface components {
             metadata?: {
                 [key: string]: string | number | boolean | null;
             };
-            /** @description What the model calls of all attempts used. Null before the first one, and in lists. */
+            /** @description What the model calls of all attempts used. Null before the first one. */
             usage?: components["schemas"]["UsageView"] | null;
             /**
              * Trace Id
@@ -2077,7 +2240,7 @@ export interface components {
             metadata?: {
                 [key: string]: string | number | boolean | null;
             };
-            /** @description What the model calls of all attempts used. Null before the first one, and in lists. */
+            /** @description What the model calls of all attempts used. Null before the first one. */
             usage?: components["schemas"]["UsageView"] | null;
             /**
              * Trace Id
@@ -2130,6 +2293,12 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -2143,6 +2312,14 @@ export interface components {
         MessagesPurged: {
             /** Purged */
             purged: string[];
+        };
+        /**
+         * MessagesReprioritized
+         * @description The reply to a bulk change of priorities, with the ids of the changed messages.
+         */
+        MessagesReprioritized: {
+            /** Reprioritized */
+            reprioritized: string[];
         };
         /**
          * MessagesRequeued
@@ -2161,12 +2338,13 @@ export interface components {
          * Metric
          * @description The figures that are kept for each period, agent and priority.
          *
-         *     STARTED counts first attempts. LOST counts attempts whose worker was lost. The last three are histograms: their
-         *     labels are numbers of buckets, and `sum` for the sum in milliseconds. The labels of FAILED are error codes. Other
-         *     figures have the empty label. ENDED is not kept: it stands for completed, failed and cancelled messages together.
+         *     STARTED counts first attempts. LOST counts attempts whose worker was lost. USAGE adds up calls of models, when they
+         *     are stored: its labels are the fields of `Tokens`. The last three are histograms: their labels are numbers of
+         *     buckets, and `sum` for the sum in milliseconds. The labels of FAILED are error codes. Other figures have the empty
+         *     label. ENDED is not kept: it stands for completed, failed and cancelled messages together.
          * @enum {string}
          */
-        Metric: "accepted" | "started" | "ended" | "completed" | "failed" | "cancelled" | "interrupted" | "resumed" | "requeued" | "retried" | "released" | "lost" | "wait" | "first_token" | "run";
+        Metric: "accepted" | "started" | "ended" | "completed" | "failed" | "cancelled" | "interrupted" | "resumed" | "requeued" | "retried" | "released" | "lost" | "usage" | "wait" | "first_token" | "run";
         /**
          * ModelCallsData
          * @description Calls of one model. Further fields are the sums of what its provider reports.
@@ -2307,6 +2485,12 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -2338,6 +2522,12 @@ export interface components {
             input?: unknown;
         };
         /**
+         * Period
+         * @description The period of a quota, of UTC.
+         * @enum {string}
+         */
+        Period: "day" | "month";
+        /**
          * Point
          * @description One step of a series. Percentiles and mean are in seconds, and null for counts and where nothing was measured.
          */
@@ -2357,6 +2547,8 @@ export interface components {
             p95: number | null;
             /** P99 */
             p99: number | null;
+            /** @description Only of the metric `usage`, whose `count` is the number of calls. */
+            tokens: components["schemas"]["TokensView"] | null;
         };
         /**
          * Priority
@@ -2427,6 +2619,12 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -2435,7 +2633,7 @@ export interface components {
         };
         /**
          * ProcessingMessage
-         * @description A message that a worker processes.
+         * @description A message that a worker processes. `events` is the number of events in its log, 0 if it was just deleted.
          */
         ProcessingMessage: {
             /** Id */
@@ -2449,6 +2647,10 @@ export interface components {
             thread_id: string | null;
             /** Agent */
             agent: string;
+            /** Attempt */
+            attempt: number;
+            /** Events */
+            events: number;
         };
         /**
          * Question
@@ -2494,6 +2696,24 @@ export interface components {
             processing_messages: components["schemas"]["ProcessingMessage"][];
         };
         /**
+         * QueuedFilter
+         * @description Matches queued messages that have all given values. At least one value is needed.
+         */
+        QueuedFilter: {
+            /**
+             * Thread Id
+             * @default null
+             */
+            thread_id?: string | null;
+            /**
+             * Agent
+             * @default null
+             */
+            agent?: string | null;
+            /** @default null */
+            priority?: components["schemas"]["Priority"] | null;
+        };
+        /**
          * QueuedMessage
          * @description A queued message.
          */
@@ -2509,6 +2729,81 @@ export interface components {
             thread_id: string | null;
             /** Agent */
             agent: string;
+        };
+        /**
+         * QueuedSelection
+         * @description A priority for queued messages, which are given by their ids, or by a filter.
+         */
+        QueuedSelection: {
+            priority: components["schemas"]["Priority"];
+            /**
+             * Message Ids
+             * @default null
+             */
+            message_ids?: string[] | null;
+            /** @default null */
+            filter?: components["schemas"]["QueuedFilter"] | null;
+            /**
+             * Expected Count
+             * @description Only with a filter. Nothing is done if the filter matches a different number.
+             * @default null
+             */
+            expected_count?: number | null;
+        };
+        /**
+         * QuotaView
+         * @description A quota, and what is left of it.
+         */
+        QuotaView: {
+            /**
+             * Of
+             * @description Whose quota it is: `tenant`, `key` or `subject`.
+             */
+            of: string;
+            /**
+             * Unit
+             * @description `messages` or `tokens`.
+             */
+            unit: string;
+            period: components["schemas"]["Period"];
+            /** Limit */
+            limit: number;
+            /** Used */
+            used: number;
+            /** Left */
+            left: number;
+            /**
+             * Resets At
+             * @description When the next day or month begins.
+             */
+            resets_at: string;
+        };
+        /**
+         * QuotasView
+         * @description Quotas in a day or a month of UTC. Null stands for no quota.
+         */
+        QuotasView: {
+            /**
+             * Messages Per Day
+             * @default null
+             */
+            messages_per_day?: number | null;
+            /**
+             * Messages Per Month
+             * @default null
+             */
+            messages_per_month?: number | null;
+            /**
+             * Tokens Per Day
+             * @description Input and output tokens of model calls.
+             * @default null
+             */
+            tokens_per_day?: number | null;
+            /**
+             * Tokens Per Month
+             * @default null
+             */
+            tokens_per_month?: number | null;
         };
         /**
          * Report
@@ -2592,6 +2887,12 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -2633,6 +2934,12 @@ export interface components {
              * @description Counts from 1 within the message, without gaps.
              */
             id: number;
+            /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -2719,7 +3026,7 @@ export interface components {
             workers: number;
             /**
              * Slots
-             * @description Messages that they can run at a time.
+             * @description Messages that they can run at a time; drained workers have none.
              */
             slots: number;
             /** Slots Busy */
@@ -2744,7 +3051,7 @@ export interface components {
         SessionView: {
             /**
              * Actor
-             * @description Who calls: `key:ID`, `subject:NAME` for an end user, `local` for programs of the server's host without a key, `anonymous` for other callers without a key.
+             * @description Who calls: `key:ID`, `subject:NAME` for an end user, `user:NAME` for a user of a proxy, `local` for programs of the server's host without a key, `anonymous` for other callers without a key.
              */
             actor: string;
             /** Tenant */
@@ -2771,6 +3078,67 @@ export interface components {
              * @description To be sent as `X-CSRF-Token` with each request of the session that changes something. Null for callers without a session.
              */
             csrf_token: string | null;
+            /**
+             * Hide Payloads
+             * @description Whether pages should hide the texts of messages until they are asked for, as HIDE_PAYLOADS says.
+             */
+            hide_payloads: boolean;
+        };
+        /**
+         * SettingList
+         * @description All settings, in the order of the reference.
+         */
+        SettingList: {
+            /** Settings */
+            settings: components["schemas"]["SettingView"][];
+        };
+        /**
+         * SettingSource
+         * @description Where the value of a setting comes from. `file` is the file `.env`.
+         * @enum {string}
+         */
+        SettingSource: "environment" | "file" | "default";
+        /**
+         * SettingView
+         * @description A setting as this process has it.
+         */
+        SettingView: {
+            /**
+             * Name
+             * @description The environment variable.
+             */
+            name: string;
+            /**
+             * Value
+             * @description The value that is in effect, with `***` for secrets. Null: none.
+             */
+            value: boolean | number | string | string[] | {
+                [key: string]: string;
+            } | null;
+            /** @description What sets it: a variable of the `environment`, the `file` .env, or nothing, which leaves the `default`. */
+            source: components["schemas"]["SettingSource"];
+            /**
+             * Default
+             * @description The value without a variable. Null: none.
+             */
+            default: boolean | number | string | string[] | {
+                [key: string]: string;
+            } | null;
+            /**
+             * Differs
+             * @description Whether the value is another than the default, also where both are masked.
+             */
+            differs: boolean;
+            /**
+             * Meaning
+             * @description What it is for, in a sentence or two.
+             */
+            meaning: string;
+            /**
+             * Masked
+             * @description Whether a secret in the value is replaced by `***`.
+             */
+            masked: boolean;
         };
         /**
          * Severity
@@ -2893,6 +3261,13 @@ export interface components {
                 [key: string]: number;
             };
             /**
+             * Queued By Priority
+             * @description The tenant's queued messages by their own priorities, those for a later time included.
+             */
+            queued_by_priority: {
+                [key: string]: number;
+            };
+            /**
              * Counts
              * @description What happened in the window: `started` counts first attempts, `retried` failed attempts that another follows, `released` attempts that a worker put back, `lost` those whose worker was lost.
              */
@@ -2917,7 +3292,7 @@ export interface components {
             first_token: components["schemas"]["TimesView"];
             /** @description From the first attempt to the end, of messages that completed. */
             run: components["schemas"]["TimesView"];
-            /** @description Of the hours that the window touches, by the time of the calls. */
+            /** @description What was used in the window, by the time of the calls. */
             tokens: components["schemas"]["TokensView"];
             /** @description Null for callers without the scope `admin`. */
             server: components["schemas"]["ServerNow"] | null;
@@ -2971,11 +3346,82 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             type: "tasks";
             data: components["schemas"]["TasksData"];
+        };
+        /**
+         * TenantChange
+         * @description The settings to change. Fields that are not given stay as they are. Null gives a field its default.
+         */
+        TenantChange: {
+            /**
+             * Weight
+             * @description The share of the workers beside other tenants: 2 gets twice as much as 1, the default.
+             * @default null
+             */
+            weight?: number | null;
+            /** @default null */
+            limits?: components["schemas"]["LimitsView"] | null;
+            /**
+             * @description Quotas of the whole tenant.
+             * @default null
+             */
+            quotas?: components["schemas"]["QuotasView"] | null;
+            /**
+             * @description Quotas of each end user.
+             * @default null
+             */
+            subject_quotas?: components["schemas"]["QuotasView"] | null;
+            /**
+             * Retention Days
+             * @description Days to keep finished messages, and threads without messages, instead of `RETENTION_DAYS`.
+             * @default null
+             */
+            retention_days?: number | null;
+            /**
+             * Event Retention Hours
+             * @description Hours to keep the events of finished messages, instead of `EVENT_RETENTION_HOURS`.
+             * @default null
+             */
+            event_retention_hours?: number | null;
+        };
+        /**
+         * TenantList
+         * @description Records of tenants, by name.
+         */
+        TenantList: {
+            /** Tenants */
+            tenants: components["schemas"]["TenantView"][];
+        };
+        /**
+         * TenantView
+         * @description The record of a tenant.
+         */
+        TenantView: {
+            /** Tenant */
+            tenant: string;
+            /** Weight */
+            weight: number;
+            limits: components["schemas"]["LimitsView"];
+            quotas: components["schemas"]["QuotasView"];
+            subject_quotas: components["schemas"]["QuotasView"];
+            /** Retention Days */
+            retention_days: number | null;
+            /** Event Retention Hours */
+            event_retention_hours: number | null;
+            /** Created At */
+            created_at: string;
+            /** Changed At */
+            changed_at: string;
         };
         /**
          * TextBlock
@@ -3069,6 +3515,12 @@ export interface components {
              */
             subject?: string | null;
             /**
+             * Ttl
+             * @description Minutes without activity after which the thread is deleted with its messages and what agents remember of it. Null stands for `THREAD_TTL_MINUTES`. A thread with unfinished messages stays.
+             * @default null
+             */
+            ttl?: number | null;
+            /**
              * If Exists
              * @description What to do if a thread has this id. `raise`: refuse with 409. `do_nothing`: return that thread as it is, with 200.
              * @default raise
@@ -3114,6 +3566,11 @@ export interface components {
              * @description The end user to whom it belongs. Null if it belongs to none.
              */
             subject?: string | null;
+            /**
+             * Ttl
+             * @description Minutes without activity after which the thread is deleted with its messages and what agents remember of it. Null stands for `THREAD_TTL_MINUTES`. A thread with unfinished messages stays.
+             */
+            ttl?: number | null;
         };
         /**
          * ThreadFork
@@ -3175,7 +3632,7 @@ export interface components {
         };
         /**
          * ThreadPatch
-         * @description A change to a thread: a new name, or values of its metadata.
+         * @description A change to a thread: a new name, values of its metadata, or a new TTL.
          */
         ThreadPatch: {
             /**
@@ -3192,6 +3649,12 @@ export interface components {
             metadata?: {
                 [key: string]: string | number | boolean | null;
             } | null;
+            /**
+             * Ttl
+             * @description Minutes without activity after which the thread is deleted with its messages and what agents remember of it. Null stands for `THREAD_TTL_MINUTES`. A thread with unfinished messages stays.
+             * @default null
+             */
+            ttl?: number | null;
         };
         /**
          * ThreadSort
@@ -3286,6 +3749,11 @@ export interface components {
              * @description The end user to whom it belongs. Null if it belongs to none.
              */
             subject?: string | null;
+            /**
+             * Ttl
+             * @description Minutes without activity after which the thread is deleted with its messages and what agents remember of it. Null stands for `THREAD_TTL_MINUTES`. A thread with unfinished messages stays.
+             */
+            ttl?: number | null;
         };
         /**
          * TicketCreate
@@ -3592,13 +4060,19 @@ export interface components {
         };
         /**
          * UnfinishedSelection
-         * @description Selects unfinished messages by a filter.
+         * @description Unfinished messages by their ids, or by a filter.
          */
         UnfinishedSelection: {
-            filter: components["schemas"]["UnfinishedFilter"];
+            /**
+             * Message Ids
+             * @default null
+             */
+            message_ids?: string[] | null;
+            /** @default null */
+            filter?: components["schemas"]["UnfinishedFilter"] | null;
             /**
              * Expected Count
-             * @description Nothing is done if the filter matches a different number.
+             * @description Only with a filter. Nothing is done if the filter matches a different number.
              * @default null
              */
             expected_count?: number | null;
@@ -3636,6 +4110,12 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -3665,6 +4145,12 @@ export interface components {
              * @description Counts from 1 within the message, without gaps.
              */
             id: number;
+            /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -3705,6 +4191,11 @@ export interface components {
             currency: string;
             /** Rows */
             rows: components["schemas"]["UsageRow"][];
+            /**
+             * Quotas
+             * @description What is left of the quotas of the tenant, of the caller's API key and of the end user. They count in days and months of UTC, whatever the window of the report.
+             */
+            quotas: components["schemas"]["QuotaView"][];
         };
         /**
          * UsageRow
@@ -3845,6 +4336,12 @@ export interface components {
              */
             id: number;
             /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -3878,6 +4375,12 @@ export interface components {
              * @description Counts from 1 within the message, without gaps.
              */
             id: number;
+            /**
+             * At
+             * @description When it was stored, by the store's clock. Lists have it, streams do not. Events that were stored together have the same.
+             * @default null
+             */
+            at?: string | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -3939,7 +4442,7 @@ export interface components {
          * @description Why a message waits. Existing codes are stable; new ones may be added.
          * @enum {string}
          */
-        WaitingCode: "delayed" | "paused" | "no_worker" | "agent_unavailable" | "version_unavailable" | "thread_busy" | "ahead_in_queue" | "slots_busy" | "starting_soon";
+        WaitingCode: "delayed" | "paused" | "no_worker" | "workers_drained" | "agent_unavailable" | "version_unavailable" | "thread_busy" | "ahead_in_queue" | "fair_share" | "slots_busy" | "starting_soon";
         /**
          * WaitingData
          * @description The message is queued. Sent first, and again when its position or its reason to wait changes.
@@ -4000,8 +4503,10 @@ export interface components {
         WebhookEvent: "completed" | "failed" | "cancelled" | "interrupted";
         /**
          * Worker
-         * @description A process that claims messages, as of its last heartbeat. `agents` is None if it does not report them.
+         * @description A process that claims messages, as of its last heartbeat.
          *
+         *     `agents` and `load` are None if it does not report them.
+         *     `state` tells whether it claims messages.
          *     `clock_ahead_ms` is by how much the clock of its host was ahead of the store's time; negative if it was behind.
          */
         Worker: {
@@ -4022,8 +4527,11 @@ export interface components {
              * @default 0
              */
             clock_ahead_ms?: number;
+            /** @default active */
+            state?: components["schemas"]["WorkerState"];
             /** Agents */
             agents?: components["schemas"]["ServedAgent"][] | null;
+            load?: components["schemas"]["WorkerLoad"] | null;
         };
         /**
          * WorkerList
@@ -4034,6 +4542,568 @@ export interface components {
         WorkerList: {
             /** Workers */
             workers: components["schemas"]["Worker"][];
+        };
+        /**
+         * WorkerLoad
+         * @description The work of a worker, as of its last heartbeat.
+         *
+         *     `busy` is how many slots are in use. `memory_bytes` is the memory that its process holds, None if the host does not
+         *     tell. `tokens_per_second` is estimated from the text that its agents wrote lately. `runs` has the messages that it
+         *     runs, MOST_RUNS of them at most.
+         */
+        WorkerLoad: {
+            /** Busy */
+            busy: number;
+            /** Memory Bytes */
+            memory_bytes: number | null;
+            /** Tokens Per Second */
+            tokens_per_second: number;
+            /**
+             * Runs
+             * @default []
+             */
+            runs?: components["schemas"]["WorkerRun"][];
+        };
+        /**
+         * WorkerRun
+         * @description A message that a worker runs.
+         */
+        WorkerRun: {
+            /** Message Id */
+            message_id: string;
+            /** Tenant */
+            tenant: string;
+            /** Agent */
+            agent: string;
+        };
+        /**
+         * WorkerState
+         * @description Whether a worker claims messages. A draining worker ends its runs; a drained one has none left.
+         * @enum {string}
+         */
+        WorkerState: "active" | "draining" | "drained";
+        ListMessagesQuery: {
+            /**
+             * State
+             * @description Only messages in one of these states.
+             */
+            state?: components["schemas"]["MessageState"][] | null;
+            /**
+             * Subject
+             * @description Only messages of this end user. None for a caller who acts for another one.
+             */
+            subject?: string | null;
+            /**
+             * Q
+             * @description Only entries that contain this text, in any case. A request searches for about half a second, so a page may be short or empty while `Link` leads on.
+             */
+            q?: string | null;
+            /**
+             * Count
+             * @description Whether to tell in `X-Pagination-Total` how many messages match. Above 10,000, only `X-Pagination-Total-At-Least` tells this limit, unless `state` is the only filter. Not with `q`.
+             * @default false
+             */
+            count?: boolean;
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 100
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+            /**
+             * Thread Id
+             * @description Only messages of this thread.
+             */
+            thread_id?: string | null;
+            /**
+             * Agent
+             * @description Only messages for this agent.
+             */
+            agent?: string | null;
+            /**
+             * Priority
+             * @description Only messages of this priority.
+             */
+            priority?: components["schemas"]["Priority"] | null;
+            /**
+             * Error Code
+             * @description Only messages that failed with this code.
+             */
+            error_code?: string | null;
+            /**
+             * Fingerprint
+             * @description Only messages whose failure has this fingerprint.
+             */
+            fingerprint?: string | null;
+        };
+        GetQueueQuery: {
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 100
+             */
+            limit?: number;
+        };
+        ListDeadLettersQuery: {
+            /**
+             * Subject
+             * @description Only messages of this end user. None for a caller who acts for another one.
+             */
+            subject?: string | null;
+            /**
+             * Q
+             * @description Only entries that contain this text, in any case. A request searches for about half a second, so a page may be short or empty while `Link` leads on.
+             */
+            q?: string | null;
+            /**
+             * Count
+             * @description Whether to tell in `X-Pagination-Total` how many messages match. Above 10,000, only `X-Pagination-Total-At-Least` tells this limit, unless `state` is the only filter. Not with `q`.
+             * @default false
+             */
+            count?: boolean;
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 100
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+            /**
+             * Thread Id
+             * @description Only messages of this thread.
+             */
+            thread_id?: string | null;
+            /**
+             * Agent
+             * @description Only messages for this agent.
+             */
+            agent?: string | null;
+            /**
+             * Priority
+             * @description Only messages of this priority.
+             */
+            priority?: components["schemas"]["Priority"] | null;
+            /**
+             * Error Code
+             * @description Only messages that failed with this code.
+             */
+            error_code?: string | null;
+            /**
+             * Fingerprint
+             * @description Only messages whose failure has this fingerprint.
+             */
+            fingerprint?: string | null;
+        };
+        GroupDeadLettersQuery: {
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 100
+             */
+            limit?: number;
+        };
+        ListDeliveriesQuery: {
+            /**
+             * State
+             * @description Only deliveries in one of these states.
+             */
+            state?: components["schemas"]["DeliveryState"][] | null;
+            /**
+             * Event
+             * @description Only deliveries of one of these events.
+             */
+            event?: components["schemas"]["WebhookEvent"][] | null;
+            /**
+             * Message Id
+             * @description Only deliveries of this message.
+             */
+            message_id?: string | null;
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 100
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+        };
+        StreamMessageQuery: {
+            /**
+             * After
+             * @description The same as the header `Last-Event-ID`, which takes precedence.
+             */
+            after?: string | null;
+            /**
+             * Ticket
+             * @description A ticket from `POST /tickets`, for readers that can send no header.
+             */
+            ticket?: string | null;
+        };
+        ListMessageEventsQuery: {
+            /**
+             * After
+             * @description The same as the header `Last-Event-ID`, which takes precedence.
+             */
+            after?: string | null;
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 500
+             */
+            limit?: number;
+        };
+        StreamChangesQuery: {
+            /**
+             * Type
+             * @description Only changes of one of these types.
+             */
+            type?: components["schemas"]["ChangeType"][] | null;
+            /**
+             * State
+             * @description Only messages that are in one of these states afterwards.
+             */
+            state?: components["schemas"]["MessageState"][] | null;
+            /**
+             * Agent
+             * @description Only changes of this agent and its messages.
+             */
+            agent?: string | null;
+            /**
+             * Thread Id
+             * @description Only changes of this thread and its messages.
+             */
+            thread_id?: string | null;
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 500
+             */
+            limit?: number;
+            /**
+             * After
+             * @description The same as the header `Last-Event-ID`, which takes precedence.
+             */
+            after?: string | null;
+            /**
+             * Ticket
+             * @description A ticket from `POST /tickets`, for readers that can send no header.
+             */
+            ticket?: string | null;
+        };
+        GetThreadStateQuery: {
+            /**
+             * Agent
+             * @description The agent through which the state is read. By default that of the newest message that has begun.
+             */
+            agent?: string | null;
+            /**
+             * Checkpoint Id
+             * @description The checkpoint to read. By default the newest one.
+             */
+            checkpoint_id?: string | null;
+            /**
+             * Subgraphs
+             * @description Whether `tasks` have the states of subgraphs that have not ended.
+             * @default false
+             */
+            subgraphs?: boolean;
+        };
+        GetThreadHistoryQuery: {
+            /**
+             * Agent
+             * @description The agent through which the state is read. By default that of the newest message that has begun.
+             */
+            agent?: string | null;
+            /**
+             * Limit
+             * @description Maximum number of states.
+             * @default 10
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+        };
+        ListThreadsQuery: {
+            /**
+             * Subject
+             * @description Only threads of this end user. None for a caller who acts for another one.
+             */
+            subject?: string | null;
+            /**
+             * @description The time by which to order: the last activity, or the creation.
+             * @default updated
+             */
+            sort_by?: components["schemas"]["ThreadSort"];
+            /**
+             * Sort Order
+             * @description `desc`: the latest first.
+             * @default desc
+             * @enum {string}
+             */
+            sort_order?: "desc" | "asc";
+            /**
+             * Q
+             * @description Only entries that contain this text, in any case. A request searches for about half a second, so a page may be short or empty while `Link` leads on.
+             */
+            q?: string | null;
+            /**
+             * Count
+             * @description Whether to tell in `X-Pagination-Total` how many threads match. Not with `q`.
+             * @default false
+             */
+            count?: boolean;
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 1000
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+            /**
+             * Thread Id
+             * @description Only the threads with these ids.
+             */
+            thread_id?: string[] | null;
+            /**
+             * Status
+             * @description Only threads with this status.
+             */
+            status?: components["schemas"]["ThreadStatus"] | null;
+        };
+        GetThreadMessagesQuery: {
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 200
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+        };
+        GetItemQuery: {
+            /**
+             * Namespace
+             * @description The labels of the namespace, joined by periods.
+             */
+            namespace: string;
+            /**
+             * Key
+             * @description The key of the item.
+             */
+            key: string;
+            /**
+             * Refresh Ttl
+             * @description Whether the time to live begins again.
+             */
+            refresh_ttl?: boolean | null;
+        };
+        ListErasuresQuery: {
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 100
+             */
+            limit?: number;
+        };
+        ListKeysQuery: {
+            /**
+             * Tenant
+             * @description Only keys of this tenant.
+             */
+            tenant?: string | null;
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 100
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+        };
+        ListTenantsQuery: {
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 100
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+        };
+        ListAuditQuery: {
+            /**
+             * Tenant
+             * @description Only changes of this tenant's data.
+             */
+            tenant?: string | null;
+            /**
+             * Actor
+             * @description Only changes by this actor, such as `key:ID`.
+             */
+            actor?: string | null;
+            /**
+             * Action
+             * @description Only this action.
+             */
+            action?: components["schemas"]["AuditAction"] | null;
+            /**
+             * Target
+             * @description Only changes of what has this id.
+             */
+            target?: string | null;
+            /**
+             * Since
+             * @description Only changes at this time or later.
+             */
+            since?: string | null;
+            /**
+             * Until
+             * @description Only changes before this time.
+             */
+            until?: string | null;
+            /**
+             * Limit
+             * @description Maximum number of entries.
+             * @default 100
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+        };
+        ListUsageQuery: {
+            /**
+             * Since
+             * @description Only usage at this hour or later: a time of RFC 3339 or a date. By default 30 days ago.
+             */
+            since?: string | null;
+            /**
+             * Until
+             * @description Only usage before this hour. By default up to the present hour.
+             */
+            until?: string | null;
+            /**
+             * Group By
+             * @description What to group by, separated by commas: `hour` or `day`, `tenant`, `key`, `subject`, `agent`, `model`. An empty text gives one row.
+             * @default day
+             */
+            group_by?: string;
+            /**
+             * Tenant
+             * @description Only usage of this tenant. Other tenants need the scope `admin`.
+             */
+            tenant?: string | null;
+            /**
+             * Key
+             * @description Only messages that were submitted with this API key.
+             */
+            key?: string | null;
+            /**
+             * Subject
+             * @description Only messages of this end user.
+             */
+            subject?: string | null;
+            /**
+             * Agent
+             * @description Only messages for this agent.
+             */
+            agent?: string | null;
+            /**
+             * Model
+             * @description Only calls of this model.
+             */
+            model?: string | null;
+            /**
+             * Format
+             * @description `csv` is the same as `Accept: text/csv`, and gives all groups at once.
+             */
+            format?: components["schemas"]["UsageFormat"] | null;
+            /**
+             * Limit
+             * @description Maximum number of groups, by default 100.
+             */
+            limit?: number | null;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+        };
+        GetStatisticsQuery: {
+            /**
+             * Since
+             * @description The begin of the window: a time of RFC 3339 or a date.
+             */
+            since?: string | null;
+            /**
+             * Until
+             * @description The end of the window. Now by default.
+             */
+            until?: string | null;
+            /**
+             * Agent
+             * @description Only messages of this agent.
+             */
+            agent?: string | null;
+        };
+        GetStatisticsSeriesQuery: {
+            /** @description What to show. */
+            metric: components["schemas"]["Metric"];
+            /**
+             * @description Seconds between two points.
+             * @default 60
+             */
+            step?: components["schemas"]["Step"];
+            /**
+             * Since
+             * @description The begin of the window: a time of RFC 3339 or a date. 60 points before its end by default.
+             */
+            since?: string | null;
+            /**
+             * Until
+             * @description The end of the window. Now by default.
+             */
+            until?: string | null;
+            /**
+             * Agent
+             * @description Only messages of this agent.
+             */
+            agent?: string | null;
+            /**
+             * Group By
+             * @description A series for each value: `state` only for `ended`, `code` only for `failed`, `tenant` only with the scope `admin`.
+             */
+            group_by?: components["schemas"]["SeriesGrouping"] | null;
         };
     };
     responses: never;

@@ -1,17 +1,14 @@
 /** The stream of a message. */
 
+import { eventsOf } from "./connections.js";
 import { TextFeed } from "./core/answer-text.js";
-import { BrokenStream, Following, SILENCE_MS } from "./core/following.js";
-import { checkEnd, checkMessage } from "./core/outcomes.js";
-import { Failure } from "./core/requests.js";
+import { Following } from "./core/following.js";
+import { checkCompleted, checkEnd, checkMessage } from "./core/outcomes.js";
 import { ConfigurationError, ServerUnreachable, WaitTimeout } from "./errors.js";
 import type { AgentQ } from "./client.js";
 import type { StreamEvent, TerminalEvent } from "./events.js";
 import type { Accepted, Cancellation, Message } from "./models.js";
-import { sleep } from "./transport.js";
-
-/** Longer timers end at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+import { LONGEST_TIMER_MS } from "./transport.js";
 
 export interface FollowOptions {
   /** Begin after this event instead of at the first one. */
@@ -54,7 +51,12 @@ export class MessageStream implements AsyncIterable<StreamEvent> {
 
   /** Submit the message of a stream that `stream` has made, unless that was done. Iterating does this too. */
   async start(): Promise<this> {
-    await this.#start();
+    try {
+      await this.#start();
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
     return this;
   }
 
@@ -62,6 +64,7 @@ export class MessageStream implements AsyncIterable<StreamEvent> {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#connections.abort();
+    this.#release(); // a reader that never began does not do it
     await this.#events.return();
   }
 
@@ -127,7 +130,7 @@ export class MessageStream implements AsyncIterable<StreamEvent> {
     }
     checkEnd(this.messageId, this.end);
     const message = await this.#status();
-    checkMessage(message);
+    checkCompleted(message, this.lastEventId, this.text);
     return message;
   }
 
@@ -176,49 +179,17 @@ export class MessageStream implements AsyncIterable<StreamEvent> {
 
   async *#read(): AsyncGenerator<StreamEvent, void, undefined> {
     try {
-      const state = await this.#start();
-      while (!state.isOver) {
-        const began = performance.now();
-        let failure: unknown;
-        try {
-          yield* this.#connection(state);
-        } catch (error) {
-          if (error instanceof Failure) {
-            const what = `GET ${this.#client.baseUrl} got no reply: ${error.message}.`;
-            failure = new ServerUnreachable(what, { cause: error });
-          } else if (error instanceof BrokenStream) failure = error;
-          else throw error;
-        }
-        if (!state.isOver) {
-          await sleep(state.interrupted(performance.now() - began, failure), this.#connections.signal);
-        }
-      }
+      yield* eventsOf(this.#client, await this.#start(), this.#connections.signal);
     } catch (error) {
       if (!this.#isClosed) throw error;
     } finally {
-      clearTimeout(this.#timer);
-      this.#options.signal?.removeEventListener("abort", this.#abort);
+      this.#release();
     }
   }
 
-  async *#connection(state: Following): AsyncGenerator<StreamEvent, void, undefined> {
-    const { signal } = this.#connections;
-    const call = { method: "GET", path: state.path, headers: state.headers, signal };
-    const reply = await this.#client.open(call, SILENCE_MS);
-    try {
-      if (!state.opened(reply.status, reply.headers)) {
-        yield* state.refused(await reply.read(1000 * this.#client.timeoutSeconds));
-      } else if (!state.isOver) {
-        const pieces = reply.pieces(() => SILENCE_MS);
-        for await (const piece of pieces) {
-          for (const event of state.receive(piece)) {
-            if (state.accept(event)) yield event;
-            if (state.terminal !== null) return;
-          }
-        }
-      }
-    } finally {
-      reply.close();
-    }
+  /** Let go of what ends the stream from outside. */
+  #release(): void {
+    clearTimeout(this.#timer);
+    this.#options.signal?.removeEventListener("abort", this.#abort);
   }
 }

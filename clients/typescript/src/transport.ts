@@ -9,6 +9,9 @@ export type Fetch = typeof globalThis.fetch;
 /** A longer reply is not from a server of this kind, and is not kept in memory. */
 export const MAX_REPLY_CHARACTERS = 256 * 1024 * 1024;
 
+/** Longer timers end at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** Codes of Node for connections that were never opened. Browsers tell no code. */
 const NOT_SENT: ReadonlySet<unknown> = new Set([
   "ECONNREFUSED",
@@ -19,11 +22,17 @@ const NOT_SENT: ReadonlySet<unknown> = new Set([
   "UND_ERR_CONNECT_TIMEOUT",
 ]);
 
-/** Return why there is no reply. `fetch failed` says nothing, but its cause in Node does. */
-function failureOf(error: unknown): Failure {
+/**
+ * Return why there is no reply. `fetch failed` says nothing, but its cause in Node does. A certificate that is not trusted
+ * is a ConfigurationError, since no later try would help.
+ */
+function failureOf(error: unknown): Error {
   const { cause = error } = Object(error) as { cause?: unknown };
   const { code, message } = Object(cause) as { code?: unknown; message?: unknown };
-  return new Failure(String(message || code || cause), !NOT_SENT.has(code), error);
+  const what = String(message || code || cause);
+  if (!/CERT|VERIFY/.test(String(code))) return new Failure(what, !NOT_SENT.has(code), error);
+  const cure = "Name the certificate of its issuer in NODE_EXTRA_CA_CERTS.";
+  return new ConfigurationError(`The server's certificate is not trusted: ${what}.`, { cure, cause: error });
 }
 
 /** Ends a connection when its caller aborts, or when it is silent for too long. */
@@ -50,7 +59,7 @@ class Guard {
     this.#timer = setTimeout(() => {
       this.#late = new Failure("the server was silent for too long", true);
       this.#controller.abort();
-    }, Math.min(ms, 2e9)); // longer timers end at once
+    }, Math.min(ms, LONGEST_TIMER_MS));
   }
 
   rest(): void {

@@ -3,9 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { BrokenStream, Following } from "../src/core/following.js";
-import { MAX_LINE_CHARACTERS } from "../src/core/sse.js";
+import { Following } from "../src/core/following.js";
+import { BrokenStream } from "../src/core/reconnecting.js";
+import { MAX_EVENT_CHARACTERS } from "../src/core/sse.js";
 import { AgentQ, WaitTimeout, type StreamEvent } from "../src/index.js";
+import { AgentQOperator } from "../src/operators.js";
 import { MAX_REPLY_CHARACTERS } from "../src/transport.js";
 import { MESSAGE_ID, ScriptedServer, TRANSCRIPTS, type Transcript } from "./scripted-server.js";
 
@@ -30,10 +32,22 @@ async function serve(t: { after: (stop: () => void) => void }, played: Transcrip
 test("a line without an end is not kept", () => {
   const state = new Following("m");
   state.opened(200, new Headers({ "content-type": "text/event-stream" }));
-  const piece = new Uint8Array(MAX_LINE_CHARACTERS / 4).fill(120);
+  const piece = new Uint8Array(MAX_EVENT_CHARACTERS / 4).fill(120);
   assert.throws(() => {
     for (let at = 0; at < 5; at += 1) assert.deepEqual(state.receive(piece), []);
   }, BrokenStream);
+});
+
+test("an event without an end is not kept", () => {
+  const state = new Following("m");
+  state.opened(200, new Headers({ "content-type": "Text/Event-Stream" }));
+  const lines = [`data: ${"x".repeat(MAX_EVENT_CHARACTERS / 4)}\n`, "data\n".repeat(MAX_EVENT_CHARACTERS / 8)];
+  for (const piece of lines.map((line) => new TextEncoder().encode(line))) {
+    assert.throws(() => {
+      for (let at = 0; at < 9; at += 1) assert.deepEqual(state.receive(piece), []);
+    }, BrokenStream);
+    state.opened(200, new Headers({ "content-type": "text/event-stream" }));
+  }
 });
 
 test("a page of another program is no stream", () => {
@@ -92,6 +106,17 @@ test("closing a stream ends a reader who waits", { timeout: 10_000 }, async (t) 
   assert.equal(seen.length, 1);
 });
 
+test("a stream that was started and closed leaves no timer", async (t) => {
+  const { getActiveResourcesInfo } = process as unknown as { getActiveResourcesInfo: () => string[] };
+  const timers = (): number => getActiveResourcesInfo().filter((each) => each === "Timeout").length;
+  const before = timers();
+  const stream = (await serve(t, HELD)).follow(MESSAGE_ID, { waitSeconds: 60 });
+  await stream.start();
+  assert.equal(timers(), before + 1);
+  await stream.close();
+  assert.equal(timers(), before);
+});
+
 test("a stream knows no message before its submit", async (t) => {
   const client = await serve(t, TRANSCRIPTS.get("plain_answer")!);
   assert.throws(() => client.stream("Hello").text, { name: "ConfigurationError" });
@@ -102,7 +127,7 @@ test("a time that no timer takes does not end at once", async () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     return new Response('{"paused": true}', { status: 200 });
   };
-  const client = new AgentQ("http://queue.test", { timeoutSeconds: Infinity, maxRetries: 0, fetch: slow });
+  const client = new AgentQOperator("http://queue.test", { timeoutSeconds: Infinity, maxRetries: 0, fetch: slow });
   assert.equal((await client.queue.pause()).paused, true);
 });
 

@@ -7,6 +7,7 @@ import { Reply } from "../src/core/replies.js";
 import { Failure, Tries, configOf } from "../src/core/requests.js";
 import * as agentq from "../src/index.js";
 import { AgentQ, AgentQError } from "../src/index.js";
+import { AgentQOperator } from "../src/operators.js";
 import { FakeServer, broken, json, problem, type Answer } from "./servers.js";
 
 const ACCEPTED = { message_id: "m1", state: "queued", created_at: "2026-11-29T10:00:00.000Z", agent: "chat" };
@@ -47,7 +48,7 @@ test("keys differ where the platform makes no UUIDs", async (t) => {
   assert.notEqual(first, second);
 });
 
-const NOT_REPEATABLE: ((client: AgentQ) => Promise<unknown>)[] = [
+const NOT_REPEATABLE: ((client: AgentQOperator) => Promise<unknown>)[] = [
   (client) => client.threads.updateState("t", { values: { n: 1 } }),
   (client) => client.threads.fork("t"),
   (client) => client.threads.delete("t"),
@@ -55,7 +56,11 @@ const NOT_REPEATABLE: ((client: AgentQ) => Promise<unknown>)[] = [
   (client) => client.deadLetters.requeue({ message_ids: ["m1"] }),
   (client) => client.deadLetters.purge({ message_ids: ["m1"] }),
   (client) => client.deliveries.replay("d1"),
-  (client) => client.cancelAll({}, 1),
+  (client) => client.cancelAll({ message_ids: ["m1"] }),
+  (client) => client.changeAll({ priority: "high", message_ids: ["m1"] }),
+  (client) => client.cancelQueued("m1"),
+  (client) => client.keys.create({ name: "shop" }),
+  (client) => client.keys.rotate("k1"),
   (client) => client.request("POST", "/new"),
 ];
 
@@ -144,6 +149,16 @@ test("each trouble is one typed error", async () => {
   }
 });
 
+test("a certificate that is not trusted is told at once, by a stream too", async () => {
+  for (const code of ["DEPTH_ZERO_SELF_SIGNED_CERT", "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "CERT_HAS_EXPIRED"]) {
+    const server = new FakeServer(broken(code), broken(code));
+    const expected = { name: "ConfigurationError", cure: /NODE_EXTRA_CA_CERTS/ };
+    await assert.rejects(server.client().server.health(), expected);
+    await assert.rejects(server.client().follow("m1").untilDone(), expected);
+    assert.equal(server.requests.length, 2);
+  }
+});
+
 test("a refusal names the fields and the state", async () => {
   const errors = [{ field: "priority", detail: "huge is none" }];
   const client = new FakeServer(problem(422, "validation_error", { errors }), problem(409, "x", { state: "done" })).client();
@@ -166,8 +181,12 @@ test("an id stays one segment", async () => {
 });
 
 test("what cannot be used is refused at once, and keys are not shown", () => {
-  for (const address of ["localhost:8000", "ftp://queue.test", "http://", "queue"]) {
-    assert.throws(() => new AgentQ(address), /http:\/\/localhost:8000/);
+  const withUsers = ["http://me:hidden@queue.test", "ftp://me:hidden@queue.test"]; // `fetch` sends no user
+  for (const address of ["localhost:8000", "ftp://queue.test", "http://", "queue", "http://a?b", ...withUsers]) {
+    assert.throws(
+      () => new AgentQ(address),
+      (error) => error instanceof agentq.ConfigurationError && !error.message.includes("hidden"),
+    );
   }
   for (const apiKey of ["aq_secret\nX: y", "aq_secretü"]) {
     assert.throws(
@@ -194,7 +213,7 @@ test("the environment names server and key", async (t) => {
   Object.assign(process.env, given);
   t.after(() => Object.keys(given).forEach((name) => delete process.env[name]));
   const seen: string[] = [];
-  const client = new AgentQ(undefined, {
+  const client = new AgentQOperator(undefined, {
     fetch: async (url, init) => {
       seen.push(String(url), String(new Headers(init?.headers).get("authorization")));
       return json(200, { paused: true });
@@ -229,11 +248,47 @@ test("lists go on to the next page and keep the key at home", async () => {
   );
 });
 
-test("a page that leads to itself ends the list", async () => {
-  const server = new FakeServer(page("/messages?cursor=x", "a"), page("/messages?cursor=x", "b"));
+test("a list whose links lead back ends with the last page that is new", async () => {
+  const links = ["/messages?cursor=a", "/messages?cursor=b", "/messages?cursor=a"];
+  for (const each of [links, ["/messages?cursor=a", "/messages?cursor=a"], ["/messages"]]) {
+    const server = new FakeServer(...each.map((link) => page(link, "m1")));
+    await assert.rejects(async () => {
+      for await (const page of server.client().messages().pages()) assert.equal(page.length, 1);
+    }, { name: "UnexpectedReply" });
+    assert.equal(server.requests.length, each.length);
+  }
+});
+
+test("a link that is no address ends its list", async () => {
+  const server = new FakeServer(page("http://[?cursor=x", "a"), page("%", "b"), page(null));
+  const found: string[] = [];
   await assert.rejects(async () => {
-    for await (const page of server.client().messages().pages()) assert.equal(page.length, 1);
+    for await (const message of server.client().messages()) found.push(message.message_id);
   }, { name: "UnexpectedReply" });
+  assert.deepEqual(found, ["a", "b"]);
+});
+
+test("a secret that is shown once has no key to be shown again", async () => {
+  const server = new FakeServer(json(201, { key: "aq_1" }), json(200, { key: "aq_2" }));
+  await server.client().keys.create();
+  await server.client().keys.rotate("k1");
+  assert.deepEqual(
+    server.requests.map(({ headers }) => headers.get("idempotency-key")),
+    [null, null],
+  );
+});
+
+test("items are listed by their offset until there are none", async () => {
+  const item = { namespace: ["a"], key: "k", value: {} };
+  const pages = [[item, item], [item], []].map((items) => json(200, { items }));
+  const server = new FakeServer(...pages);
+  let found = 0;
+  for await (const { key } of server.client().items.search("a", { offset: 3 })) found += key.length;
+  assert.equal(found, 3);
+  assert.deepEqual(
+    server.requests.map(({ body }) => (body as { offset: number }).offset),
+    [3, 5, 6],
+  );
 });
 
 test("a log that cannot be read is one typed error", async () => {
@@ -241,6 +296,16 @@ test("a log that cannot be read is one typed error", async () => {
   for (const body of bodies) {
     await assert.rejects(new FakeServer(json(200, body)).client().storedEvents("m1"), { name: "UnexpectedReply" });
   }
+});
+
+test("stored events have times if the server tells them", async () => {
+  const event = { id: 1, type: "processing", data: { state: "processing", attempt: 1 } };
+  const body = { events: [{ ...event, at: "2030-01-31T09:00:00.250Z" }, { ...event, id: 2 }] };
+  const stored = await new FakeServer(json(200, body)).client().storedEvents("m1");
+  assert.deepEqual(
+    stored.map(({ at }) => at?.toISOString()),
+    ["2030-01-31T09:00:00.250Z", undefined],
+  );
 });
 
 test("a reply keeps its headers and unknown fields", async () => {

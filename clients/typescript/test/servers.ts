@@ -1,6 +1,7 @@
 /** Servers of tests, as functions in the place of `fetch`. */
 
-import { AgentQ, type ClientOptions } from "../src/index.js";
+import type { ClientOptions } from "../src/index.js";
+import { AgentQOperator } from "../src/operators.js";
 
 export type Answer = Response | Error;
 
@@ -20,7 +21,7 @@ export class FakeServer {
     this.#answers = answers;
   }
 
-  client(options: ClientOptions = {}): AgentQ {
+  client(options: ClientOptions = {}): AgentQOperator {
     const fetch = async (url: unknown, init: RequestInit = {}): Promise<Response> => {
       const body: unknown = typeof init.body === "string" ? JSON.parse(init.body) : undefined;
       this.requests.push({ url: String(url), method: init.method ?? "GET", headers: new Headers(init.headers), body });
@@ -28,7 +29,7 @@ export class FakeServer {
       if (answer instanceof Response) return answer;
       throw answer ?? new Error("nothing more was expected");
     };
-    return new AgentQ("http://queue.test", { apiKey: "aq_key", fetch: fetch as typeof globalThis.fetch, ...options });
+    return new AgentQOperator("http://queue.test", { apiKey: "aq_key", fetch: fetch as typeof globalThis.fetch, ...options });
   }
 }
 

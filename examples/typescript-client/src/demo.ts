@@ -1,6 +1,7 @@
 /** Runs the scenes against a server and tells by its exit code whether all was as it should be. */
 
-import { AgentQ, AuthenticationError, PermissionDenied, ServerUnreachable } from "agentq-client";
+import { AuthenticationError, PermissionDenied, ServerUnreachable } from "agentq-client";
+import { AgentQOperator } from "agentq-client/operators";
 
 import { Console } from "./console.js";
 import type { Demo, Exchange } from "./scenes/common.js";
@@ -43,8 +44,8 @@ function createDemo(config: Config, signal: AbortSignal): Demo {
   };
   const apiKey = config.apiKey === undefined ? {} : { apiKey: config.apiKey };
   return {
-    client: new AgentQ(config.baseUrl, { ...apiKey, fetch: recordingFetch }),
-    quietClient: new AgentQ(config.baseUrl, apiKey),
+    client: new AgentQOperator(config.baseUrl, { ...apiKey, fetch: recordingFetch }),
+    quietClient: new AgentQOperator(config.baseUrl, apiKey),
     ...apiKey,
     fetch: recordingFetch,
     out,

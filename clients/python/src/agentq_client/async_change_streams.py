@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .async_reading import read
+from .async_reading import AsyncClosing, read
 from .core.deadline import Deadline
 from .core.watching import Cursor, Watching
 
@@ -24,6 +24,7 @@ class AsyncChangeStream:
 
     def __init__(self, client: AsyncAgentQ, query: Mapping[str, Any], after: str | None) -> None:
         self._state = Watching(query, after)
+        self._closing = AsyncClosing()
         self._events = self._read(client)
 
     async def __aenter__(self) -> AsyncChangeStream:
@@ -38,8 +39,10 @@ class AsyncChangeStream:
         return self._events
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._events.aclose()
+        """Close the connection. A reader in another task ends."""
+        self._closing.close()
+        with suppress(RuntimeError):  # another task reads, and ends it
+            await self._events.aclose()
 
     @property
     def last_event_id(self) -> str | None:
@@ -47,7 +50,7 @@ class AsyncChangeStream:
         return self._state.last_event_id
 
     async def _read(self, client: AsyncAgentQ) -> AsyncGenerator[Change | ChangesReset, None]:
-        async with aclosing(read(client, self._state, Deadline(), lambda: None)) as events:
+        async with aclosing(read(client, self._state, Deadline(), self._closing, lambda: None)) as events:
             async for event in events:
                 if not isinstance(event, Cursor):
                     yield event

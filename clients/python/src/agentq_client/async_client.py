@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -62,9 +62,11 @@ class AsyncAgentQ:
         self.changes = resources.AsyncChanges(self)
         self.items = resources.AsyncItems(self)
         self.keys = resources.AsyncKeys(self)
+        self.tenants = resources.AsyncTenants(self)
         self.tokens = resources.AsyncTokens(self)
         self.tickets = resources.AsyncTickets(self)
         self.audit = resources.AsyncAudit(self)
+        self.erasures = resources.AsyncErasures(self)
         self.server = resources.AsyncServer(self)
 
     async def __aenter__(self) -> AsyncAgentQ:
@@ -173,12 +175,13 @@ class AsyncAgentQ:
         error_code: str | None = None,
         fingerprint: str | None = None,
         subject: str | None = None,
+        q: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         limit: int | None = None,
     ) -> AsyncPages[models.Message]:
         """Return the messages, newest first. `limit` is the size of a page."""
         query: dict[str, Any] = {"state": texts(state), "thread_id": thread_id, "agent": agent, "priority": priority}
-        query |= {"error_code": error_code, "fingerprint": fingerprint, "subject": subject}
+        query |= {"error_code": error_code, "fingerprint": fingerprint, "subject": subject, "q": q}
         return self.pages(calls.messages({**query, "limit": limit}, metadata))
 
     async def stored_events(
@@ -199,9 +202,26 @@ class AsyncAgentQ:
         """Cancel a message that has not begun. Raises Conflict for one that has."""
         return await self.call(calls.cancel_queued(message_id))
 
-    async def cancel_all(self, filter: Mapping[str, Any], *, expected_count: int) -> models.Cancellations:
-        """Cancel the unfinished messages of a filter. Raises Conflict if their number is another."""
-        return await self.call(calls.cancel_all(filter, expected_count))
+    async def cancel_all(
+        self,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        message_ids: Sequence[str] | None = None,
+        expected_count: int | None = None,
+    ) -> models.Cancellations:
+        """Cancel the unfinished messages of a filter, or with these ids. Raises Conflict unless that many match."""
+        return await self.call(calls.cancel_all(filter, message_ids, expected_count))
+
+    async def change_all(
+        self,
+        priority: str,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        message_ids: Sequence[str] | None = None,
+        expected_count: int | None = None,
+    ) -> models.Reprioritized:
+        """Change the priority of the queued messages with these ids, or of a filter, as `cancel_all` selects them."""
+        return await self.call(calls.change_all(priority, filter, message_ids, expected_count))
 
     async def resume(
         self,

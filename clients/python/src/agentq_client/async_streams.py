@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from .async_reading import read
+from .async_reading import AsyncClosing, read
 from .calls import messages as calls
 from .core.answer_text import TextFeed
 from .core.deadline import Deadline
 from .core.following import Following
-from .core.outcomes import check_end, check_message
+from .core.outcomes import check_completed, check_end, check_message
 from .errors import ConfigurationError, ServerUnavailable, ServerUnreachable
 from .events import Interrupted, StreamEvent, TerminalEvent
 
@@ -26,8 +26,11 @@ class AsyncMessageStream:
     """The events of a message, once each, over as many connections as it takes.
 
     Use it in an `async with` statement and iterate over it. Leaving it does not stop the message.
-    `text`, `position` and `eta` are those after the last event.
+    `text`, `position` and `eta` are those after the last event. `on_pause` is called when a connection has ended, with
+    the seconds before the next one.
     """
+
+    on_pause: Callable[[float], None] | None = None
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class AsyncMessageStream:
         self._following = None if message_id is None else Following(message_id, after=after)
         self._wait_seconds = wait_seconds
         self._deadline: Deadline | None = None
+        self._closing = AsyncClosing()
         self._events = self._read()
         self.accepted: Accepted | None = None
 
@@ -59,8 +63,10 @@ class AsyncMessageStream:
         return self._events
 
     async def close(self) -> None:
-        """Close the connection. The message goes on."""
-        await self._events.aclose()
+        """Close the connection. A reader in another task ends, and the message goes on."""
+        self._closing.close()
+        with suppress(RuntimeError):  # another task reads, and ends it
+            await self._events.aclose()
 
     @property
     def message_id(self) -> str:
@@ -125,7 +131,7 @@ class AsyncMessageStream:
         if self._state.terminal is not None:
             check_end(self.message_id, self._state.terminal)
         message = await self._status()
-        check_message(message)
+        check_completed(message, last_event_id=self.last_event_id, text=self.text)
         return message
 
     async def cancel(self) -> Cancellation:
@@ -155,6 +161,8 @@ class AsyncMessageStream:
 
     async def _read(self) -> AsyncGenerator[StreamEvent, None]:
         state, deadline = await self._start()
-        async with aclosing(read(self._client, state, deadline, lambda: deadline.check(state.message_id))) as events:
+        async with aclosing(
+            read(self._client, state, deadline, self._closing, lambda: deadline.check(state.message_id), self.on_pause)
+        ) as events:
             async for event in events:
                 yield event

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .core.deadline import Deadline
 from .core.watching import Cursor, Watching
-from .reading import read
+from .reading import Closing, read
 
 if TYPE_CHECKING:
     from .client import AgentQ
@@ -23,6 +24,7 @@ class ChangeStream:
 
     def __init__(self, client: AgentQ, query: Mapping[str, Any], after: str | None) -> None:
         self._state = Watching(query, after)
+        self._closing = Closing()
         self._events = self._read(client)
 
     def __enter__(self) -> ChangeStream:
@@ -37,8 +39,10 @@ class ChangeStream:
         return self._events
 
     def close(self) -> None:
-        """Close the connection."""
-        self._events.close()
+        """Close the connection. A reader in another thread ends."""
+        self._closing.close()
+        with suppress(ValueError):  # another thread reads, and ends it
+            self._events.close()
 
     @property
     def last_event_id(self) -> str | None:
@@ -46,6 +50,6 @@ class ChangeStream:
         return self._state.last_event_id
 
     def _read(self, client: AgentQ) -> Generator[Change | ChangesReset, None, None]:
-        for event in read(client, self._state, Deadline(), lambda: None):
+        for event in read(client, self._state, Deadline(), self._closing, lambda: None):
             if not isinstance(event, Cursor):
                 yield event

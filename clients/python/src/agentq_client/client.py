@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -63,9 +63,11 @@ class AgentQ:
         self.changes = resources.Changes(self)
         self.items = resources.Items(self)
         self.keys = resources.Keys(self)
+        self.tenants = resources.Tenants(self)
         self.tokens = resources.Tokens(self)
         self.tickets = resources.Tickets(self)
         self.audit = resources.Audit(self)
+        self.erasures = resources.Erasures(self)
         self.server = resources.Server(self)
 
     def __enter__(self) -> AgentQ:
@@ -172,12 +174,13 @@ class AgentQ:
         error_code: str | None = None,
         fingerprint: str | None = None,
         subject: str | None = None,
+        q: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         limit: int | None = None,
     ) -> Pages[models.Message]:
         """Return the messages, newest first. `limit` is the size of a page."""
         query: dict[str, Any] = {"state": texts(state), "thread_id": thread_id, "agent": agent, "priority": priority}
-        query |= {"error_code": error_code, "fingerprint": fingerprint, "subject": subject}
+        query |= {"error_code": error_code, "fingerprint": fingerprint, "subject": subject, "q": q}
         return self.pages(calls.messages({**query, "limit": limit}, metadata))
 
     def stored_events(
@@ -198,9 +201,26 @@ class AgentQ:
         """Cancel a message that has not begun. Raises Conflict for one that has."""
         return self.call(calls.cancel_queued(message_id))
 
-    def cancel_all(self, filter: Mapping[str, Any], *, expected_count: int) -> models.Cancellations:
-        """Cancel the unfinished messages of a filter. Raises Conflict if their number is another."""
-        return self.call(calls.cancel_all(filter, expected_count))
+    def cancel_all(
+        self,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        message_ids: Sequence[str] | None = None,
+        expected_count: int | None = None,
+    ) -> models.Cancellations:
+        """Cancel the unfinished messages of a filter, or with these ids. Raises Conflict unless that many match."""
+        return self.call(calls.cancel_all(filter, message_ids, expected_count))
+
+    def change_all(
+        self,
+        priority: str,
+        filter: Mapping[str, Any] | None = None,
+        *,
+        message_ids: Sequence[str] | None = None,
+        expected_count: int | None = None,
+    ) -> models.Reprioritized:
+        """Change the priority of the queued messages with these ids, or of a filter, as `cancel_all` selects them."""
+        return self.call(calls.change_all(priority, filter, message_ids, expected_count))
 
     def resume(
         self,

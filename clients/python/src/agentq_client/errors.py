@@ -138,7 +138,7 @@ class ServerFault(APIError):
 
 
 class StreamLost(AgentQError):
-    """A stream brought nothing new in several tries. The message itself may go on.
+    """A stream brought nothing new in several tries, or ended before its message. The message itself may go on.
 
     `last_event_id` is where to continue. `text` is the answer so far.
     """

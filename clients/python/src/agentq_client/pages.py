@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Generic, TypeVar
 
+from .core.paging import Paging
 from .core.replies import Reply
-from .core.requests import Call, next_call
+from .core.requests import Call
 
 T = TypeVar("T")
 
@@ -24,12 +25,13 @@ class Pages(Generic[T]):
 
     def pages(self) -> Iterator[list[T]]:
         """Yield the entries page by page. A page may be empty without being the last."""
+        paging: Paging[list[T]] = Paging()
         call: Call[list[T]] | None = self._call
         while call is not None:
             reply = self._send(call)
             page = call.read(reply)
             yield page
-            call = next_call(call, reply, page)
+            call = paging.next_call(call, reply, page)
 
 
 class AsyncPages(Generic[T]):
@@ -46,9 +48,10 @@ class AsyncPages(Generic[T]):
 
     async def pages(self) -> AsyncIterator[list[T]]:
         """Yield the entries page by page. A page may be empty without being the last."""
+        paging: Paging[list[T]] = Paging()
         call: Call[list[T]] | None = self._call
         while call is not None:
             reply = await self._send(call)
             page = call.read(reply)
             yield page
-            call = next_call(call, reply, page)
+            call = paging.next_call(call, reply, page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -11,10 +12,10 @@ from .calls import messages as calls
 from .core.answer_text import TextFeed
 from .core.deadline import Deadline
 from .core.following import Following
-from .core.outcomes import check_end, check_message
+from .core.outcomes import check_completed, check_end, check_message
 from .errors import ConfigurationError, ServerUnavailable, ServerUnreachable
 from .events import Interrupted, StreamEvent, TerminalEvent
-from .reading import read
+from .reading import Closing, read
 
 if TYPE_CHECKING:
     from .client import AgentQ
@@ -25,8 +26,11 @@ class MessageStream:
     """The events of a message, once each, over as many connections as it takes.
 
     Use it in a `with` statement and iterate over it. Leaving it does not stop the message.
-    `text`, `position` and `eta` are those after the last event.
+    `text`, `position` and `eta` are those after the last event. `on_pause` is called when a connection has ended, with
+    the seconds before the next one.
     """
+
+    on_pause: Callable[[float], None] | None = None
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class MessageStream:
         self._following = None if message_id is None else Following(message_id, after=after)
         self._wait_seconds = wait_seconds
         self._deadline: Deadline | None = None
+        self._closing = Closing()
         self._events = self._read()
         self.accepted: Accepted | None = None
 
@@ -58,8 +63,10 @@ class MessageStream:
         return self._events
 
     def close(self) -> None:
-        """Close the connection. The message goes on."""
-        self._events.close()
+        """Close the connection. A reader in another thread ends, and the message goes on."""
+        self._closing.close()
+        with suppress(ValueError):  # another thread reads, and ends it
+            self._events.close()
 
     @property
     def message_id(self) -> str:
@@ -124,7 +131,7 @@ class MessageStream:
         if self._state.terminal is not None:
             check_end(self.message_id, self._state.terminal)
         message = self._status()
-        check_message(message)
+        check_completed(message, last_event_id=self.last_event_id, text=self.text)
         return message
 
     def cancel(self) -> Cancellation:
@@ -154,4 +161,6 @@ class MessageStream:
 
     def _read(self) -> Generator[StreamEvent, None, None]:
         state, deadline = self._start()
-        yield from read(self._client, state, deadline, lambda: deadline.check(state.message_id))
+        yield from read(
+            self._client, state, deadline, self._closing, lambda: deadline.check(state.message_id), self.on_pause
+        )

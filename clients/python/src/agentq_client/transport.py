@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .core.replies import Reply
 from .core.requests import Failure, Request
@@ -20,6 +22,10 @@ MAX_REPLY_BYTES = 256 * 1024 * 1024
 
 MAX_CONNECT_SECONDS = 5.0
 """An address at which nobody answers is told long before the time of a try is over."""
+
+
+HEAD_MARGIN_SECONDS = 1.0
+"""A head that does not end is given up this long after the time of a try, in which a silence is told more exactly."""
 
 
 async def sleep(seconds: float) -> None:
@@ -37,13 +43,42 @@ class ConnectionFailed(Exception):
         self.failure = failure
 
 
+_ERROR_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
+
+
 def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """Return what happened, in words for people where the library has none."""
+    import httpx
+
+    if isinstance(error, UnicodeEncodeError):
+        return "a header or the address has characters that HTTP does not carry"
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no connection within {MAX_CONNECT_SECONDS:g} seconds"
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    text = _ERROR_NUMBER.sub("", str(error)).rstrip(".")
+    if isinstance(error, httpx.ConnectError) and text:
+        return text[0].lower() + text[1:]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _refused_certificate(error: BaseException | None) -> BaseException | None:
+    """Return why the server's certificate is not trusted, None if an error has another cause."""
+    import ssl
+
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _translate(error: BaseException) -> ConnectionFailed | ConfigurationError:
     import httpx
 
+    if (refused := _refused_certificate(error)) is not None:
+        return ConfigurationError(
+            f"The server's certificate is not trusted: {refused}.",
+            cure="Name the certificate of its issuer in SSL_CERT_FILE, or give an `http_client` that trusts it.",
+        )
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeEncodeError)):
         return ConfigurationError(
             f"The request cannot be sent: {_told(error)}.", cure="Check address, key and headers."
@@ -88,9 +123,43 @@ class _Body:
         return b"".join(self._pieces)
 
 
-def _shut_down(connection: socket.socket) -> None:
-    with suppress(OSError):  # it was closed meanwhile
-        connection.shutdown(socket.SHUT_RDWR)
+def _socket_of(response: httpx.Response) -> socket.socket | None:
+    """Return the socket of a response. None for a connection of HTTP/2, which other requests share."""
+    stream = response.extensions.get("network_stream")
+    if stream is None or response.http_version == "HTTP/2":
+        return None
+    return cast("socket.socket | None", stream.get_extra_info("socket"))
+
+
+def _shut_down(connection: socket.socket | None) -> None:
+    if connection is not None:
+        with suppress(OSError):  # it was closed meanwhile
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+class _HeadLimit:
+    """Shuts a new connection down when the head of its reply does not end, such as by informational replies.
+
+    The time-out of a read begins again with each byte. A connection that has served a request before is not limited.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds + HEAD_MARGIN_SECONDS
+        self._timer: threading.Timer | None = None
+
+    def trace(self, name: str, info: dict[str, Any]) -> None:
+        """Take an event of httpcore. Begin to count when it has opened a connection."""
+        if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self.end()
+            connection = info["return_value"].get_extra_info("socket")
+            self._timer = threading.Timer(self._seconds, _shut_down, (connection,))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def end(self) -> None:
+        """Stop counting."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 async def _within(seconds: float, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -126,12 +195,10 @@ class OpenReply:
     def _cut_after(self, seconds: float | None) -> Iterator[None]:
         """Shut the socket down after some time, which ends a read that waits.
 
-        A time-out of the read itself begins again with each keep-alive. A connection of HTTP/2 is shared with other
-        requests, and is not cut.
+        A time-out of the read itself begins again with each keep-alive. A connection of HTTP/2 is not cut.
         """
-        stream = self._response.extensions.get("network_stream")
-        connection = None if stream is None else stream.get_extra_info("socket")
-        if seconds is None or connection is None or self._response.http_version == "HTTP/2":
+        connection = _socket_of(self._response)
+        if seconds is None or connection is None:
             yield
             return
         timer = threading.Timer(seconds, _shut_down, (connection,))
@@ -141,6 +208,10 @@ class OpenReply:
             yield
         finally:
             timer.cancel()
+
+    def cut(self) -> None:
+        """End a read that waits in another thread. A connection of HTTP/2 is not cut."""
+        _shut_down(_socket_of(self._response))
 
     def read(self, seconds: float) -> Reply:
         """Return the whole reply."""
@@ -167,6 +238,10 @@ class AsyncOpenReply:
         except _known() as error:
             raise _translate(error) from error
 
+    def cut(self) -> None:
+        """End a read that waits in another task. A connection of HTTP/2 is not cut."""
+        _shut_down(_socket_of(self._response))
+
     async def read(self, seconds: float) -> Reply:
         """Return the whole reply."""
         body = _Body(seconds)
@@ -189,6 +264,11 @@ def _configuring() -> Iterator[None]:
         ) from error
 
 
+def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:
+    if client.is_closed:
+        raise ConfigurationError("The client was closed.", cure="Make a new one.")
+
+
 def _arguments(request: Request, connect: float, read: float) -> dict[str, Any]:
     import httpx
 
@@ -199,15 +279,34 @@ def _arguments(request: Request, connect: float, read: float) -> dict[str, Any]:
     }
 
 
+def _unlimited() -> httpx.Limits:
+    """Return limits for streams, each of which holds a connection as long as its message takes."""
+    import httpx
+
+    return httpx.Limits(max_connections=None, max_keepalive_connections=20)
+
+
 class Transport:
     """Sends over a `httpx.Client`. One that was given is not closed."""
 
     def __init__(self, http_client: httpx.Client | None) -> None:
+        self._is_ours = http_client is None
+        self._process = os.getpid()
+        self._made = http_client or self._make()
+
+    @staticmethod
+    def _make() -> httpx.Client:
         import httpx
 
-        self._is_ours = http_client is None
         with _configuring():
-            self._http = http_client or httpx.Client()
+            return httpx.Client(limits=_unlimited())
+
+    @property
+    def _http(self) -> httpx.Client:
+        """Return the client of this process. After a fork it is a new one, since two processes share no connection."""
+        if self._is_ours and self._process != os.getpid():
+            self._made, self._process = self._make(), os.getpid()
+        return self._made
 
     def close(self) -> None:
         """Close the connections, unless the caller's own client holds them."""
@@ -217,11 +316,18 @@ class Transport:
     @contextmanager
     def opened(self, request: Request, *, connect: float, read: float) -> Iterator[OpenReply]:
         """Open a reply; `read` is the longest silence in seconds. Raises ConnectionFailed."""
+        _check_open(self._http)
+        limit = _HeadLimit(connect)
         try:
-            built = self._http.build_request(request.method, request.url, **_arguments(request, connect, read))
+            arguments = _arguments(request, connect, read)
+            built = self._http.build_request(
+                request.method, request.url, extensions={"trace": limit.trace}, **arguments
+            )
             response = self._http.send(built, stream=True)
         except _known() as error:
             raise _translate(error) from error
+        finally:
+            limit.end()
         try:
             yield OpenReply(response)
         finally:
@@ -244,7 +350,7 @@ class AsyncTransport:
 
         self._is_ours = http_client is None
         with _configuring():
-            self._http = http_client or httpx.AsyncClient()
+            self._http = http_client or httpx.AsyncClient(limits=_unlimited())
 
     async def close(self) -> None:
         """Close the connections, unless the caller's own client holds them."""
@@ -254,9 +360,14 @@ class AsyncTransport:
     @asynccontextmanager
     async def opened(self, request: Request, *, connect: float, read: float) -> AsyncIterator[AsyncOpenReply]:
         """Open a reply; `read` is the longest silence in seconds. Raises ConnectionFailed."""
+        import asyncio
+
+        _check_open(self._http)
         try:
             built = self._http.build_request(request.method, request.url, **_arguments(request, connect, read))
-            response = await self._http.send(built, stream=True)
+            response = await asyncio.wait_for(self._http.send(built, stream=True), connect + HEAD_MARGIN_SECONDS)
+        except asyncio.TimeoutError as error:
+            raise ConnectionFailed(_too_slow(connect)) from error
         except _known() as error:
             raise _translate(error) from error
         try:

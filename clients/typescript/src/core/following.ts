@@ -1,32 +1,18 @@
 /** The state of one followed message: which request to send, what its bytes mean, and what to do when they end. */
 
-import { AgentQError, APIError, InvalidRequest, StreamLost } from "../errors.js";
+import { AgentQError, InvalidRequest, StreamLost } from "../errors.js";
 import { isTerminal, toEvent, type StreamEvent, type TerminalEvent } from "../events.js";
 import { AnswerText } from "./answer-text.js";
+import { BrokenStream, Reconnecting, isPassing } from "./reconnecting.js";
 import { refusal, type Reply } from "./replies.js";
-import { LONGEST_WAIT_SECONDS, MAYBE_CARRIED_OUT, NOT_CARRIED_OUT, segment } from "./requests.js";
-import { FrameReader, type Frame } from "./sse.js";
-
-const DEFAULT_RETRY_MS = 1_000;
-const MAX_PAUSE_MS = 30_000;
-
-/** A connection that lasted this long counts as a success, although it brought no event. */
-const HEALTHY_MS = 5_000;
-
-const MAX_FRUITLESS_TRIES = 8;
-
-/** The server sends at least a comment every 15 seconds. After three times as long, the connection is taken as dead. */
-export const SILENCE_MS = 45_000;
-
-/** The bytes of a connection are not what a server of this kind sends. The stream continues on a new connection. */
-export class BrokenStream extends Error {}
+import { segment } from "./requests.js";
+import type { Frame } from "./sse.js";
 
 /**
- * The machine behind a stream. It does no input or output and reads no clock. Call `opened` with the head of each reply,
- * `receive` with its bytes, and `interrupted` when a connection ends. `terminal` is the last event once there is one.
- * `isOver` also holds when the reader has seen all before.
+ * The machine behind the streams of messages. `terminal` is the last event once there is one. `isOver` also holds when the
+ * reader has seen all before.
  */
-export class Following {
+export class Following extends Reconnecting<StreamEvent> {
   readonly messageId: string;
   readonly answer = new AnswerText();
   lastEventId: number | null;
@@ -35,51 +21,20 @@ export class Following {
   state: string | null = null;
   attempt: number | null = null;
   terminal: TerminalEvent | null = null;
-  isOver = false;
   lostText = false;
   #given: number | null;
-  #frames = new FrameReader();
-  #progress = false;
   #expectsNext: boolean;
-  #retryMs = DEFAULT_RETRY_MS;
-  #fruitless = 0;
-  #failure: unknown;
 
   constructor(messageId: string, after: number | null = null) {
+    super();
     this.messageId = messageId;
     this.lastEventId = after;
     this.#given = after;
     this.#expectsNext = after !== null;
   }
 
-  /** The path of the stream. */
   get path(): string {
     return `/messages/${segment(this.messageId)}/stream`;
-  }
-
-  /** The headers of the next request. */
-  get headers(): Record<string, string> {
-    const headers: Record<string, string> = { accept: "text/event-stream" };
-    if (this.lastEventId !== null) headers["last-event-id"] = String(this.lastEventId);
-    return headers;
-  }
-
-  /**
-   * Take the head of a reply. Return whether its body is the stream; the others are given to `refused`. Throws
-   * BrokenStream if another program has answered.
-   */
-  opened(status: number, headers: Headers): boolean {
-    this.#frames = new FrameReader();
-    this.#progress = false;
-    this.#failure = undefined;
-    if (status === 204) {
-      this.isOver = true;
-      return true;
-    }
-    if (status !== 200) return false;
-    const type = headers.get("content-type");
-    if (!type?.startsWith("text/event-stream")) throw new BrokenStream(`the reply is \`${type}\` and no stream of events`);
-    return true;
   }
 
   /**
@@ -88,7 +43,7 @@ export class Following {
    */
   refused(reply: Reply): StreamEvent[] {
     const error = refusal(reply, "GET", this.path);
-    this.#failure = error;
+    this.failure = error;
     if (this.lastEventId !== null && this.lastEventId !== this.#given && refusesPosition(error)) {
       // A crash of the database took events that this stream has had.
       this.lastEventId = null;
@@ -98,22 +53,12 @@ export class Following {
       this.#apply(reset);
       return [reset];
     }
-    if (!NOT_CARRIED_OUT.has(reply.status) && !MAYBE_CARRIED_OUT.has(reply.status)) throw error;
+    if (!isPassing(reply.status)) throw error;
     return [];
   }
 
-  /**
-   * Return the events that end in these bytes. `accept` has to be called with each, in order. Throws BrokenStream for
-   * bytes of another kind.
-   */
   receive(piece: Uint8Array): StreamEvent[] {
-    try {
-      const frames = this.#frames.feed(piece);
-      this.#retryMs = this.#frames.retryMs ?? this.#retryMs;
-      return frames.filter(({ event }) => event !== "message").map(eventOf);
-    } catch (error) {
-      throw new BrokenStream((error as Error).message, { cause: error });
-    }
+    return this.readFrames(piece, eventOf);
   }
 
   /**
@@ -129,7 +74,7 @@ export class Following {
       }
       this.lastEventId = event.id;
       this.#expectsNext = true;
-      this.#progress = true;
+      this.progress = true;
     }
     this.#apply(event);
     return true;
@@ -154,26 +99,16 @@ export class Following {
     if (typeof state === "string" && event.type !== "node") this.state = state;
   }
 
-  /**
-   * Take the end of a connection. Return the milliseconds to wait before the next one. Throws StreamLost after several
-   * connections without news, and ServerUnreachable if none was ever opened.
-   */
-  interrupted(livedMs: number, failure: unknown = this.#failure): number {
-    this.#fruitless = this.#progress || livedMs >= HEALTHY_MS ? 0 : this.#fruitless + 1;
-    this.#progress = false;
-    if (this.#fruitless >= MAX_FRUITLESS_TRIES) {
-      if (failure instanceof AgentQError && this.lastEventId === this.#given) throw failure;
-      const end = failure instanceof Error ? failure.message : "the end of the connection";
-      const what = `The stream of ${this.messageId} brought nothing new in ${this.#fruitless} tries; the last one ended with: ${end}.`;
-      throw new StreamLost(what, this.messageId, this.lastEventId, this.answer.text, failure);
-    }
-    const pause = Math.min(this.#retryMs * 2 ** Math.max(0, this.#fruitless - 1), MAX_PAUSE_MS);
-    const asked = failure instanceof APIError ? (failure.retryAfter ?? 0) : 0;
-    return Math.max(pause * (1 + Math.random() / 4), 1000 * Math.min(asked, LONGEST_WAIT_SECONDS));
+  /** Return StreamLost, or the failure of a stream that was never opened. */
+  protected lost(why: string, failure: unknown): unknown {
+    if (failure instanceof AgentQError && this.lastEventId === this.#given) return failure;
+    const what = `The stream of ${this.messageId} ${why}`;
+    return new StreamLost(what, this.messageId, this.lastEventId, this.answer.text, failure);
   }
 }
 
-function eventOf({ event, id, data }: Frame): StreamEvent {
+function eventOf({ event, id, data }: Frame): StreamEvent | null {
+  if (event === "message") return null;
   return toEvent(event, id !== null && /^\d{1,15}$/.test(id) ? Number(id) : null, data);
 }
 

@@ -1,6 +1,6 @@
 /** The meaning of the end of a message to a caller who waits for its answer. */
 
-import { MessageCancelled, MessageFailed, MessageInterrupted } from "../errors.js";
+import { MessageCancelled, MessageFailed, MessageInterrupted, StreamLost } from "../errors.js";
 import type { TerminalEvent } from "../events.js";
 import type { Message } from "../models.js";
 
@@ -16,4 +16,13 @@ export function checkMessage(message: Message): void {
   if (state === "failed") throw new MessageFailed(id, error ?? "no error was stored", code);
   if (state === "cancelled") throw new MessageCancelled(id);
   if (state === "interrupted") throw new MessageInterrupted(id, interrupts);
+}
+
+/** Throw the error of a message that has no answer when its stream is over. `text` is what the stream showed. */
+export function checkCompleted(message: Message, lastEventId: number | null, text: string): void {
+  checkMessage(message);
+  const { message_id: id, state } = message;
+  if (state !== "completed") {
+    throw new StreamLost(`The stream of ${id} ended, but the message is ${state}.`, id, lastEventId, text);
+  }
 }

@@ -56,20 +56,23 @@ type Kind = new (what: string, refusal: errors.Refusal) => errors.APIError;
 const INVALID = new Set([400, 408, 413, 414, 415, 422, 431]);
 const GATEWAY = new Set([502, 503, 504]);
 
-const KINDS = new Map<number, [Kind, string]>([
+/** The errors and cures by status, and by code where one says more than its status. */
+const KINDS = new Map<number | string | null, [Kind, string]>([
   [401, [errors.AuthenticationError, "Give a valid key as `apiKey` or in AGENTQ_API_KEY."]],
   [403, [errors.PermissionDenied, "Use a key whose scopes allow this request."]],
   [404, [errors.NotFound, "Check the id, and that the key belongs to the same tenant."]],
   [409, [errors.Conflict, "Read the present state, then decide."]],
   [410, [errors.Gone, "Begin anew, since it cannot be brought back."]],
   [429, [errors.TooManyRequests, "Send fewer requests, and wait for `retryAfter` seconds."]],
+  ["queue_full", [errors.QueueFull, "Submit later, since nothing was stored; `retryAfter` says when."]],
+  ["commit_unknown", [errors.CommitUnknown, "Repeat the call with the same idempotency key."]],
 ]);
 
 /** Return the error for a reply whose status is not a success. */
 export function refusal(reply: Reply, method: string, path: string): errors.AgentQError {
   const problem = problemOf(reply);
-  const { code } = problem;
-  const isOurs = typeof code === "string";
+  const code = stringOrNull(problem.code);
+  const isOurs = code !== null;
   const requestId = reply.requestId ?? stringOrNull((problem as Record<string, unknown>)["request_id"]);
   const isUnknownRoute = isOurs ? code === "not_found" || code === "method_not_allowed" : [404, 405].includes(reply.status);
   if (isUnknownRoute) return new errors.ServerTooOld(`The server does not know ${method} ${path}.`, { requestId });
@@ -81,7 +84,7 @@ export function refusal(reply: Reply, method: string, path: string): errors.Agen
   const detail = problem.detail || problem.title || `status ${reply.status}`;
   return new kind(`${method} ${path} was refused: ${String(detail).replace(/\.+$/, "")}.`, {
     status: reply.status,
-    code: isOurs ? code : `http_${reply.status}`,
+    code: code ?? `http_${reply.status}`,
     cure,
     requestId,
     fields: fieldsOf(problem.errors),
@@ -91,14 +94,8 @@ export function refusal(reply: Reply, method: string, path: string): errors.Agen
   });
 }
 
-function kindOf(status: number, code: unknown): [Kind, string] {
-  if (code === "queue_full") {
-    return [errors.QueueFull, "Submit later, since nothing was stored; `retryAfter` says when."];
-  }
-  if (code === "commit_unknown") {
-    return [errors.CommitUnknown, "Repeat the call with the same idempotency key."];
-  }
-  const known = KINDS.get(status);
+function kindOf(status: number, code: string | null): [Kind, string] {
+  const known = KINDS.get(code) ?? KINDS.get(status);
   if (known !== undefined) return known;
   if (INVALID.has(status)) return [errors.InvalidRequest, "Correct the request; `fields` names what is wrong."];
   if (GATEWAY.has(status)) {

@@ -1,6 +1,6 @@
 /** A call as data, and the decision after each try: return the reply, throw, or wait and try again. */
 
-import { ConfigurationError, ServerUnreachable, UnexpectedReply } from "../errors.js";
+import { ConfigurationError, ServerUnreachable } from "../errors.js";
 import { Reply, refusal } from "./replies.js";
 
 const DEFAULT_URL = "http://localhost:8000";
@@ -17,13 +17,14 @@ export const MAYBE_CARRIED_OUT: ReadonlySet<number> = new Set([408, 500, 502, 50
 /** The settings that all calls of a client share. `timeoutSeconds` is the time of one try. */
 export interface Config {
   readonly baseUrl: string;
-  readonly apiKey: string | null;
+  /** Empty for none. */
+  readonly apiKey: string;
   readonly timeoutSeconds: number;
   readonly maxRetries: number;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-export type QueryValue = string | number | boolean | null | undefined;
+export type QueryValue = string | number | boolean | Date | null | undefined;
 export type Query = Readonly<Record<string, QueryValue | readonly QueryValue[]>>;
 
 export interface CallOptions {
@@ -36,7 +37,9 @@ export interface SubmitOptions extends CallOptions {
   readonly idempotencyKey?: string | undefined;
 }
 
-export interface RequestOptions extends SubmitOptions {
+export interface RequestOptions extends CallOptions {
+  /** The idempotency key of a POST, a new one by default. With null it has none. */
+  readonly idempotencyKey?: string | null | undefined;
   readonly query?: Query | undefined;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>> | undefined;
@@ -86,7 +89,8 @@ export function targetOf({ path, query = {} }: Call): string {
   const pairs = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     for (const each of Array.isArray(value) ? value : [value]) {
-      if (each !== null && each !== undefined) pairs.append(name, String(each));
+      if (each === null || each === undefined) continue;
+      pairs.append(name, each instanceof Date ? each.toISOString() : String(each));
     }
   }
   const search = pairs.toString();
@@ -97,15 +101,15 @@ export function targetOf({ path, query = {} }: Call): string {
 export function toRequest(call: Call, config: Config): Request {
   const headers: Record<string, string> = { accept: "application/json" };
   // A browser names itself, and would ask the server before each request whether this header is allowed.
-  if (environment() !== null) headers["user-agent"] = "agentq-client-typescript";
+  if (environment() !== undefined) headers["user-agent"] = "agentq-client-typescript";
   addTo(headers, config.headers);
-  if (config.apiKey !== null) headers["authorization"] = `Bearer ${config.apiKey}`;
+  if (config.apiKey !== "") headers["authorization"] = `Bearer ${config.apiKey}`;
   let content: string | null = null;
   if (call.body !== undefined) {
     content = toJson(call.body);
     headers["content-type"] = "application/json";
   }
-  if (call.method === "POST") headers["idempotency-key"] = call.idempotencyKey ?? newKey();
+  if (call.method === "POST" && call.idempotencyKey !== null) headers["idempotency-key"] = call.idempotencyKey ?? newKey();
   addTo(headers, call.headers ?? {});
   return { method: call.method, url: config.baseUrl.replace(/\/+$/, "") + targetOf(call), headers, content };
 }
@@ -178,23 +182,6 @@ export class Tries {
   }
 }
 
-/**
- * Return the call of the next page, null on the last one. Only the query is taken from the link, so that the key is
- * never sent to another address. Throws UnexpectedReply for a link that leads nowhere new.
- */
-export function nextCall(call: Call, reply: Reply): Call | null {
-  const link = /<([^>]*)>[^,]*rel="next"/.exec(reply.headers.get("link") ?? "")?.[1];
-  if (link === undefined) return null;
-  const query: Record<string, string[]> = {};
-  for (const [name, value] of new URL(link, DEFAULT_URL).searchParams) (query[name] ??= []).push(value);
-  const next = { ...call, query };
-  if (targetOf(next) === targetOf(call)) {
-    const what = `The next page of ${call.path} is the same page.`;
-    throw new UnexpectedReply(what, { requestId: reply.requestId });
-  }
-  return next;
-}
-
 export interface ClientOptions {
   readonly apiKey?: string | undefined;
   /** Seconds of one try of a request. 30 by default. */
@@ -206,39 +193,35 @@ export interface ClientOptions {
 
 /**
  * Return the configuration of a client. What is not given comes from AGENTQ_URL and AGENTQ_API_KEY, and in a page from
- * the page's origin.
+ * the page's origin. Throws ConfigurationError for one that cannot be used.
  */
 export function configOf(baseUrl: string | undefined, options: ClientOptions): Config {
   const env = environment() ?? {};
-  return checked({
+  const config = {
     baseUrl: (baseUrl || env["AGENTQ_URL"] || pageOrigin() || DEFAULT_URL).trim(),
-    apiKey: (options.apiKey || env["AGENTQ_API_KEY"] || "").trim() || null,
+    apiKey: (options.apiKey || env["AGENTQ_API_KEY"] || "").trim(),
     timeoutSeconds: options.timeoutSeconds ?? 30,
     maxRetries: options.maxRetries ?? 2,
     headers: options.headers ?? {},
-  });
-}
-
-/** Return the configuration. Throws ConfigurationError for one that cannot be used. */
-export function checked(config: Config): Config {
-  if (!/^https?:\/\/[^/?#]/i.test(config.baseUrl)) {
-    const what = `The address ${JSON.stringify(config.baseUrl)} cannot be used.`;
-    throw new ConfigurationError(what, { cure: `Give one such as ${DEFAULT_URL}.` });
+  };
+  if (!/^https?:\/\/[^/?#@\s]+(\/[^?#\s]*)?$/i.test(config.baseUrl)) {
+    const what = `The address ${JSON.stringify(config.baseUrl.replace(/[^/]*@/, ""))} cannot be used.`;
+    throw new ConfigurationError(what, { cure: `Give one such as ${DEFAULT_URL}, without a user.` });
   }
   if (!(config.timeoutSeconds > 0 && config.maxRetries >= 0)) {
     throw new ConfigurationError("`timeoutSeconds` has to be positive, and `maxRetries` 0 or more.");
   }
-  if (config.apiKey !== null && !/^[ -~]*$/.test(config.apiKey)) {
+  if (!/^[ -~]*$/.test(config.apiKey)) {
     const cure = "Copy it again, in one line.";
-    throw new ConfigurationError("The API key has characters that no key has.", { cure });
+    throw new ConfigurationError("The API key has characters that no key has.", { code: "invalid_api_key", cure });
   }
   return config;
 }
 
-/** Return the environment of the process, null in a browser. */
-function environment(): Record<string, string | undefined> | null {
+/** Return the environment of the process, undefined in a browser. */
+function environment(): Record<string, string | undefined> | undefined {
   const { process } = globalThis as { process?: { env?: Record<string, string | undefined> } };
-  return process?.env ?? null;
+  return process?.env;
 }
 
 function pageOrigin(): string | undefined {

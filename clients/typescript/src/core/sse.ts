@@ -1,7 +1,7 @@
 /** Splits bytes into server-sent events, as the WHATWG standard defines them. */
 
-/** A longer line is not from a server of this kind, and is not kept in memory. */
-export const MAX_LINE_CHARACTERS = 64 * 1024 * 1024;
+/** A longer line or event is not from a server of this kind, and is not kept in memory. */
+export const MAX_EVENT_CHARACTERS = 64 * 1024 * 1024;
 
 /** One server-sent event. `id` is the last id that the connection gave, or null. */
 export interface Frame {
@@ -19,8 +19,9 @@ export class FrameReader {
   #event = "";
   #id: string | null = null;
   #data: string[] = [];
+  #characters = 0;
 
-  /** Return the frames that end in `piece`. Throws an `Error` for a line without an end. */
+  /** Return the frames that end in `piece`. Throws an `Error` for a line or an event without an end. */
   feed(piece: Uint8Array): Frame[] {
     const text = this.#decoder.decode(piece, { stream: true });
     const frames: Frame[] = [];
@@ -41,8 +42,8 @@ export class FrameReader {
       }
     }
     this.#line += text.slice(from);
-    if (this.#line.length > MAX_LINE_CHARACTERS) {
-      throw new Error(`a line of more than ${MAX_LINE_CHARACTERS} characters`);
+    if (this.#line.length + this.#characters > MAX_EVENT_CHARACTERS) {
+      throw new Error(`an event of more than ${MAX_EVENT_CHARACTERS} characters`);
     }
     return frames;
   }
@@ -54,13 +55,16 @@ export class FrameReader {
       }
       this.#event = "";
       this.#data = [];
+      this.#characters = 0;
       return;
     }
     const colon = line.indexOf(":");
     const name = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
-    if (name === "data") this.#data.push(value);
-    else if (name === "event") this.#event = value;
+    if (name === "data") {
+      this.#data.push(value);
+      this.#characters += value.length + 1;
+    } else if (name === "event") this.#event = value;
     else if (name === "id" && !value.includes("\0")) this.#id = value;
     else if (name === "retry" && /^\d{1,9}$/.test(value)) this.retryMs = Number(value);
   }

@@ -5,7 +5,8 @@
 
 import assert from "node:assert/strict";
 
-import { AgentQ, MessageFailed, MessageInterrupted, isReplayed, type StreamEvent } from "../../src/index.js";
+import { MessageFailed, MessageInterrupted, isReplayed, type StreamEvent } from "../../src/index.js";
+import { AgentQOperator } from "../../src/operators.js";
 
 async function collect<T>(entries: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = [];
@@ -13,7 +14,7 @@ async function collect<T>(entries: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
-const [chat, agents] = process.argv.slice(2).map((url) => new AgentQ(url)) as [AgentQ, AgentQ];
+const [chat, agents] = process.argv.slice(2).map((url) => new AgentQOperator(url)) as [AgentQOperator, AgentQOperator];
 
 async function conversation(): Promise<void> {
   const fields = { thread_id: "t", metadata: { team: "red" }, priority: "high" } as const;
@@ -26,7 +27,9 @@ async function conversation(): Promise<void> {
   const seen = chat.follow(stream.messageId, { after: stream.lastEventId });
   assert.equal((await seen.untilDone()).result, "You said: Bye");
   const stored = await chat.storedEvents(stream.messageId, { after: 1 });
-  assert.deepEqual(stored.at(-1), stream.end);
+  const { at, ...last } = stored.at(-1)!; // streams do not tell when an event was stored
+  assert.ok(at instanceof Date);
+  assert.deepEqual(last, stream.end);
   const tagged = await collect(chat.messages({ metadata: { team: "red" } }));
   assert.deepEqual(
     tagged.map(({ message_id }) => message_id),
@@ -58,6 +61,14 @@ async function server(): Promise<void> {
     3,
   );
   assert.equal((await chat.server.health()).status, "healthy");
+  assert.ok((await chat.usage.csv()).startsWith("day,"));
+  const [worker] = await chat.workers.list();
+  assert.ok(worker);
+  assert.notEqual((await chat.workers.drain(worker.id)).state, "active");
+  assert.equal((await chat.workers.resume(worker.id)).state, "active");
+  assert.equal((await chat.statistics.get()).counts["completed"], 3);
+  assert.equal((await chat.server.doctor()).healthy, true);
+  assert.ok((await chat.server.settings()).some(({ name }) => name === "DATABASE_URL"));
   assert.deepEqual(
     (await chat.agents.list()).map(({ name }) => name),
     ["chat"],
@@ -66,6 +77,27 @@ async function server(): Promise<void> {
   assert.deepEqual(await collect(chat.deliveries.list()), []);
   const reply = await chat.request("GET", "/queue", { query: { limit: 1 } });
   assert.equal((reply.json() as { total_completed: number }).total_completed, 3);
+}
+
+async function operations(): Promise<void> {
+  await chat.items.put(["users", "ada"], "food", { likes: "pasta" }, { ttl_minutes: 5 });
+  assert.deepEqual((await chat.items.get(["users", "ada"], "food")).value, { likes: "pasta" });
+  assert.equal((await collect(chat.items.search("users", { limit: 1 }))).length, 1);
+  assert.deepEqual(await collect(chat.items.namespaces({ prefix: "users" })), [["users", "ada"]]);
+  const changes = chat.changes.follow({ type: ["queue.paused", "queue.resumed"] });
+  const types: string[] = [];
+  for await (const { type } of changes) {
+    types.push(type);
+    if (type === "reset") await chat.queue.pause();
+    else if (type === "queue.paused") await chat.queue.resume();
+    else break;
+  }
+  assert.deepEqual(types, ["reset", "queue.paused", "queue.resumed"]);
+  const { events } = await chat.changes.list({ type: ["queue.resumed"] });
+  assert.equal(events[0]?.id, changes.lastEventId);
+  const actions = (await collect(chat.audit.list())).map(({ action }) => action);
+  assert.deepEqual(actions.slice(0, 3), ["queue.resume", "queue.pause", "item.put"]);
+  assert.equal((await chat.server.caller()).tenant, "default");
 }
 
 async function waiting(): Promise<void> {
@@ -85,8 +117,8 @@ async function waiting(): Promise<void> {
   }
   assert.deepEqual(types, ["waiting", "cancelled"]);
   await assert.rejects(chat.follow(second.message_id).untilDone(), { name: "MessageCancelled" });
-  await assert.rejects(chat.cancelAll({ state: "queued" }, 2), { name: "Conflict" });
-  const { cancelled } = await chat.cancelAll({ state: "queued" }, 1);
+  await assert.rejects(chat.cancelAll({ filter: { state: "queued" }, expected_count: 2 }), { name: "Conflict" });
+  const { cancelled } = await chat.cancelAll({ filter: { state: "queued" }, expected_count: 1 });
   assert.deepEqual(cancelled, [first.message_id]);
   const options = { idempotencyKey: "order-7" };
   const [one, two] = [await chat.submit("Once", {}, options), await chat.submit("Once", {}, options)];
@@ -149,7 +181,7 @@ async function badRequests(): Promise<void> {
   await assert.rejects(chat.request("GET", "/nowhere"), { name: "ServerTooOld" });
 }
 
-for (const scenario of [conversation, server, waiting, questions, deadLetters, badRequests]) {
+for (const scenario of [conversation, server, operations, waiting, questions, deadLetters, badRequests]) {
   await scenario();
   console.log(`${scenario.name}: as it should be`);
 }

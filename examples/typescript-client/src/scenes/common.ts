@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 
-import type { Accepted, AgentQ, Message, Priority } from "agentq-client";
+import type { Accepted, Message, Priority } from "agentq-client";
+import type { AgentQOperator } from "agentq-client/operators";
 
 import type { StreamAudit } from "../audit.js";
 import type { Console } from "../console.js";
@@ -24,9 +25,9 @@ export interface Submission {
 }
 
 export interface Demo {
-  client: AgentQ;
+  client: AgentQOperator;
   /** The same server, without a line of output per call. */
-  quietClient: AgentQ;
+  quietClient: AgentQOperator;
   apiKey?: string;
   fetch: typeof fetch;
   out: Console;

@@ -1,6 +1,7 @@
 """The parts of `AsyncAgentQ` that have a name of their own. `resources` is the same for threads."""
 
-from .access import AsyncAudit, AsyncKeys, AsyncTickets, AsyncTokens
+from .access import AsyncAudit, AsyncKeys, AsyncTenants, AsyncTickets, AsyncTokens
+from .erasures import AsyncErasures
 from .items import AsyncItems
 from .queue import AsyncDeadLetters, AsyncDeliveries, AsyncQueue, AsyncWorkers
 from .server import AsyncAgents, AsyncChanges, AsyncServer, AsyncStatistics, AsyncUsage
@@ -12,11 +13,13 @@ __all__ = [
     "AsyncChanges",
     "AsyncDeadLetters",
     "AsyncDeliveries",
+    "AsyncErasures",
     "AsyncItems",
     "AsyncKeys",
     "AsyncQueue",
     "AsyncServer",
     "AsyncStatistics",
+    "AsyncTenants",
     "AsyncThreads",
     "AsyncTickets",
     "AsyncTokens",

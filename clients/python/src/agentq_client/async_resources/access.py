@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import models
@@ -33,6 +33,8 @@ class AsyncKeys:
         expires_at: Time | None = None,
         webhook_url: str | None = None,
         webhook_secret: str | None = None,
+        limits: Mapping[str, int | None] | None = None,
+        quotas: Mapping[str, int | None] | None = None,
     ) -> models.KeyIssued:
         """Make a key. Store its `key`, which is shown once.
 
@@ -40,11 +42,19 @@ class AsyncKeys:
         """
         body: dict[str, Any] = {"name": name, "tenant": tenant, "scopes": None if scopes is None else [*scopes]}
         body |= {"expires_at": expires_at, "webhook_url": webhook_url, "webhook_secret": webhook_secret}
+        body |= {"limits": limits, "quotas": quotas}
         return await self._client.call(calls.create_key(body))
 
     async def get(self, key_id: str) -> models.Key:
         """Return a key without its secrets."""
         return await self._client.call(calls.key(key_id))
+
+    async def change(self, key_id: str, changes: Mapping[str, Any]) -> models.Key:
+        """Change the given limits and quotas of a key, such as `{"limits": {"submits_per_minute": 60}}`.
+
+        None gives a limit or a quota its default.
+        """
+        return await self._client.call(calls.change_key(key_id, changes))
 
     async def rotate(self, key_id: str, *, grace_seconds: float | None = None) -> models.KeyIssued:
         """Give a key a new secret. The present one stays good for `grace_seconds`, a day by default."""
@@ -53,6 +63,28 @@ class AsyncKeys:
     async def revoke(self, key_id: str) -> models.Key:
         """Revoke a key for good."""
         return await self._client.call(calls.revoke_key(key_id))
+
+
+class AsyncTenants:
+    """Settings of tenants: their shares, limits and quotas."""
+
+    def __init__(self, client: AsyncAgentQ) -> None:
+        self._client = client
+
+    def list(self, *, limit: int | None = None) -> AsyncPages[models.Tenant]:
+        """Return the tenants that have settings of their own, by name."""
+        return self._client.pages(calls.tenants({"limit": limit}))
+
+    async def get(self, tenant: str) -> models.Tenant:
+        """Return the settings of a tenant. Raises NotFound if it has none of its own."""
+        return await self._client.call(calls.tenant(tenant))
+
+    async def change(self, tenant: str, changes: Mapping[str, Any]) -> models.Tenant:
+        """Change the given settings of a tenant, such as `{"weight": 2, "limits": {"queued": 500}}`.
+
+        None gives a setting its default.
+        """
+        return await self._client.call(calls.change_tenant(tenant, changes))
 
 
 class AsyncTokens:

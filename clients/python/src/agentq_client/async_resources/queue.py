@@ -43,6 +43,14 @@ class AsyncWorkers:
         """Return the live workers on all hosts, oldest first."""
         return await self._client.call(calls.workers())
 
+    async def drain(self, worker_id: str) -> models.Worker:
+        """Have a worker claim no more messages and end its runs, while its process goes on."""
+        return await self._client.call(calls.drain_worker(worker_id, draining=True))
+
+    async def resume(self, worker_id: str) -> models.Worker:
+        """Let a drained worker claim messages again."""
+        return await self._client.call(calls.drain_worker(worker_id, draining=False))
+
 
 class AsyncDeadLetters:
     """Messages that have failed."""
@@ -59,11 +67,12 @@ class AsyncDeadLetters:
         error_code: str | None = None,
         fingerprint: str | None = None,
         subject: str | None = None,
+        q: str | None = None,
         limit: int | None = None,
     ) -> AsyncPages[models.DeadLetter]:
         """Return the failed messages, newest first."""
         query = {"thread_id": thread_id, "agent": agent, "priority": priority, "error_code": error_code}
-        query |= {"fingerprint": fingerprint, "subject": subject}
+        query |= {"fingerprint": fingerprint, "subject": subject, "q": q}
         return self._client.pages(calls.dead_letters({**query, "limit": limit}))
 
     async def groups(self, *, limit: int | None = None) -> Sequence[models.DeadLetterGroup]:

@@ -42,6 +42,10 @@ class AsyncServer:
         """Examine the server for faults. Needs the scope `admin`."""
         return await self._client.call(calls.doctor())
 
+    async def settings(self) -> Sequence[models.Setting]:
+        """Return the settings of the process that answers, without secrets. Needs the scope `admin`."""
+        return await self._client.call(calls.settings())
+
     async def metrics(self) -> str:
         """Return the metrics in Prometheus's text format."""
         return await self._client.call(calls.metrics())
@@ -71,6 +75,10 @@ class AsyncUsage:
 
     def __init__(self, client: AsyncAgentQ) -> None:
         self._client = client
+
+    async def quotas(self, *, tenant: str | None = None, subject: str | None = None) -> list[models.QuotaUse]:
+        """Return what is left of the quotas of the tenant, of the key and of the end user."""
+        return await self._client.call(calls.quotas({"tenant": tenant, "subject": subject}))
 
     def list(
         self,

@@ -25,6 +25,7 @@ class AsyncThreads:
         *,
         status: str | None = None,
         subject: str | None = None,
+        q: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         sort_by: str | None = None,
         sort_order: str | None = None,
@@ -32,7 +33,7 @@ class AsyncThreads:
         limit: int | None = None,
     ) -> AsyncPages[models.Thread]:
         """Return the threads, newest activity first."""
-        query = {"status": status, "subject": subject, "sort_by": sort_by, "sort_order": sort_order}
+        query = {"status": status, "subject": subject, "q": q, "sort_by": sort_by, "sort_order": sort_order}
         return self._client.pages(calls.threads({**query, "thread_id": texts(thread_id), "limit": limit}, metadata))
 
     async def create(
@@ -42,11 +43,13 @@ class AsyncThreads:
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         subject: str | None = None,
+        ttl: float | None = None,
         if_exists: str | None = None,
         idempotency_key: str | None = None,
     ) -> models.Thread:
-        """Make a thread without messages."""
-        body = {"thread_id": thread_id, "name": name, "metadata": metadata, "subject": subject, "if_exists": if_exists}
+        """Make a thread without messages. `ttl` is in minutes without activity."""
+        body = {"thread_id": thread_id, "name": name, "metadata": metadata, "subject": subject, "ttl": ttl}
+        body["if_exists"] = if_exists
         return await self._client.call(calls.create_thread(body, idempotency_key))
 
     async def get(self, thread_id: str) -> models.Thread:
@@ -54,7 +57,7 @@ class AsyncThreads:
         return await self._client.call(calls.thread(thread_id))
 
     async def change(self, thread_id: str, changes: Mapping[str, Any]) -> models.Thread:
-        """Change the `name` of a thread, and merge `metadata` into its own. A null removes."""
+        """Change the `name` and the `ttl` of a thread, and merge `metadata` into its own. A null removes."""
         return await self._client.call(calls.change_thread(thread_id, changes))
 
     async def delete(self, thread_id: str) -> None:

@@ -48,6 +48,11 @@ def key(key_id: str) -> Call[models.Key]:
     return Call("GET", f"/keys/{segment(key_id)}", reader(models.Key))
 
 
+def change_key(key_id: str, changes: Mapping[str, Any]) -> Call[models.Key]:
+    """Return the call of `PATCH /keys/{key_id}`. A None in `changes` is sent, since it gives a default."""
+    return Call("PATCH", f"/keys/{segment(key_id)}", reader(models.Key), body=dict(changes))
+
+
 def rotate_key(key_id: str, grace_seconds: float | None) -> Call[models.KeyIssued]:
     """Return the call of `POST /keys/{key_id}/rotate`."""
     path, body = f"/keys/{segment(key_id)}/rotate", given_of({"grace_seconds": grace_seconds})
@@ -57,6 +62,21 @@ def rotate_key(key_id: str, grace_seconds: float | None) -> Call[models.KeyIssue
 def revoke_key(key_id: str) -> Call[models.Key]:
     """Return the call of `POST /keys/{key_id}/revoke`."""
     return Call("POST", f"/keys/{segment(key_id)}/revoke", reader(models.Key))
+
+
+def tenants(query: Mapping[str, Any]) -> Call[list[models.Tenant]]:
+    """Return the call of `GET /tenants`."""
+    return Call("GET", "/tenants", list_reader(models.Tenant, "tenants"), query=query)
+
+
+def tenant(name: str) -> Call[models.Tenant]:
+    """Return the call of `GET /tenants/{tenant}`."""
+    return Call("GET", f"/tenants/{segment(name)}", reader(models.Tenant))
+
+
+def change_tenant(name: str, changes: Mapping[str, Any]) -> Call[models.Tenant]:
+    """Return the call of `PATCH /tenants/{tenant}`. A None in `changes` is sent, since it gives a default."""
+    return Call("PATCH", f"/tenants/{segment(name)}", reader(models.Tenant), body=dict(changes))
 
 
 def audit(query: Mapping[str, Any]) -> Call[list[models.AuditRecord]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import models
@@ -74,10 +74,30 @@ def cancel_queued(message_id: str) -> Call[models.CancelledQueued]:
     return Call("DELETE", message_path(message_id), reader(models.CancelledQueued), repeatable=False)
 
 
-def cancel_all(filter: Mapping[str, Any], expected_count: int) -> Call[models.Cancellations]:
+def _selection(
+    message_ids: Sequence[str] | None, filter: Mapping[str, Any] | None, expected_count: int | None
+) -> dict[str, Any]:
+    if (message_ids is None) == (filter is None):
+        raise ConfigurationError("Give either `filter` or `message_ids`.")
+    if message_ids is not None:
+        return {"message_ids": list(message_ids)}
+    return {"filter": dict(filter or {}), "expected_count": expected_count}
+
+
+def cancel_all(
+    filter: Mapping[str, Any] | None, message_ids: Sequence[str] | None, expected_count: int | None
+) -> Call[models.Cancellations]:
     """Return the call of `POST /messages/cancel`."""
-    body = {"filter": dict(filter), "expected_count": expected_count}
+    body = _selection(message_ids, filter, expected_count)
     return Call("POST", "/messages/cancel", reader(models.Cancellations), body=body, repeatable=False)
+
+
+def change_all(
+    priority: str, filter: Mapping[str, Any] | None, message_ids: Sequence[str] | None, expected_count: int | None
+) -> Call[models.Reprioritized]:
+    """Return the call of `POST /messages/priority`."""
+    body = {"priority": priority, **_selection(message_ids, filter, expected_count)}
+    return Call("POST", "/messages/priority", reader(models.Reprioritized), body=body, repeatable=False)
 
 
 def resume(

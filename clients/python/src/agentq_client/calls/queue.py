@@ -26,6 +26,11 @@ def workers() -> Call[list[models.Worker]]:
     return Call("GET", "/workers", list_reader(models.Worker, "workers"))
 
 
+def drain_worker(worker_id: str, *, draining: bool) -> Call[models.Worker]:
+    """Return the call of `POST /workers/{worker_id}/drain` or `POST /workers/{worker_id}/resume`."""
+    return Call("POST", f"/workers/{segment(worker_id)}/{'drain' if draining else 'resume'}", reader(models.Worker))
+
+
 def dead_letters(query: Mapping[str, Any]) -> Call[list[models.DeadLetter]]:
     """Return the call of `GET /dead-letters`."""
     return Call("GET", "/dead-letters", list_reader(models.DeadLetter, "dead_letters"), query=query)

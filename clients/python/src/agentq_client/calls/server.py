@@ -42,6 +42,11 @@ def doctor() -> Call[models.Report]:
     return Call("GET", "/doctor", reader(models.Report))
 
 
+def settings() -> Call[list[models.Setting]]:
+    """Return the call of `GET /settings`."""
+    return Call("GET", "/settings", list_reader(models.Setting, "settings"))
+
+
 def agents() -> Call[list[models.Agent]]:
     """Return the call of `GET /agents`."""
     return Call("GET", "/agents", list_reader(models.Agent, "agents"))
@@ -55,6 +60,12 @@ def agent(name: str) -> Call[models.Agent]:
 def usage(query: Mapping[str, Any]) -> Call[list[models.UsageRow]]:
     """Return the call of `GET /usage`."""
     return Call("GET", "/usage", list_reader(models.UsageRow, "rows"), query=given_of(query))
+
+
+def quotas(query: Mapping[str, Any]) -> Call[list[models.QuotaUse]]:
+    """Return the call of `GET /usage` for the quotas alone."""
+    read = list_reader(models.QuotaUse, "quotas")
+    return Call("GET", "/usage", read, query={**given_of(query), "group_by": "", "limit": 1})
 
 
 def usage_csv(query: Mapping[str, Any]) -> Call[str]:

@@ -11,20 +11,22 @@ class AnswerText:
 
     def __init__(self) -> None:
         self._pieces: list[tuple[int, str | None, str]] = []
-        self._joined: str | None = ""
+        self._joined = ""
+        self._unjoined: list[str] = []
 
     @property
     def text(self) -> str:
         """Return the answer so far."""
-        if self._joined is None:
-            self._joined = "".join(piece for _, _, piece in self._pieces)
+        if self._unjoined:
+            self._joined += "".join(self._unjoined)
+            self._unjoined = []
         return self._joined
 
     def take(self, event: StreamEvent) -> bool:
         """Apply an event. Return whether the text may have lost a part."""
         if isinstance(event, Content):
             self._pieces.append((event.id or 0, event.message, event.text))
-            self._joined = None
+            self._unjoined.append(event.text)
             return False
         if isinstance(event, Discard):
             first = event.discard_from
@@ -41,7 +43,7 @@ class AnswerText:
 
     def _keep(self, pieces: list[tuple[int, str | None, str]]) -> None:
         self._pieces = pieces
-        self._joined = None
+        self._joined, self._unjoined = "", [text for _, _, text in pieces]
 
 
 class TextFeed:

@@ -33,6 +33,5 @@ class Deadline:
     def check(self, message_id: str) -> None:
         """Raise WaitTimeout when the time is over."""
         if self.is_over:
-            raise WaitTimeout(
-                f"The message {message_id} has not ended within {self._seconds:g} seconds.", message_id=message_id
-            )
+            within = "1 second" if self._seconds == 1 else f"{self._seconds:g} seconds"
+            raise WaitTimeout(f"The message {message_id} has not ended within {within}.", message_id=message_id)

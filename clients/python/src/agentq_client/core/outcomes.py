@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import MessageCancelled, MessageFailed, MessageInterrupted
+from ..errors import MessageCancelled, MessageFailed, MessageInterrupted, StreamLost
 from ..events import Cancelled, Failed, TerminalEvent
 
 if TYPE_CHECKING:
@@ -29,6 +29,18 @@ def check_message(message: Message) -> None:
         questions = [{"id": question.id, "value": question.value} for question in message.interrupts]
         what = f"The message {message.message_id} asks a human: {questions}."
         raise MessageInterrupted(what, message_id=message.message_id, questions=questions)
+
+
+def check_completed(message: Message, *, last_event_id: int | None, text: str) -> None:
+    """Raise the error of a message that has no answer when its stream is over. `text` is what the stream showed."""
+    check_message(message)
+    if message.state != "completed":
+        raise StreamLost(
+            f"The stream of {message.message_id} ended, but the message is {message.state}.",
+            message_id=message.message_id,
+            last_event_id=last_event_id,
+            text=text,
+        )
 
 
 def _failed(message_id: str, error: str, code: str | None) -> MessageFailed:

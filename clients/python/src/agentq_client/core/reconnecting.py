@@ -133,4 +133,4 @@ def stream_headers(last_event_id: int | str | None) -> dict[str, str]:
 
 def unreachable(base_url: str, error: BaseException) -> ServerUnreachable:
     """Return the failure of a connection that was not opened."""
-    return ServerUnreachable(f"GET {shown(base_url)} got no reply: {str(error) or type(error).__name__}.")
+    return ServerUnreachable(f"GET {shown(base_url)} got no reply: {str(error).rstrip('.') or type(error).__name__}.")

@@ -8,11 +8,11 @@ import random
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
-from ..errors import ConfigurationError, ServerUnreachable, UnexpectedReply
+from ..errors import ConfigurationError, ServerUnreachable
 from .deadline import Deadline
 from .replies import Reply, refusal
 
@@ -30,6 +30,9 @@ NOT_CARRIED_OUT = frozenset((429, 503))
 
 MAYBE_CARRIED_OUT = frozenset((408, 500, 502, 504))
 
+
+WRONG_KEY = "invalid_api_key"
+"""The server's code for a wrong API key. A key that cannot be sent has it too."""
 
 MAX_TIMEOUT_SECONDS = 366 * 86_400
 """Sockets refuse a time that is much longer."""
@@ -55,7 +58,9 @@ class Config:
                 f"`timeout` has to be positive and at most {MAX_TIMEOUT_SECONDS} seconds, and `max_retries` 0 or more."
             )
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise ConfigurationError("The API key has characters that no key has.", cure="Copy it again, in one line.")
+            raise ConfigurationError(
+                "The API key has characters that no key has.", code=WRONG_KEY, cure="Copy it again, in one line."
+            )
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,8 @@ def shown(address: str) -> str:
 def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_whole = not parts.query and not parts.fragment  # a path is appended
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and is_whole
     except ValueError:
         return False
 
@@ -139,7 +145,7 @@ def _query_text(value: object) -> str:
 def to_request(call: Call[Any], config: Config) -> Request:
     """Return what to send. A POST has an `Idempotency-Key`, which all tries of the request share."""
     headers = {"accept": "application/json", "user-agent": USER_AGENT}
-    headers.update({name.lower(): value for name, value in config.headers.items()})
+    headers |= _lowered(config.headers)
     if config.api_key is not None:
         headers["authorization"] = f"Bearer {config.api_key}"
     content = None
@@ -151,8 +157,16 @@ def to_request(call: Call[Any], config: Config) -> Request:
         headers["content-type"] = "application/json"
     if call.method == "POST" and call.keyed:
         headers["idempotency-key"] = str(uuid.uuid4())
-    headers.update({name.lower(): value for name, value in call.headers.items()})
+    headers |= _lowered(call.headers)
     return Request(call.method, config.base_url.rstrip("/") + call.target(), headers, content)
+
+
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers by their names in lower case. Raises ConfigurationError for what is no text."""
+    for pair in headers.items():
+        if not all(isinstance(each, str) for each in pair):
+            raise ConfigurationError(f"The header {pair[0]!r} is no text.", cure="Give texts, or leave the header out.")
+    return {name.lower(): value for name, value in headers.items()}
 
 
 class Tries:
@@ -201,38 +215,12 @@ class Tries:
         return pause
 
     def _unreachable(self, failure: Failure) -> ServerUnreachable:
-        what = f"{self._call.method} {shown(self._config.base_url)}{self._call.path} got no reply: {failure.what}."
+        asked = f"{self._call.method} {shown(self._config.base_url)}{self._call.path}"
+        what = f"{asked} got no reply: {failure.what.rstrip('.')}."
         if failure.maybe_sent and not self._call.repeatable:
             cure = "It may have been carried out: read the present state before you call again."
             return ServerUnreachable(what, maybe_done=True, cure=cure)
         return ServerUnreachable(what, maybe_done=failure.maybe_sent)
-
-
-def next_call(call: Call[T], reply: Reply, page: T) -> Call[T] | None:
-    """Return the call of the next page, None on the last one.
-
-    Only the query is taken from the link, so that the key is never sent to another address. Raises UnexpectedReply for
-    a link that leads nowhere new.
-    """
-    if call.next_page is not None:
-        return call.next_page(call, page)
-    for link in reply.headers.get("link", "").split(","):
-        address, _, parameters = link.strip().partition(">")
-        if address.startswith("<") and 'rel="next"' in parameters:
-            query: dict[str, list[str]] = {}
-            for name, value in _pairs_of(address[1:], reply):
-                query.setdefault(name, []).append(value)
-            if query == call.query:
-                raise UnexpectedReply(f"The next page of {call.path} is the same page.", request_id=reply.request_id)
-            return replace(call, query=query)
-    return None
-
-
-def _pairs_of(link: str, reply: Reply) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(urlsplit(link).query, keep_blank_values=True)
-    except ValueError as error:
-        raise UnexpectedReply(f"The next page cannot be read: {error}.", request_id=reply.request_id) from error
 
 
 def config_of(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-MAX_LINE_BYTES = 64 * 1024 * 1024
-"""A longer line is not from a server of this kind, and is not kept in memory."""
+MAX_EVENT_BYTES = 64 * 1024 * 1024
+"""A longer line or event is not from a server of this kind, and is not kept in memory."""
 
 
 class Frame(NamedTuple):
@@ -24,32 +24,38 @@ class FrameReader:
         self._pieces: list[bytes] = []
         self._unended_bytes = 0
         self._is_first_line = True
+        self._after_return = False
         self._event = ""
         self._id: str | None = None
         self._data: list[bytes] = []
+        self._data_bytes = 0
 
     def feed(self, piece: bytes) -> list[Frame]:
-        """Return the frames that end in `piece`. Raises ValueError for a line without an end."""
-        if b"\n" not in piece and b"\r" not in piece and not self._ends_in_return():
+        """Return the frames that end in `piece`. Raises ValueError for a line or an event without an end."""
+        if self._after_return and piece:
+            # A return has ended its line at once. A line feed after it belongs to the same line end.
+            piece, self._after_return = piece.removeprefix(b"\n"), False
+        if b"\n" not in piece and b"\r" not in piece:
             self._keep(piece)
             return []
+        self._after_return = piece.endswith(b"\r")
         lines = b"".join((*self._pieces, piece)).splitlines(keepends=True)
         self._pieces, self._unended_bytes = [], 0
-        if lines and not lines[-1].endswith(b"\n"):
-            self._keep(lines.pop())  # also a return at the end, since a line feed may follow it
+        if not lines[-1].endswith((b"\n", b"\r")):
+            self._keep(lines.pop())
         frames: list[Frame] = []
         for line in lines:
             self._take(line.rstrip(b"\r\n"), frames)
         return frames
 
-    def _ends_in_return(self) -> bool:
-        return bool(self._pieces) and self._pieces[-1].endswith(b"\r")
-
     def _keep(self, piece: bytes) -> None:
         self._unended_bytes += len(piece)
-        if self._unended_bytes > MAX_LINE_BYTES:
-            raise ValueError(f"a line of more than {MAX_LINE_BYTES} bytes")
         self._pieces.append(piece)
+        self._check_size()
+
+    def _check_size(self) -> None:
+        if self._unended_bytes + self._data_bytes > MAX_EVENT_BYTES:
+            raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
 
     def _take(self, line: bytes, frames: list[Frame]) -> None:
         if self._is_first_line:
@@ -58,12 +64,14 @@ class FrameReader:
         if not line:
             if self._data:
                 frames.append(Frame(self._event or "message", self._id, b"\n".join(self._data)))
-            self._event, self._data = "", []
+            self._event, self._data, self._data_bytes = "", [], 0
             return
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
             self._data.append(value)
+            self._data_bytes += len(value) + 1
+            self._check_size()
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:

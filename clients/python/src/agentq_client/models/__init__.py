@@ -7,9 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .access import AuditRecord, Caller, Key, KeyIssued, Ticket, Token, TokensRevoked
+    from .access import (
+        AuditRecord,
+        Caller,
+        Key,
+        KeyIssued,
+        KeyLimits,
+        Quotas,
+        Tenant,
+        TenantLimits,
+        Ticket,
+        Token,
+        TokensRevoked,
+    )
     from .base import Model
     from .changes import Change, ChangePage, ChangesReset
+    from .erasures import Erasure
     from .items import Item
     from .messages import (
         Accepted,
@@ -25,6 +38,7 @@ if TYPE_CHECKING:
         ModelUsage,
         Question,
         Regenerated,
+        Reprioritized,
         RequeuedMessage,
         WaitingReason,
     )
@@ -41,6 +55,8 @@ if TYPE_CHECKING:
         Requeued,
         ServedAgent,
         Worker,
+        WorkerLoad,
+        WorkerRun,
     )
     from .server import (
         About,
@@ -53,10 +69,12 @@ if TYPE_CHECKING:
         LiveVersion,
         LiveWorkers,
         Point,
+        QuotaUse,
         Report,
         Series,
         SeriesList,
         ServerNow,
+        Setting,
         Statistics,
         Times,
         Unchecked,
@@ -65,7 +83,7 @@ if TYPE_CHECKING:
     )
     from .threads import Checkpoint, ForkSource, StateTask, StateUpdated, Thread, ThreadState
 else:
-    ROOMS = (".messages", ".threads", ".queue", ".server", ".access", ".items", ".changes", ".base")
+    ROOMS = (".messages", ".threads", ".queue", ".server", ".access", ".erasures", ".items", ".changes", ".base")
 
     def __getattr__(name: str) -> type:
         """Import the room of a model. Raises AttributeError for any other name."""
@@ -95,6 +113,7 @@ __all__ = [
     "DeadLetterGroup",
     "Delivery",
     "DeliveryTry",
+    "Erasure",
     "ErrorCount",
     "FailedAttempt",
     "Finding",
@@ -103,6 +122,7 @@ __all__ = [
     "Item",
     "Key",
     "KeyIssued",
+    "KeyLimits",
     "LiveVersion",
     "LiveWorkers",
     "Message",
@@ -118,17 +138,23 @@ __all__ = [
     "QueuePaused",
     "QueueState",
     "QueuedMessage",
+    "QuotaUse",
+    "Quotas",
     "Regenerated",
     "Report",
+    "Reprioritized",
     "Requeued",
     "RequeuedMessage",
     "Series",
     "SeriesList",
     "ServedAgent",
     "ServerNow",
+    "Setting",
     "StateTask",
     "StateUpdated",
     "Statistics",
+    "Tenant",
+    "TenantLimits",
     "Thread",
     "ThreadState",
     "Ticket",
@@ -140,4 +166,6 @@ __all__ = [
     "WaitingReason",
     "WindowTokens",
     "Worker",
+    "WorkerLoad",
+    "WorkerRun",
 ]

@@ -173,6 +173,12 @@ class Cancellations(Model):
     stopping: list[str]
 
 
+class Reprioritized(Model):
+    """The ids of the queued messages whose priority was changed."""
+
+    reprioritized: list[str]
+
+
 class Answered(Model):
     """An interrupted message that goes on with an answer. `message_id` is the alias, if one was given."""
 

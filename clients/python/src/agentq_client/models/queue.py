@@ -28,6 +28,8 @@ class ProcessingMessage(Model):
     user_message: str
     thread_id: str | None = None
     agent: str
+    attempt: int = 0
+    events: int = 0
 
 
 class QueueState(Model):
@@ -127,10 +129,32 @@ class ServedAgent(Model):
     version: str | None = None
 
 
+class WorkerRun(Model):
+    """A message that a worker runs."""
+
+    message_id: str
+    tenant: str
+    agent: str
+
+
+class WorkerLoad(Model):
+    """The work of a worker: slots in use, memory of its process, text that its agents write, and what it runs.
+
+    `memory_bytes` is None on hosts that do not tell. `runs` has only messages of the caller's tenant.
+    """
+
+    busy: int
+    memory_bytes: int | None = None
+    tokens_per_second: float
+    runs: list[WorkerRun] = []
+
+
 class Worker(Model):
     """A process that runs messages, as of its last heartbeat. `slots` is how many it runs at a time.
 
-    `clock_ahead_ms` is by how much its clock is ahead of the store's. `agents` is None if it does not report them.
+    `clock_ahead_ms` is by how much its clock is ahead of the store's. `agents` and `load` are None if it does not
+    report them.
+    `state` is `active`, `draining` or `drained`.
     """
 
     id: str
@@ -140,4 +164,6 @@ class Worker(Model):
     started_at: datetime
     last_beat: datetime
     clock_ahead_ms: int = 0
+    state: str = "active"
     agents: list[ServedAgent] | None = None
+    load: WorkerLoad | None = None

@@ -67,6 +67,21 @@ class Report(Model):
     unchecked: list[Unchecked] = []
 
 
+class Setting(Model):
+    """A setting by the name of its variable. `masked` is True if a secret is not shown.
+
+    `source` is `environment`, `file` or `default`. `differs` tells whether the value is another than `default`.
+    """
+
+    name: str
+    value: bool | int | float | str | list[str] | dict[str, str] | None = None
+    masked: bool = False
+    source: str = "default"
+    default: bool | int | float | str | list[str] | dict[str, str] | None = None
+    differs: bool = False
+    meaning: str = ""
+
+
 class LiveWorkers(Model):
     """The live workers that are to run an agent, counted by its state there."""
 
@@ -101,6 +116,18 @@ class Agent(Model):
     workers: LiveWorkers | None = None
     versions: list[LiveVersion] = []
     error: str | None = None
+
+
+class QuotaUse(Model):
+    """A quota `of` a tenant, key or subject, and what is left of it. `unit` is `messages` or `tokens`."""
+
+    of: str
+    unit: str
+    period: str
+    limit: int
+    used: int
+    left: int
+    resets_at: datetime
 
 
 class UsageRow(ModelCost):
@@ -162,6 +189,7 @@ class ServerNow(Model):
 class Statistics(Model):
     """The messages by state now, and what happened in a window. `server` is None without the scope `admin`.
 
+    `queued_by_priority` counts the queued messages by their own priorities, those for a later time included.
     `error_rate` is the share of failed messages in those that ended, None if none did.
     """
 
@@ -169,6 +197,7 @@ class Statistics(Model):
     until: datetime
     step: int
     messages: dict[str, int] = {}
+    queued_by_priority: dict[str, int] = {}
     counts: dict[str, int] = {}
     completed_per_minute: float
     error_rate: float | None = None
@@ -181,9 +210,10 @@ class Statistics(Model):
 
 
 class Point(Times):
-    """One step of a series, which begins at `at`."""
+    """One step of a series, which begins at `at`. `tokens` is None but for the metric `usage`."""
 
     at: datetime
+    tokens: WindowTokens | None = None
 
 
 class Series(Model):

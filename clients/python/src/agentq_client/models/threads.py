@@ -51,6 +51,7 @@ class Thread(Model):
     last_message_preview: str | None = None
     forked_from: ForkSource | None = None
     subject: str | None = None
+    ttl: float | None = None
 
 
 class ThreadState(Model):

@@ -1,6 +1,7 @@
 """The parts of `AgentQ` that have a name of their own. `async_resources` is the same for asyncio."""
 
-from .access import Audit, Keys, Tickets, Tokens
+from .access import Audit, Keys, Tenants, Tickets, Tokens
+from .erasures import Erasures
 from .items import Items
 from .queue import DeadLetters, Deliveries, Queue, Workers
 from .server import Agents, Changes, Server, Statistics, Usage
@@ -12,11 +13,13 @@ __all__ = [
     "Changes",
     "DeadLetters",
     "Deliveries",
+    "Erasures",
     "Items",
     "Keys",
     "Queue",
     "Server",
     "Statistics",
+    "Tenants",
     "Threads",
     "Tickets",
     "Tokens",

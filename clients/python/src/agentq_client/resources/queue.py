@@ -43,6 +43,14 @@ class Workers:
         """Return the live workers on all hosts, oldest first."""
         return self._client.call(calls.workers())
 
+    def drain(self, worker_id: str) -> models.Worker:
+        """Have a worker claim no more messages and end its runs, while its process goes on."""
+        return self._client.call(calls.drain_worker(worker_id, draining=True))
+
+    def resume(self, worker_id: str) -> models.Worker:
+        """Let a drained worker claim messages again."""
+        return self._client.call(calls.drain_worker(worker_id, draining=False))
+
 
 class DeadLetters:
     """Messages that have failed."""
@@ -59,11 +67,12 @@ class DeadLetters:
         error_code: str | None = None,
         fingerprint: str | None = None,
         subject: str | None = None,
+        q: str | None = None,
         limit: int | None = None,
     ) -> Pages[models.DeadLetter]:
         """Return the failed messages, newest first."""
         query = {"thread_id": thread_id, "agent": agent, "priority": priority, "error_code": error_code}
-        query |= {"fingerprint": fingerprint, "subject": subject}
+        query |= {"fingerprint": fingerprint, "subject": subject, "q": q}
         return self._client.pages(calls.dead_letters({**query, "limit": limit}))
 
     def groups(self, *, limit: int | None = None) -> Sequence[models.DeadLetterGroup]:
