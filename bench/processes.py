@@ -51,6 +51,23 @@ def settings(url: str, port: int, **values: str) -> dict[str, str]:
     }
 
 
+def first_byte_ms(module: str, *arguments: str, folder: Path, environment: Mapping[str, str]) -> float:
+    """Return the milliseconds until a program writes to standard output. Raises CalledProcessError if it fails."""
+    command = [sys.executable, "-m", module, *arguments]
+    root = str(Path(__file__).parent.parent)
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": root, **environment}, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.read(1)
+        taken = time.perf_counter() - began
+        child.stdout.read()
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, command)
+    return taken * 1000
+
+
 @contextmanager
 def process(
     *arguments: str,

@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from bench.measures.backlog import backlog
 from bench.measures.claims import claims, depth
 from bench.measures.clients import clients
+from bench.measures.erasure import erasure
 from bench.measures.growth import growth
 from bench.measures.jobs import jobs
 from bench.measures.keys import keys
+from bench.measures.limits import limits
 from bench.measures.memory import memory
 from bench.measures.metrics import metrics
 from bench.measures.runs import first_chunk, runs
+from bench.measures.search import search
+from bench.measures.shares import shares
 from bench.measures.start import start
 from bench.measures.stats import stats
 from bench.measures.streams import idle, streams
@@ -27,6 +31,7 @@ Measure = Callable[[Sequence[str]], Iterator[Row]]
 MEASURES: dict[str, Measure] = {
     "submit": submit,
     "keys": keys,
+    "limits": limits,
     "tokens": tokens,
     "metrics": metrics,
     "traces": traces,
@@ -34,8 +39,11 @@ MEASURES: dict[str, Measure] = {
     "first_chunk": first_chunk,
     "backlog": backlog,
     "stats": stats,
+    "search": search,
     "claims": claims,
     "depth": depth,
+    "erasure": erasure,
+    "shares": shares,
     "growth": growth,
     "memory": memory,
     "streams": streams,

@@ -1,4 +1,4 @@
-"""Measures how soon a server serves, and how much memory it takes while idle."""
+"""Measures how soon a server serves and a command answers, and how much memory a server takes while idle."""
 
 import tempfile
 import time
@@ -7,10 +7,19 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.processes import free_port, process, resident_megabytes, wait_for_port
+from bench.processes import first_byte_ms, free_port, process, resident_megabytes, wait_for_port
 from bench.report import Row, row
 
 ROUNDS = 5
+COMMAND_ROUNDS = 10
+
+COMMANDS = (
+    (("--version",), 150),
+    (("--help",), 150),
+    (("queue", "show"), 400),
+    (("usage",), 400),
+)
+"""Commands of `agentq` and the most milliseconds to their first byte. One asks a server, one opens the store."""
 
 
 def _wait_until_ready(port: int) -> None:
@@ -53,3 +62,18 @@ def start(backends: Sequence[str]) -> Iterator[Row]:
     yield row("start: ready, embedded model", ready, "s", most=8)
     yield row("idle memory, API only", api_only, "MB", most=200)
     yield row("idle memory, agent on a hosted model", with_agent, "MB", most=200)
+    yield from _commands()
+
+
+def _commands() -> Iterator[Row]:
+    """Measure how soon commands write their first byte."""
+    with tempfile.TemporaryDirectory() as where:
+        folder, port = Path(where), free_port()
+        environment = {"AGENTQ_URL": f"http://127.0.0.1:{port}", "DATABASE_URL": "sqlite:///queue.db"}
+        with process("-m", "app.main", folder=folder, environment=_settings(port) | {"WORKER_CONCURRENCY": "0"}):
+            wait_for_port(port)
+            _wait_until_ready(port)
+            for arguments, most in COMMANDS:
+                taken = [first_byte_ms("app.cli", *arguments, folder=folder, environment=environment)
+                         for _ in range(COMMAND_ROUNDS)]  # fmt: skip
+                yield row(f"first byte: agentq {' '.join(arguments)}", taken, "ms", most=most)

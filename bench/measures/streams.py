@@ -142,12 +142,20 @@ def _servers(folder: Path, url: str) -> Iterator[tuple[Server, Server]]:
 
 
 def deliver(
-    server: Server, readers: int, paths: Sequence[str], events: int, when_open: Callable[[], object] | None
+    server: Server,
+    readers: int,
+    paths: Sequence[str],
+    events: int,
+    when_open: Callable[[], object] | None,
+    mark: str = "\ndata: ",
 ) -> Delivered:
-    """Have readers read `events` events each. Count the time of connecting only without `when_open`."""
+    """Have readers read `events` events each. Count the time of connecting only without `when_open`.
+
+    Each event has the text `mark` once.
+    """
     with LineProgram("-m", "bench.programs.streamload") as load:
         processor = processor_seconds(server.pid)
-        load.send(json.dumps({"port": server.port, "readers": readers, "paths": paths}))
+        load.send(json.dumps({"port": server.port, "readers": readers, "paths": paths, "mark": mark}))
         load.receive()
         if when_open is not None:
             processor = processor_seconds(server.pid)

@@ -5,16 +5,18 @@ Compared is the processor time of the API process per event, natively and over t
 the frames, so the surface makes each frame once.
 
 **First piece.** One request submits and streams. Measured is the time until the first piece of the answer has arrived.
+Compared is a native run that has the same: a memory, a request key, an object as input, further events.
 """
 
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -48,17 +50,34 @@ class Surface(NamedTuple):
     submit: str
     body: dict[str, Any]
     piece: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
+    mark: str = "\ndata: "
+    """A text that each event of the stream has once."""
 
 
 AGENT_PROTOCOL = "LangGraph's agent protocol"
-"""It submits by one request, and streams a thread by another, which is open before. Its runs record more."""
+"""It submits by one request, and streams a thread by another, which is open before."""
 
 NATIVE = Surface("native", "/messages/{}/stream", "/messages", {"message": "Hi"}, b"event: chunk")
 NATIVE_THREAD = NATIVE._replace(
-    name="native, with a memory and what the agent protocol records",
+    name="native, with all that the protocol's runs have",
     body={"message": "Hi", "thread_id": NEW_ID, "events": ["values", "updates", "custom"]},
 )
+NATIVE_CHAT = NATIVE._replace(
+    name="native, with all that the AI SDK's runs have",
+    body={"message": "Hi", "thread_id": NEW_ID, "events": ["custom"]},
+    headers=MappingProxyType({"Idempotency-Key": NEW_ID}),
+)
+NATIVE_INPUT = NATIVE._replace(
+    name="native, with an object as input", body={"input": {"messages": [["user", "Hi"]]}, "agent": "clock"}
+)
+STREAMS = "Durable Streams"
+"""They are read only: a native request submits, and another one reads the stream."""
+
+NATIVE_READ = "native, submitted and read by two requests"
+
 SURFACES = (
+    Surface(STREAMS, "/streams/messages/{}?offset=-1&live=sse", "", {}, b"data:[", mark='{"message_id":'),
     Surface(
         "LangGraph",
         "/langgraph/threads/{0}/runs/{0}/stream?stream_mode=messages-tuple",
@@ -116,7 +135,7 @@ def _readers(backend: str, server: Server, writer: LineProgram) -> Iterator[Row]
         for each in (NATIVE, *SURFACES):
             (message_id,) = writer.ask("running 1")
             write = functools.partial(writer.ask, f"write {LIVE.events} {LIVE.burst} {LIVE.pause}")
-            delivered = deliver(server, LIVE.readers, [each.stream.format(message_id)], LIVE.events, write)
+            delivered = deliver(server, LIVE.readers, [each.stream.format(message_id)], LIVE.events, write, each.mark)
             costs[each.name].append(delivered.processor / delivered.events * 1e6)
     yield row(f"processor time of an event, 64 readers, {backend}", costs[NATIVE.name], "us")
     for each in SURFACES:
@@ -125,10 +144,23 @@ def _readers(backend: str, server: Server, writer: LineProgram) -> Iterator[Row]
 
 
 def _firsts(backend: str, server: Server) -> Iterator[Row]:
-    natives: dict[str, str] = {each.name: NATIVE.name for each in SURFACES} | {AGENT_PROTOCOL: NATIVE_THREAD.name}
-    firsts: dict[str, Callable[[int], float]] = {
-        each.name: functools.partial(_first, surface=each) for each in (NATIVE, *SURFACES, NATIVE_THREAD)
+    natives = {
+        "LangGraph": NATIVE_INPUT.name,
+        "OpenAI": NATIVE.name,
+        "AI SDK": NATIVE_CHAT.name,
+        AGENT_PROTOCOL: NATIVE_THREAD.name,
+        STREAMS: NATIVE_READ,
     }
+    all_natives = (NATIVE, NATIVE_INPUT, NATIVE_CHAT, NATIVE_THREAD)
+    firsts: dict[str, Callable[[int], float]] = {
+        each.name: functools.partial(_first, surface=each) for each in (*all_natives, *SURFACES) if each.submit
+    }
+    streams = {
+        STREAMS: ("/streams/messages/{}?offset=-1&live=sse", b'"type":"chunk"'),
+        NATIVE_READ: ("/messages/{}/stream", b"event: chunk"),
+    }
+    for each_name, (path, piece) in streams.items():
+        firsts[each_name] = functools.partial(_first_by_two, path=path, piece=piece)
     firsts[AGENT_PROTOCOL] = _first_in_thread
     times: dict[str, list[float]] = {name: [] for name in firsts}
     for number in range(FIRSTS + 20):
@@ -137,7 +169,8 @@ def _firsts(backend: str, server: Server) -> Iterator[Row]:
             if number >= 20:  # the first requests warm up
                 times[name].append(seconds * 1e3)
     yield row(f"submit to first piece, {backend}", times[NATIVE.name], "ms")
-    yield row(f"  {NATIVE_THREAD.name}", times[NATIVE_THREAD.name], "ms")
+    for alike in [*(each.name for each in all_natives[1:]), NATIVE_READ]:
+        yield row(f"  {alike}", times[alike], "ms")
     for name, native in natives.items():
         yield row(f"  {name}", times[name], "ms")
         more = [one - other for one, other in zip(times[name], times[native], strict=True)]
@@ -147,9 +180,26 @@ def _firsts(backend: str, server: Server) -> Iterator[Row]:
 def _first(port: int, surface: Surface) -> float:
     with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         began = time.perf_counter()
-        stream = _posted(connection, surface.submit, json.dumps(surface.body).replace(NEW_ID, str(uuid4())))
+        new_id = str(uuid4())
+        headers = {name: value.replace(NEW_ID, new_id) for name, value in surface.headers.items()}
+        stream = _posted(connection, surface.submit, json.dumps(surface.body).replace(NEW_ID, new_id), headers)
         _await_line(stream, surface.piece)
         return time.perf_counter() - began
+
+
+def _first_by_two(port: int, path: str, piece: bytes) -> float:
+    """Return the time from a native submit to the first piece in a stream that another request reads."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        began = time.perf_counter()
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/messages", json.dumps(NATIVE.body), headers)
+        message_id = json.loads(connection.getresponse().read())["message_id"]
+        connection.request("GET", path.format(message_id))
+        stream = connection.getresponse()
+        while line := stream.readline():
+            if piece in line:
+                return time.perf_counter() - began
+    raise RuntimeError(f"the stream ended before {piece!r}")
 
 
 def _first_in_thread(port: int) -> float:
@@ -172,9 +222,11 @@ def _first_in_thread(port: int) -> float:
         return time.perf_counter() - began
 
 
-def _posted(connection: HTTPConnection, path: str, body: str) -> HTTPResponse:
-    headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-    connection.request("POST", path, body, headers)
+def _posted(
+    connection: HTTPConnection, path: str, body: str, headers: Mapping[str, str] = MappingProxyType({})
+) -> HTTPResponse:
+    common = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+    connection.request("POST", path, body, {**common, **headers})
     response = connection.getresponse()
     if response.status != HTTPStatus.OK:
         raise RuntimeError(f"{path}: {response.status} {response.read()!r}")

@@ -4,7 +4,8 @@ Its settings define the age of old data. Everything else is as in `python -m app
 """
 
 from app import maintenance
-from app.main import run, serve
+from app.main import serve
+from app.startup import run
 
 if __name__ == "__main__":
     maintenance.PRUNE_SECONDS /= 60

@@ -26,11 +26,12 @@ from typing import Any, cast
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from langgraph.pregel import Pregel
 
-from app.bootstrap import Runtime, start_logging
+from app.bootstrap import Runtime
 from app.checkpoints.factory import checkpoint_url, open_saver
 from app.config import Settings, load_settings
 from app.models.messages import MessageState, NewMessage, Priority, new_message_id
 from app.policy.lifecycle import TERMINAL
+from app.startup import start_logging
 from app.store.factory import make_store
 from app.store.ports import READY, Store, message_topic
 from bench.programs.agents import clock

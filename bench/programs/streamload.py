@@ -20,10 +20,11 @@ AT_ONCE = 100
 
 
 class Reader(asyncio.Protocol):
-    """Counts the events of a stream by their `data:` lines."""
+    """Counts the events of a stream by a text that each event has once."""
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, mark: bytes) -> None:
         self._payload = payload
+        self._mark = mark
         self._tail = b""
         self.events = 0
         self.opened = asyncio.get_running_loop().create_future()
@@ -34,8 +35,8 @@ class Reader(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         data = self._tail + data
-        self.events += data.count(b"\ndata: ")
-        self._tail = data[-6:]  # shorter than the counted text, so that nothing is counted twice
+        self.events += data.count(self._mark)
+        self._tail = data[1 - len(self._mark) :]  # shorter than the counted text, so that nothing is counted twice
         if not self.opened.done():
             self.opened.set_result(None)
         if data.endswith(b"0\r\n\r\n") and not self.ended.done():
@@ -51,7 +52,7 @@ def say(**fields: float) -> None:
     print(json.dumps(fields), flush=True)
 
 
-async def run(port: int, readers: int, paths: Sequence[str]) -> None:
+async def run(port: int, readers: int, paths: Sequence[str], mark: str = "\ndata: ") -> None:
     """Open `readers` connections, which get the paths in turn, and count their events."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
@@ -59,7 +60,7 @@ async def run(port: int, readers: int, paths: Sequence[str]) -> None:
     opened: list[Reader] = []
     while len(opened) < readers:
         some = [
-            await loop.create_connection(functools.partial(Reader, next(payloads)), "127.0.0.1", port)
+            await loop.create_connection(functools.partial(Reader, next(payloads), mark.encode()), "127.0.0.1", port)
             for _ in range(min(AT_ONCE, readers - len(opened)))
         ]
         opened += [reader for _, reader in some]
