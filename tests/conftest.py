@@ -3,6 +3,7 @@
 import asyncio
 import faulthandler
 import gc
+import logging
 import math
 import os
 import time
@@ -189,3 +190,12 @@ async def no_task_is_left() -> AsyncIterator[None]:
     yield
     left = {task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()}
     assert not left, f"tasks left behind: {left}"
+
+
+@pytest.fixture(autouse=True)
+def level_of_the_log() -> Iterator[None]:
+    """Keeps the level for later tests: a command that is run in this process sets that of a process of its own."""
+    logger = logging.getLogger("app")
+    level = logger.level
+    yield
+    logger.setLevel(level)

@@ -4,7 +4,8 @@ import os
 from typing import Any
 
 from app.agents.memory import MemoryOnLoop
-from app.main import run, serve
+from app.main import serve
+from app.startup import run
 
 forget = MemoryOnLoop.forget
 

@@ -3,7 +3,8 @@
 import os
 
 from app.agents.memory import MemoryOnLoop
-from app.main import run, serve
+from app.main import serve
+from app.startup import run
 
 copy = MemoryOnLoop.copy_until
 

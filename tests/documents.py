@@ -144,6 +144,21 @@ def intervals() -> str:
     return "\n".join(["| Interval or limit | Of |", "|---|---|", *rows])
 
 
+def meanings() -> str:
+    """Return the comment of each setting in `.env.example`, by its name."""
+    found: dict[str, str] = {}
+    comment: list[str] = []
+    for line in (ROOT / ".env.example").read_text("utf-8").splitlines():
+        if line.startswith("# "):
+            comment.append(line.removeprefix("# "))
+            continue
+        if "=" in line:
+            found[line.partition("=")[0]] = re.sub(r"; see \S+\.md", "", " ".join(comment))  # is not installed
+        comment = []
+    ordered = {name.upper(): found[name.upper()] for name in Settings.model_fields}
+    return json.dumps(ordered, indent=2, ensure_ascii=False) + "\n"
+
+
 def with_parts(page: Path, **parts: str) -> str:
     """The page with its parts between `<!-- generated: name -->` and `<!-- end -->` made anew."""
     text = page.read_text("utf-8")
@@ -159,6 +174,7 @@ def with_parts(page: Path, **parts: str) -> str:
 GENERATORS: dict[Path, Callable[[], str]] = {
     REFERENCE / "openapi.json": openapi,
     REFERENCE / "websocket.schema.json": websocket_schema,
+    ROOT / "app" / "config" / "meanings.json": meanings,
     REFERENCE / "metrics.md": lambda: METRICS.format(processes=table_of(OF_PROCESSES), queue=table_of(OF_QUEUE)),
     REFERENCE / "state-machine.md": lambda: STATE_MACHINE.format(diagram=lifecycle.as_mermaid()),
     ARCHITECTURE: lambda: with_parts(ARCHITECTURE, layers=layers(), intervals=intervals()),

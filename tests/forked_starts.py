@@ -10,7 +10,8 @@ import signal
 import sys
 import tempfile
 
-from app.main import run, serve
+from app.main import serve
+from app.startup import run
 
 DEADLINE_SECONDS = 20
 

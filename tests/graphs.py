@@ -143,6 +143,17 @@ def tools() -> Graph:
     return create_agent(init_chat_model("openai:gpt-4", max_retries=0, stream_usage=True), tools=[_add])
 
 
+def approved_tools() -> Graph:
+    """Return the agent of `tools`, which asks before it calls its tool."""
+    from langchain.agents import create_agent  # seconds, for those who want it
+    from langchain.agents.middleware import HumanInTheLoopMiddleware
+    from langchain.chat_models import init_chat_model
+
+    asking = HumanInTheLoopMiddleware(interrupt_on={"_add": True})
+    model = init_chat_model("openai:gpt-4", max_retries=0, stream_usage=True)
+    return create_agent(model, tools=[_add], middleware=[asking])
+
+
 def nested() -> Graph:
     """A graph whose middle node is the agent of `tools`."""
 

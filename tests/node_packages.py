@@ -17,6 +17,11 @@ def node(program: str = "node") -> str:
     return found
 
 
+def program(folder: Path, name: str) -> str:
+    """Return the path of a program of the folder's packages. To start it by npx takes several times as long."""
+    return str(folder / "node_modules" / ".bin" / name)
+
+
 def npm(folder: Path, *arguments: str, **environment: str) -> str:
     """Run npm in a folder and return what it printed. Fails if it does not end with 0."""
     done = subprocess.run(

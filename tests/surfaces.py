@@ -1,5 +1,6 @@
 """The surfaces' errors: the paths that have them, where their text is, and their statuses."""
 
+import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -12,13 +13,22 @@ class Form(NamedTuple):
     """How a surface writes an error.
 
     `text` returns the text of a body: of the JSON in it, or of the whole if it is none. `get` is a path below the
-    surface that takes only GET. `statuses` has the statuses by the native ones where they differ.
+    surface that takes only GET. `statuses` has the statuses by the native ones where they differ. With
+    `takes_any_query`, query parameters that are not known are ignored.
     """
 
     text: Callable[[Any], str]
     get: str
     statuses: Mapping[int, int] = MappingProxyType({})
     media_type: str = "application/json"
+    takes_any_query: bool = False
+
+
+def _of_streams(body: str) -> str:
+    """The text of a problem."""
+    problem = json.loads(body)
+    assert {"type", "title", "status", "code"} <= problem.keys()
+    return str(problem["detail"])
 
 
 def _of_openai(body: Any) -> str:
@@ -33,6 +43,13 @@ def _of_openai(body: Any) -> str:
 FORMS: dict[str, Form] = {
     "/langgraph": Form(lambda body: str(body["detail"]), "/ok"),
     "/api/chat": Form(str, "/x/stream", media_type="text/plain; charset=utf-8"),
+    "/streams": Form(
+        _of_streams,
+        "/messages/x",
+        MappingProxyType({422: 400}),
+        media_type="application/problem+json",
+        takes_any_query=True,
+    ),
     "/v1": Form(_of_openai, "/models", MappingProxyType({422: 400})),
 }
 """By the path of a surface, the form of its errors."""

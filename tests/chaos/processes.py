@@ -10,7 +10,8 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from app.main import run, serve, work
+from app.main import serve, work
+from app.startup import run
 from tests.chaos.agent import AGENTS, PROCESS_VARIABLE
 from tests.servers import DEADLINE_SECONDS, SETTING_NAMES, free_port, until
 

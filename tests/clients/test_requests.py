@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -82,6 +83,7 @@ NOT_REPEATABLE: list[Callable[[AgentQ], Any]] = [
     lambda client: client.dead_letters.purge(["m1"]),
     lambda client: client.threads.fork("t"),
     lambda client: client.cancel_all({}, expected_count=1),
+    lambda client: client.change_all("high", message_ids=["m1"]),
     lambda client: client.cancel_queued("m1"),
     lambda client: client.keys.create("shop"),
     lambda client: client.keys.rotate("k1"),
@@ -198,7 +200,9 @@ def test_an_id_stays_one_segment() -> None:
     assert server.requests[0].url.raw_path == b"/threads/a%2Fb%3Fc%23d%25"
 
 
-@pytest.mark.parametrize("address", ["localhost:8000", "ftp://queue.test", "http://", "queue", "http://[::1"])
+@pytest.mark.parametrize(
+    "address", ["localhost:8000", "ftp://queue.test", "http://", "queue", "http://[::1", "http://a?b"]
+)
 def test_an_address_that_cannot_be_used_is_refused_at_once(address: str) -> None:
     with pytest.raises(errors.ConfigurationError, match="http://localhost:8000"):
         AgentQ(address)
@@ -251,10 +255,49 @@ def test_lists_go_on_to_the_next_page_and_keep_the_key_at_home() -> None:
     ]
 
 
-def test_a_page_that_leads_to_itself_ends_the_list() -> None:
-    server = Server(page("a", link="/messages?cursor=x"), page("b", link="/messages?cursor=x"))
-    with pytest.raises(errors.UnexpectedReply):
+@pytest.mark.parametrize("cursors", ["aa", "aba", "abcb"])
+def test_a_list_whose_links_lead_back_ends_with_the_last_page_that_is_new(cursors: str) -> None:
+    server = Server(*(page("m", link=f"/messages?cursor={cursor}") for cursor in cursors))
+    with pytest.raises(errors.UnexpectedReply, match="read already"):
         list(server.client().messages())
+    assert len(server.requests) == len(cursors)
+
+
+def test_a_list_may_be_read_again() -> None:
+    pages = Server(page("a", link="/messages?cursor=x"), page("b", link=None), page("a", link=None)).client().messages()
+    assert [message.message_id for message in pages] == ["a", "b"]
+    assert [message.message_id for message in pages] == ["a"]
+
+
+@pytest.mark.parametrize("headers", [{"x": None}, {"x": 7}, {7: "x"}])
+def test_a_header_that_is_no_text_is_refused(headers: Any) -> None:
+    client = Server().client()
+    with pytest.raises(errors.ConfigurationError, match="header"):
+        client.with_options(headers=headers).server.health()
+    with pytest.raises(errors.ConfigurationError, match="header"):
+        client.request("GET", "/", headers=headers)
+
+
+def test_a_client_that_was_closed_says_so() -> None:
+    client = AgentQ("http://127.0.0.1:9")
+    client.close()
+    with pytest.raises(errors.ConfigurationError, match="closed"):
+        client.server.health()
+
+
+def test_a_certificate_that_is_not_trusted_is_told_at_once() -> None:
+    """No later try would help. A stream tells it at once too."""
+    refused = httpx.ConnectError("no")
+    refused.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")
+    calls: list[Callable[[AgentQ], Any]] = [
+        lambda client: client.server.health(),
+        lambda client: list(client.follow("m1")),
+    ]
+    for call in calls:
+        server = Server(refused)
+        with pytest.raises(errors.ConfigurationError, match=r"self-signed certificate.*SSL_CERT_FILE"):
+            call(server.client())
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("body", [[], {"events": [{"id": 1}]}, {"events": [{"id": 1, "type": "retry", "data": {}}]}])
@@ -291,7 +334,7 @@ def test_both_clients_have_the_same_methods() -> None:
         parts: list[tuple[type, type]] = [(type(client), type(other))]
         parts += [(type(part), type(vars(other)[name])) for name, part in vars(client).items() if name[0] != "_"]
         parts.append((type(client.follow("m1")), type(other.follow("m1"))))
-        assert len(parts) == 17
+        assert len(parts) == 19
         for ours, theirs in parts:
             assert signatures(ours) == signatures(theirs)
 

@@ -25,7 +25,7 @@ WITHOUT_A_METHOD = {
 NOT_GIVEN = {
     "cursor": "Lists find their next page.",
     "ticket": "It is for readers that can send no header.",
-    "count": "It asks for a header with the number of threads, and `client.request` can send it.",
+    "count": "It asks for a header with the number of entries, and `client.request` can send it.",
     "Prefer": "`run` follows the stream, which continues after a cut.",
     "traceparent": "`headers` of the client can give it.",
     "tracestate": "The same.",
@@ -36,7 +36,7 @@ NOT_GIVEN = {
 }
 
 GIVEN: dict[str, Any] = {
-    "message": "Hello", "value": {"n": 1}, "values": {"q": 1}, "changes": {"name": "n", "metadata": {}},
+    "message": "Hello", "value": {"n": 1}, "values": {"q": 1}, "changes": {"name": "n", "metadata": {}, "ttl": 60},
     "filter": {"state": "queued"}, "messages": ["Hello"], "message_ids": ["m"], "namespace": ["users"],
     "metadata": {"team": "red"}, "type": ["message.failed", "worker.lost"], "state": ["failed", "queued"],
     "event": ["failed", "completed"], "limit": 7, "offset": 3,
@@ -47,6 +47,17 @@ GIVEN: dict[str, Any] = {
 GIVEN_TO: dict[str, dict[str, Any]] = {
     "Threads.list": {"thread_id": ["t", "u"]},
     "Statistics.series": {"group_by": "agent"},
+    "Keys.change": {"changes": {"limits": {"submits_per_minute": 60}, "quotas": None}},
+    "Tenants.change": {
+        "changes": {
+            "weight": 2,
+            "limits": {"queued": 1},
+            "quotas": {},
+            "subject_quotas": {},
+            "retention_days": 1,
+            "event_retention_hours": None,
+        }
+    },
 }
 """Values of parameters that mean something else to other methods."""
 
@@ -54,6 +65,8 @@ EITHER = {
     "resume": ("value", "values"),
     "requeue": ("message_ids", "filter"),
     "purge": ("message_ids", "filter"),
+    "cancel_all": ("message_ids", "filter"),
+    "change_all": ("message_ids", "filter"),
     "revoke": ("subject", "all_of_tenant"),
 }
 """Parameters of which a call takes one."""
@@ -78,6 +91,8 @@ class Recorder:
         method, path = route_of(request)
         replies = API["paths"][path][method.lower()]["responses"]
         status = max(code for code in replies if code[0] == "2")  # 200 of a submit is for `Prefer: wait`
+        if request.headers.get("prefer") == "respond-async":
+            status = "202"
         schema = replies[status].get("content", {}).get("application/json", {}).get("schema")
         if accepted == "application/json" and schema:
             return httpx.Response(int(status), json=sample(schema))

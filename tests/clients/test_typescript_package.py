@@ -1,5 +1,6 @@
 """The package of the TypeScript client: its own tests, its types, what it ships, and how much a page loads."""
 
+import inspect
 import json
 import re
 
@@ -47,20 +48,35 @@ def test_its_version_is_that_of_the_server() -> None:
 
 def methods(source: str) -> set[str]:
     """Return the public methods of a class, as Python writes their names."""
-    names = re.findall(r"^  (?:async )?(\w+)(?:<\w+>)?\(", re.sub(r"/\*\* @internal \*/\n.*", "", source), re.MULTILINE)
+    names = re.findall(
+        r"^  (?:async )?\*?(\w+)(?:<\w+>)?\(", re.sub(r"/\*\* @internal \*/\n.*", "", source), re.MULTILINE
+    )
     return {re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name) for name in names} - {"constructor"}
+
+
+def public(owner: object, *hidden: str) -> set[str]:
+    """Return the methods of a Python object that users call."""
+    found = inspect.getmembers(owner, inspect.ismethod)
+    return {name for name, _ in found if not name.startswith("_")} - set(hidden)
 
 
 def test_its_methods_are_those_of_the_python_client() -> None:
     sources = FOLDER / "src"
-    parts = re.split(
-        r"^export class (\w+) extends Part", (sources / "resources.ts").read_text("utf-8"), flags=re.MULTILINE
+    text = "".join(
+        path.read_text("utf-8") for path in (sources / "resources.ts", *(sources / "operators").glob("*.ts"))
     )
+    parts = re.split(r"^export class (\w+) ", text, flags=re.MULTILINE)
     named = {name: methods(body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    named["Server"] |= named["WholeServer"]
+    named["Threads"] |= named["WholeThreads"]
     with AgentQ("http://queue.test") as client:
-        resources = {type(part).__name__: set(dir(part)) for part in vars(client).values()}
-        assert methods((sources / "client.ts").read_text("utf-8")) <= set(dir(client))
-        stream = (sources / "stream.ts").read_text("utf-8")
-        assert methods(stream) - {"start"} <= set(dir(client.follow("m1")))
-    assert len(named) == 9
-    assert {name: sorted(each - resources[name]) for name, each in named.items()} == {name: [] for name in named}
+        resources = {type(part).__name__: public(part) for name, part in vars(client).items() if name[0] != "_"}
+        assert {name: named[name] for name in resources} == resources
+        ours = methods((sources / "client.ts").read_text("utf-8")) | methods(
+            (sources / "operators.ts").read_text("utf-8")
+        )
+        assert ours == public(client, "close", "call", "pages", "send", "opened")
+        stream = methods((sources / "stream.ts").read_text("utf-8")) - {"start"}
+        assert stream == public(client.follow("m1"))
+        changes = methods((sources / "operators" / "changes.ts").read_text("utf-8"))
+        assert changes == public(client.changes.follow())

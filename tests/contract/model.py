@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from app.models.attempts import Cancelled, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
 from app.models.events import EventType
 from app.models.messages import IfBusy, MessageState, Priority
-from app.policy.rank import RankPolicy
+from app.policy.rank import LEVEL, TURN_LENGTH
 from app.store.limits import MAX_CRASHES
 
 QUEUED, PROCESSING, INTERRUPTED = MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED
@@ -27,9 +27,13 @@ class ModelMessage:
     thread: str | None
     thread_number: int
     agent: str
+    subject: str | None
     priority: Priority
     accepted_at: int
-    base_rank: int
+    base_rank: int | None
+    """None before its first turn: it is delayed from the start, and waits for its `run_at`."""
+    charged: bool = True
+    """Whether it counts in the turns of its subject: no longer if it was cancelled before its first attempt."""
     run_at: int | None = None
     rollback: tuple[str, ...] = ()
     state: MessageState = QUEUED
@@ -101,7 +105,8 @@ class QueueModel:
         self.last_number = 0
         self.last_in_thread: dict[str | None, int] = {}
         self.paused = False
-        self.ranks = RankPolicy()
+        self.claimed: dict[int, int] = {}
+        """The highest claimed rank of each level of priority."""
 
     def add(
         self,
@@ -111,6 +116,7 @@ class QueueModel:
         priority: Priority,
         now: int,
         *,
+        subject: str | None = None,
         delay: float = 0,
         if_busy: IfBusy = IfBusy.ENQUEUE,
     ) -> ModelMessage:
@@ -127,15 +133,32 @@ class QueueModel:
             thread,
             self._next_in_thread(thread),
             agent,
+            subject,
             priority,
             now,
-            self.ranks.rank(priority.level, now),
+            None,
             run_at=now + round(delay * 1000) if delay else None,
             rollback=tuple(m.id for m in ahead) if if_busy is IfBusy.ROLLBACK else (),
         )
         self.messages[message_id] = message
         self._look_for_heads(now)
+        if message.delayed_until is None:
+            self._take_turn(message)
         return message
+
+    def _take_turn(self, message: ModelMessage) -> None:
+        message.base_rank = self._next_rank(message.subject, message.priority)
+
+    def _next_rank(self, subject: str | None, priority: Priority) -> int:
+        """One turn after the subject's last message in this level, but not before what was already claimed of it."""
+        first = LEVEL * priority.level
+        own = [
+            m.base_rank
+            for m in self.messages.values()
+            if m.subject == subject and m.base_rank is not None and m.charged
+        ]
+        last = max((rank for rank in own if rank // LEVEL == priority.level), default=first - TURN_LENGTH)
+        return max(self.claimed.get(priority.level, first), last + TURN_LENGTH)
 
     def _next_number(self) -> int:
         self.last_number += 1
@@ -158,7 +181,7 @@ class QueueModel:
     def rank(self, message: ModelMessage, among: Sequence[ModelMessage]) -> tuple[int, int]:
         """The best rank of the message and those behind it in its thread, then the order of accepting."""
         behind = [m for m in among if m.thread == message.thread is not None and m.number > message.number]
-        return min(m.base_rank for m in [message, *behind]), message.number
+        return min(m.base_rank for m in [message, *behind] if m.base_rank is not None), message.number
 
     def heads(self, among: Sequence[ModelMessage]) -> list[ModelMessage]:
         """The first of each thread, and all without one."""
@@ -195,6 +218,9 @@ class QueueModel:
 
     def claim(self, agents: Sequence[str], limit: int, until: int) -> list[ModelMessage]:
         taken = [] if self.paused else self.claimable(agents)[:limit]
+        queued = self.in_state(QUEUED)
+        for rank, _ in [self.rank(message, queued) for message in taken]:
+            self.claimed[rank // LEVEL] = max(rank, self.claimed.get(rank // LEVEL, 0))
         for message in taken:
             message.state, message.lease_until = PROCESSING, until
             message.attempt += 1
@@ -257,6 +283,7 @@ class QueueModel:
     def cancel(self, message_id: str, now: int, *, running: bool = False) -> bool:
         message = self.messages[message_id]
         if message.state is QUEUED or (running and message.state is INTERRUPTED):
+            message.charged = message.attempt > 0
             message.end(CANCELLED)
             self._look_for_heads(now)
             return True
@@ -269,9 +296,20 @@ class QueueModel:
         message = self.messages[message_id]
         if message.state is not QUEUED:
             return False
-        message.priority = priority
-        message.base_rank = self.ranks.rank(priority.level, message.accepted_at)
+        if priority is not message.priority:
+            if message.base_rank is not None:
+                message.base_rank = self._rank_among_own(message, priority)
+            message.priority = priority
         return True
+
+    def _rank_among_own(self, message: ModelMessage, priority: Priority) -> int:
+        """The rank of the next one that was accepted later and has not had its turn, else a new turn."""
+        passed = self.claimed.get(priority.level, 0)
+        later = [
+            m.base_rank for m in self.in_state(QUEUED) if m.subject == message.subject and m.number > message.number
+        ]
+        ranks = [rank for rank in later if rank is not None and rank // LEVEL == priority.level and rank >= passed]
+        return min(ranks) if ranks else self._next_rank(message.subject, priority)
 
     def resume(self, message_id: str, fence: int, value: str) -> bool:
         message = self.messages[message_id]
@@ -288,7 +326,8 @@ class QueueModel:
             return False
         for message in sorted(messages, key=lambda each: each.number):
             message.number, message.thread_number = self._next_number(), self._next_in_thread(message.thread)
-            message.accepted_at, message.base_rank = now, self.ranks.rank(message.priority.level, now)
+            message.accepted_at = now
+            self._take_turn(message)
             message.state, message.was_head, message.run_at = QUEUED, False, None
             message.attempt, message.crashes, message.error_code, message.ended_by = 0, 0, None, None
             message.dropped, message.discards = len(message.events), [1]
@@ -323,8 +362,10 @@ class QueueModel:
 
     def promote(self, now: int) -> int:
         due = [m for m in self.in_state(QUEUED) if m.delayed_until is not None and m.delayed_until <= now]
-        for message in due:
+        for message in sorted(due, key=lambda each: (each.delayed_until, each.number)):
             message.delayed_until = None
+            if message.base_rank is None:
+                self._take_turn(message)
         return len(due)
 
     def expire_interrupts(self, now: int) -> int:

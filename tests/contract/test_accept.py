@@ -49,7 +49,7 @@ async def test_a_message_is_stored_as_it_was_given(store: Store) -> None:
         options=MessageOptions(max_attempts=2, timeout_seconds=1.5),
         webhook_url="https://example.com/hook?a=b&c=d",
     )
-    (stored,), replayed, _ = await store.add([given], max_queued=1)
+    (stored,), replayed, *_ = await store.add([given], max_queued=1)
     assert not replayed
     for name in ("id", "tenant", "thread_id", "agent", "content", "priority", "options", "webhook_url"):
         assert getattr(stored, name) == getattr(given, name), name

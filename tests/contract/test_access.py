@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from app.errors.access import KeyNotFound, KeyRevoked
-from app.models.keys import NewKey
+from app.models.keys import NO_KEY_COUNTS, KeyCounts, KeyLimits, NewKey
+from app.models.tenants import Quotas
 from app.store.ports import ACCESS, Store
 from tests.clock import ManualClock
 from tests.contract.builders import OTHER_TENANT, TENANT, add
@@ -20,7 +21,7 @@ async def test_a_key_is_read_as_it_was_stored(store: Store) -> None:
     added = await store.add_key(KEY._replace(expires_at=expires_at))
     assert added == await store.get_key(TENANT, KEY.id) == await store.get_key(None, KEY.id)
     assert added[:6] == (KEY.id, TENANT, "ü name", ("submit", "read"), at, expires_at)
-    assert added[6:] == (None, None, "hash", None, None, None, False)
+    assert added[6:] == (None, None, "hash", None, None, None, False, *NO_KEY_COUNTS)
 
 
 async def test_a_key_of_another_tenant_is_a_missing_one(store: Store) -> None:
@@ -54,6 +55,24 @@ async def test_two_secrets_are_kept_while_a_key_is_rotated(store: Store) -> None
     again = await store.rotate_key(None, KEY.id, "third", until)
     assert again == await store.get_key(TENANT, KEY.id)
     assert (again.secret_hash, again.previous_hash) == ("third", "second")
+
+
+async def test_limits_and_quotas_of_a_key_are_changed_if_they_are_the_expected_ones(store: Store) -> None:
+    given = KeyCounts(KeyLimits(5), Quotas(messages_per_day=7))
+    added = await store.add_key(KEY._replace(limits=given.limits, quotas=given.quotas))
+    assert added.counts == given
+    assert await store.change_key(TENANT, KEY.id, NO_KEY_COUNTS, expected=NO_KEY_COUNTS) is None
+    assert await store.get_key(TENANT, KEY.id) == added
+    before = await store.access_state()
+    changed = await store.change_key(None, KEY.id, NO_KEY_COUNTS, expected=given)
+    assert changed == added._replace(limits=KeyLimits(), quotas=Quotas()) == await store.get_key(TENANT, KEY.id)
+    assert await store.access_state() != before
+    for tenant, key_id in ((OTHER_TENANT, KEY.id), (TENANT, "b" * 12)):
+        with pytest.raises(KeyNotFound):
+            await store.change_key(tenant, key_id, given, expected=NO_KEY_COUNTS)
+    await store.revoke_key(TENANT, KEY.id)
+    with pytest.raises(KeyRevoked):
+        await store.change_key(TENANT, KEY.id, given, expected=NO_KEY_COUNTS)
 
 
 async def test_a_revoked_key_stays_revoked(store: Store, clock: ManualClock) -> None:

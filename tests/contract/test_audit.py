@@ -23,6 +23,7 @@ from tests.contract.builders import (
     claim_one,
     dead_letter,
     start,
+    worker,
 )
 
 KEY = NewKey("a" * 12, TENANT, "", ("read",), "hash")
@@ -93,6 +94,12 @@ async def _pause(store: Store, audit: NewAudit) -> None:
     await store.pause(paused=True, audit=audit)
 
 
+async def _drain_worker(store: Store, audit: NewAudit) -> None:
+    with store.open_lease_renewer() as renewer:
+        renewer.beat(worker("a"), (), lease_seconds=30)
+    await store.drain_worker("a", draining=True, audit=audit)
+
+
 async def _change_thread(store: Store, audit: NewAudit) -> None:
     await add(store, thread="t")
     await store.change_thread(TENANT, "t", ThreadChange(names=("name",)), audit=audit)
@@ -149,9 +156,9 @@ async def _replay_delivery(store: Store, audit: NewAudit) -> None:
 
 
 CHANGES: list[Change] = [
-    _cancel, _cancel_running, _reprioritize, _resume, _requeue, _purge, _pause, _change_thread, _delete_thread,
-    _change_state, _change_state_of_an_idle_thread, _fork, _put_item, _add_key, _rotate_key, _revoke_key,
-    _replay_delivery, _end_tokens,
+    _cancel, _cancel_running, _reprioritize, _resume, _requeue, _purge, _pause, _drain_worker, _change_thread,
+    _delete_thread, _change_state, _change_state_of_an_idle_thread, _fork, _put_item, _add_key, _rotate_key,
+    _revoke_key, _replay_delivery, _end_tokens,
 ]  # fmt: skip
 changes = pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from app.config import Settings
 from app.maintenance import Maintenance
-from app.models.messages import MessageState
+from app.models.messages import MessageState, Priority
 from app.observability.outages import Outage
 from app.observability.recorder import Recorder
 from app.store.measured import measured
@@ -98,6 +98,22 @@ async def test_a_wrong_total_is_repaired(store: Store, clock: ManualClock, tmp_p
     assert int(difference.told) - int(difference.counted) >= 7000
     assert "failed" in difference.counter
     assert (await store.summary(TENANT, limit=ALL)).totals == before.totals
+    assert await store.check_counts() == []
+
+
+async def test_a_wrong_count_by_priority_is_repaired(store: Store, clock: ManualClock, tmp_path: Path) -> None:
+    await some_history(store, clock)
+    before = (await store.summary(TENANT, limit=1)).queued_by_priority
+    await plant(
+        store,
+        tmp_path,
+        "UPDATE tallies SET messages = messages + {new} WHERE priority = 'normal' AND tenant = 'default'",
+        ["HINCRBY", "tenant:queued_by_priority:default", "normal", "7000"],
+    )
+    assert (await store.summary(TENANT, limit=1)).queued_by_priority[Priority.NORMAL] >= 7000
+    (difference,) = await store.check_counts()
+    assert "normal" in difference.counter
+    assert (await store.summary(TENANT, limit=1)).queued_by_priority == before
     assert await store.check_counts() == []
 
 

@@ -131,6 +131,24 @@ async def test_no_worker(store: Store) -> None:
     assert await found(store, FindingCode.NO_WORKER) == []
 
 
+async def test_drained_workers(store: Store) -> None:
+    with store.open_lease_renewer() as renewer:
+        for name in ("a", "b"):
+            renewer.beat(worker(name), (), lease_seconds=LEASE_SECONDS)
+    await store.drain_worker("b", draining=True)
+    (finding,) = await found(store, FindingCode.WORKERS_DRAINED)
+    assert (finding.severity, finding.cure.split("  #")[0]) == (Severity.NOTE, "agentq workers resume b")
+    assert finding.detail.startswith("1 worker of 2 drained")
+    await store.drain_worker("a", draining=True)
+    assert [each.severity for each in await found(store, FindingCode.WORKERS_DRAINED)] == [Severity.WARNING]
+    await add(store)
+    (finding,) = await found(store, FindingCode.WORKERS_DRAINED)
+    assert (finding.severity, finding.detail) == (Severity.ERROR, "All 2 workers are drained, and 1 message waiting.")
+    await store.drain_worker("a", draining=False)
+    await store.drain_worker("b", draining=False)
+    assert await found(store, FindingCode.WORKERS_DRAINED) == []
+
+
 async def test_a_lost_worker(store: Store, clock: ManualClock) -> None:
     beat(store)
     held = await start(store)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.errors import NotInterrupted, QueueFull, ThreadBusy
+from app.errors import NotInterrupted, QueueFull, ThreadAsks, ThreadBusy
 from app.models.attempts import Lease, Outcome
 from app.models.messages import IfBusy, Message, MessageState, Readiness
 from app.store.ports import CANCELS, Store, message_topic
@@ -270,6 +270,52 @@ async def test_an_answer_and_a_new_turn_at_the_same_moment(store: Store, other_s
         (refused,) = [reply for reply in replies if isinstance(reply, Exception)]
         assert isinstance(refused, ThreadBusy if accepted.id == asking.id else NotInterrupted)
         assert await drain(store) == [accepted.id]
+
+
+# A message that must not wait behind a question
+
+
+@pytest.mark.parametrize("ahead", [queued, processing, delayed], ids=lambda ahead: ahead.__name__)
+async def test_only_a_question_refuses_it(store: Store, ahead: Ahead) -> None:
+    await interrupt(store, thread="other")
+    await interrupt(store, thread="t", tenant=OTHER_TENANT)
+    await ahead(store)
+    message = await add(store, thread="t", behind_question=False)
+    assert (message.readiness, message.thread_number) == (Readiness.BLOCKED, 2)
+    assert (await add(store, thread="new", behind_question=False)).readiness is Readiness.READY
+    assert (await add(store, behind_question=False)).readiness is Readiness.READY
+
+
+async def test_it_is_refused_until_the_question_is_answered(store: Store) -> None:
+    asking = await interrupt(store, thread="t")
+    before = await seen(store, asking.id), await store.get_thread(TENANT, "t")
+    refused = new(thread="t", behind_question=False)
+    for news in ([refused], [new(thread="t", if_busy=INTERRUPT), refused], [new(thread="new"), refused]):
+        with pytest.raises(ThreadAsks):
+            await add_all(store, *news, key=request_key())
+    assert (await seen(store, asking.id), await store.get_thread(TENANT, "t")) == before
+    assert await listed(store) == [asking.id]
+    await resume(store, asking)
+    (message,) = await add_all(store, refused, key=request_key())
+    assert message.readiness is Readiness.BLOCKED
+
+
+async def test_its_key_gives_its_first_answer_also_behind_a_later_question(store: Store) -> None:
+    given = new(thread="t", behind_question=False)
+    (message,) = await add_all(store, given, key=request_key())
+    await store.finish(await claim_one(store), INTERRUPTED)
+    replayed = await store.add([given], max_queued=9, key=request_key())
+    assert (replayed.replayed, replayed.messages[0].id) == (True, message.id)
+    with pytest.raises(ThreadAsks):
+        await add(store, thread="t", behind_question=False)
+
+
+async def test_other_messages_of_the_moment_are_stored_beside_a_refused_one(store: Store) -> None:
+    await interrupt(store, thread="t")
+    calls = [add(store, thread=thread, behind_question=False) for thread in ("a", "t", "b")]
+    first, refused, last = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(refused, ThreadAsks)
+    assert [each.id for each in (first, last) if isinstance(each, Message)] == await claimed_ids(store)
 
 
 # What a rollback names

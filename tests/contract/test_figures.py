@@ -8,6 +8,7 @@ import pytest
 
 from app.models.messages import IfBusy, Message
 from app.models.statistics import DAY, HOUR, MINUTE, Figure, FigureQuery, Grouping, Metric
+from app.models.usage import ModelUsage, Tokens
 from app.policy.histograms import bucket_of
 from app.store import limits
 from app.store.ports import Store
@@ -32,6 +33,8 @@ from tests.contract.builders import (
     start,
 )
 
+CALL = Tokens(1, 10, 5, 4, 3, 7_000, 0)
+UNPRICED = Tokens(1, 2, 1, unpriced_calls=1)
 FIRST_DAY = START - START % (DAY * 1000)
 EVER = (FIRST_DAY, FIRST_DAY + 100 * DAY * 1000)
 FIRST_MINUTE = START - START % 60_000
@@ -175,6 +178,44 @@ async def test_figures_are_told_apart_by_period_agent_priority_and_code(store: S
         assert only == [Figure(0, "", "accepted", "", 1)]
         window = await figures(store, Metric.ACCEPTED, step=MINUTE, since=first, until=second)
         assert window == [Figure(0, "", "accepted", "", 1)]
+
+
+async def test_usage_is_counted_when_it_is_stored(store: Store, clock: ManualClock) -> None:
+    """Attempts that fail count, runs before a requeue count once, and readers of changes see nothing of it."""
+    first = await start(store, priority=HIGH)
+    await store.append(first, [chunk(0)], [ModelUsage("a", CALL), ModelUsage("b", UNPRICED)])
+    await store.finish(first, FAILED)
+    clock.advance(60)
+    await requeue(store, first.message_id)
+    second = await claim_one(store)
+    await store.append(second, [chunk(0)], [ModelUsage("a", CALL)])
+    await store.finish(second, DONE)
+    other = await start(store, agent="other", tenant=OTHER_TENANT)
+    await store.append(other, [chunk(0)], [ModelUsage("a", CALL)])
+    in_first, in_second = CALL.plus(UNPRICED), CALL
+    for folded in (False, True):
+        if folded:
+            await fold(store)
+        assert await used(store) == {(0, ""): in_first.plus(in_second)}
+        by_minute = await used(store, step=MINUTE, by_start=True)
+        assert by_minute == {(FIRST_MINUTE, ""): in_first, (FIRST_MINUTE + 60_000, ""): in_second}
+        assert await used(store, tenant=None, by=Grouping.AGENT) == {
+            (0, "chat"): in_first.plus(in_second),
+            (0, "other"): CALL,
+        }
+        assert await used(store, by=Grouping.PRIORITY) == {(0, "high"): in_first.plus(in_second)}
+        assert await used(store, agent="other") == {}
+    seen = await store.read_transitions(None, after=None, limit=ALL)
+    assert {change.type.value for change in seen.transitions if change.message_id is None} <= {"worker.started"}
+
+
+async def used(store: Store, **fields: Any) -> Mapping[tuple[int, str], Tokens]:
+    """Usage by period and group."""
+    found: dict[tuple[int, str], dict[str, int]] = {}
+    for period, group, _, label, value in await figures(store, Metric.USAGE, **fields):
+        assert label not in found.setdefault((period, group), {})
+        found[period, group][label] = value
+    return {key: Tokens(**counts) for key, counts in found.items()}
 
 
 async def test_a_tenant_has_figures_of_its_own(store: Store) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import QueueFull, ThreadBusy
+from app.errors import QueueFull, ThreadAsks, ThreadBusy
 from app.models.audit import AuditAction, NewAudit
 from app.models.messages import IfBusy, MessageState
 from app.store import parts
@@ -94,3 +94,17 @@ async def test_a_long_thread_is_recorded_whole_or_left_alone(
     assert sorted(recorded) == sorted(cancelled)
     assert len(cancelled) == (0 if first == OTHER_AGENT else 7)
     assert len(added) == (0 if first == OTHER_AGENT else 3)
+
+
+async def test_a_long_thread_is_left_alone_if_a_message_must_not_wait_behind_its_question(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (parts, sqlite_control, postgres_control, redis_accept):
+        monkeypatch.setattr(module, "CLEARED_AT_ONCE", 2)
+    asking = await interrupt(store, thread="t")
+    waiting = [await add(store, thread="t") for _ in range(5)]
+    news = [new(thread="t", if_busy=IfBusy.INTERRUPT), new(thread="t", behind_question=False)]
+    with pytest.raises(ThreadAsks):
+        await store.add(news, max_queued=ALL)
+    assert [await state_of(store, each.id) for each in waiting] == [MessageState.QUEUED] * 5
+    assert await state_of(store, asking.id) is MessageState.INTERRUPTED

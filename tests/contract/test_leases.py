@@ -9,6 +9,7 @@ from app.clock import to_datetime
 from app.models.attempts import Beat, Lease, Released
 from app.models.events import EventType
 from app.models.messages import MessageState
+from app.models.workers import WorkerLoad, WorkerRun
 from app.store.limits import MAX_CRASHES
 from app.store.ports import Store
 from app.text import rfc3339
@@ -360,6 +361,17 @@ async def test_workers_are_listed_as_of_their_last_beat_oldest_first(store: Stor
     ]
     assert [each.last_beat for each in workers] == [to_datetime(START + 10_000), to_datetime(START + 5_000)]
     assert [each.started_at for each in workers] == [to_datetime(START), to_datetime(START + 5_000)]
+
+
+async def test_a_worker_tells_what_it_does_with_each_beat(store: Store) -> None:
+    runs = (WorkerRun(message_id="m", tenant=TENANT, agent="chat"),)
+    load = WorkerLoad(busy=1, memory_bytes=2**31, tokens_per_second=31.5, runs=runs)
+    idle = WorkerLoad(busy=0, memory_bytes=None, tokens_per_second=0.0)
+    with store.open_lease_renewer() as renewer:
+        for told in (None, load, idle):
+            renewer.beat(worker().model_copy(update={"load": told}), (), lease_seconds=LEASE_SECONDS)
+            (listed,) = await store.list_workers()
+            assert listed.load == told
 
 
 async def test_a_worker_that_stops_leaves_the_list(store: Store) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from app.models.attempts import Failed, Outcome
 from app.models.messages import Message, MessageFilter, MessageState, Page, Priority
+from app.models.visibility import Visibility
 from app.store.limits import PAGE_TEXT_LENGTH
 from app.store.ports import Store
 from app.store.redis import queries as redis_queries
@@ -369,3 +370,32 @@ async def test_every_filter_finds_all_that_fits_whatever_a_look_takes(
         ]
         for limit in (3, 100):
             assert [message.id for message in await paged(store, MessageFilter(**fields), limit)] == wanted, fields
+
+
+# Counts
+
+
+async def test_a_count_is_the_length_of_the_list(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "FIRST_WINDOW", 2)
+    monkeypatch.setattr(scanning, "LARGEST_WINDOW", 2)
+    monkeypatch.setattr(redis_queries, "SCAN_LENGTH", 2)
+    await one_of_each_state(store)
+    await add(store, thread="t", priority=HIGH)
+    await add(store, thread="t", metadata={"team": "red"})
+    await add(store, thread="u", subject="ann")
+    await add(store, tenant=OTHER_TENANT)
+    filters = [EVERYTHING, *(MessageFilter(states=frozenset({state})) for state in MessageState)]
+    filters += [MessageFilter(thread_id="t"), MessageFilter(priority=HIGH), MessageFilter(metadata={"team": "red"})]
+    filters += [MessageFilter(error_code=FAILED.code), MessageFilter(visible=Visibility(subject="ann"))]
+    for few_unfinished in (0, 5_000):
+        monkeypatch.setattr(reads, "FEW_UNFINISHED", few_unfinished)
+        for chosen in filters:
+            expected = len(await paged(store, chosen, 100))
+            assert await store.count_messages(TENANT, chosen, most=100) == expected > 0, chosen
+            assert await store.count_messages(TENANT, chosen, most=1) == 1
+
+
+async def test_a_count_ends_at_its_limit(store: Store) -> None:
+    for _ in range(5):
+        await add(store)
+    assert [await store.count_messages(TENANT, EVERYTHING, most=most) for most in (4, 5, 6)] == [4, 5, 5]

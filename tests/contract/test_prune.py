@@ -1,12 +1,16 @@
 """Old rows are forgotten after their time, and nothing else is."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from app.errors import MessageNotFound, ThreadNotFound
 from app.models.attempts import Lease, Released
 from app.models.messages import Message, MessageState
+from app.models.tenants import DEFAULT_SETTINGS, TenantSettings
+from app.models.threads import NewThread
 from app.store.ports import Store
-from tests.clock import ManualClock
+from tests.clock import START, ManualClock
 from tests.contract.builders import (
     ALL,
     DONE,
@@ -58,6 +62,99 @@ async def unfinished(store: Store) -> list[str]:
     asking = await interrupt(store)
     ready = await add(store)
     return [delayed.message_id, running.message_id, behind.id, asking.id, ready.id]
+
+
+# Ages of tenants
+
+
+DAY, HOUR = 86_400.0, 3_600.0
+OWN_AGES = {"short": 0.1 * AGE, "long": 10 * AGE}
+
+
+async def set_ages(store: Store) -> None:
+    for tenant, age in OWN_AGES.items():
+        settings = TenantSettings(retention_days=age / DAY, event_retention_hours=age / HOUR)
+        assert await store.put_tenant(tenant, settings, revision=None)
+
+
+async def logs_and_threads(store: Store, leases: dict[str, Lease]) -> dict[str, tuple[int, int]]:
+    """How many events of the message of each tenant are left, and how many threads the tenant has."""
+    left = {}
+    for tenant, lease in leases.items():
+        try:
+            events = len((await store.read(tenant, lease.message_id, after=0, limit=ALL)).events)
+        except MessageNotFound:
+            events = 0
+        left[tenant] = events, len(await all_threads(store, tenant))
+    return left
+
+
+@pytest.mark.parametrize("prune", [prune_logs, prune_messages])
+async def test_ages_of_a_tenant_replace_those_of_the_server(
+    store: Store, other_store: Store, clock: ManualClock, prune: Callable[[Store], Awaitable[object]]
+) -> None:
+    await set_ages(store)
+    ages = {"long": OWN_AGES["long"], TENANT: AGE, OTHER_TENANT: AGE, "short": OWN_AGES["short"]}
+    leases = {tenant: await run(store, tenant=tenant, thread="t") for tenant in ages}
+    whole, old = (5, 1), (1, 1) if prune is prune_logs else (0, 0)
+    for age in sorted(set(ages.values())):
+        clock.milliseconds = START + round(age * 1000)
+        await prune(other_store)
+        assert await logs_and_threads(store, leases) == {
+            tenant: old if ages[tenant] < age else whole for tenant in ages
+        }
+        clock.advance(MILLISECOND)
+        await prune(other_store)
+        assert await logs_and_threads(store, leases) == {
+            tenant: old if ages[tenant] <= age else whole for tenant in ages
+        }
+
+
+async def test_messages_are_deleted_with_and_without_their_logs(store: Store, clock: ManualClock) -> None:
+    await run(store)
+    clock.advance(AGE + 1)
+    await prune_logs(store)
+    young_log = await run(store)
+    clock.advance(AGE + 1)
+    assert await prune_messages(store) == (2, [Message.memory_key_of(TENANT, None, young_log.message_id)])
+    assert await prune_messages(store) == (0, [])
+
+
+async def test_threads_without_messages_go_by_the_age_of_their_tenant(store: Store, clock: ManualClock) -> None:
+    await set_ages(store)
+    for tenant in ("short", TENANT, "long"):
+        await store.create_thread(tenant, "empty", NewThread(None))
+    clock.advance(AGE + 1)
+    keys = [Message.memory_key_of(tenant, "empty", "") for tenant in (TENANT, "short")]
+    deleted, named = await prune_messages(store)
+    assert (deleted, sorted(named)) == (0, sorted(keys))
+    assert len(await all_threads(store, "long")) == 1
+
+
+async def test_limits_count_over_all_tenants(store: Store, clock: ManualClock) -> None:
+    await set_ages(store)
+    for tenant in ("short", TENANT, OTHER_TENANT):
+        for _ in range(2):
+            await run(store, tenant=tenant, thread="t")
+    clock.advance(AGE + 1)
+    for prune in (store.prune_logs, store.prune_messages):
+        counts = [(await prune(older_than_seconds=AGE, limit=4))[0] for _ in range(3)]
+        assert counts == [4, 2, 0]
+
+
+async def test_changed_ages_count_for_messages_that_ended_before(store: Store, clock: ManualClock) -> None:
+    lease = await run(store, tenant="short")
+    clock.advance(0.5 * AGE)
+    assert await prune_messages(store) == (0, [])
+    await set_ages(store)
+    record = await store.get_tenant("short")
+    assert record is not None
+    await store.put_tenant("short", DEFAULT_SETTINGS, revision=record.revision)
+    assert await prune_messages(store) == (0, [])
+    await store.delete_tenant("short")
+    assert await prune_messages(store) == (0, [])
+    await store.put_tenant("short", record.settings, revision=None)
+    assert await prune_messages(store) == (1, [Message.memory_key_of("short", None, lease.message_id)])
 
 
 # Logs

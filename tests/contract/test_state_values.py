@@ -106,6 +106,12 @@ async def test_a_value_comes_back_as_it_was(saver: Saver, kind: str) -> None:
     assert math.copysign(1, found) == math.copysign(1, value) if isinstance(value, float) else True
 
 
+async def test_the_second_of_two_equal_times_at_the_end_of_summer_time_comes_back(saver: Saver) -> None:
+    value = datetime.fromisoformat("2026-10-25T02:30").replace(fold=1)
+    (found,) = (await stored(saver, value=[value])).values()
+    assert [repr(each) for each in found] == [repr(value)]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -27,7 +27,9 @@ from app.errors import LeaseLost, NotCancellable, NotFailed, NotInterrupted, Not
 from app.models.attempts import Beat, FailedAttempt, Interrupted, Lease, Outcome, Released, Retry
 from app.models.events import EventPage, EventType
 from app.models.messages import IfBusy, Message, MessageState, Priority, QueueSummary, Readiness, Thread
+from app.models.sharing import FairShare
 from app.models.statistics import DAY, HISTOGRAMS, STORED, FigureQuery, Metric
+from app.policy.rank import RankPolicy
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.contract.builders import (
@@ -55,10 +57,13 @@ QUEUED, PROCESSING, INTERRUPTED = MessageState.QUEUED, MessageState.PROCESSING, 
 AGENTS = ["chat", "other"]
 AGENT_LISTS = [AGENTS[:1], AGENTS[1:]]
 THREADS = ["a", None, "b"]
+SUBJECTS = {"a": "ann", "b": "bob"}
+"""To whom the threads belong. Messages without a thread are of anybody."""
 NEWS = st.lists(
     st.fixed_dictionaries(
         {
             "thread": st.sampled_from(THREADS),
+            "subject": st.sampled_from([None, *SUBJECTS.values()]),
             "priority": st.sampled_from(Priority),
             "agent": st.sampled_from([*AGENTS, AGENTS[0]]),
             "delay_seconds": st.sampled_from([0.0, 0.0, 0.0, 5.0]),
@@ -115,7 +120,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.loop = self.runner.get_loop()
         self.folder = tempfile.TemporaryDirectory()
-        self.store = factory(Path(self.folder.name), self.clock)
+        self.store = factory(Path(self.folder.name), self.clock, RankPolicy(fair_share=FairShare.SUBJECT))
         self.run(self.store.open())
 
     def teardown(self) -> None:
@@ -146,7 +151,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(news=NEWS)
     def add(self, news: News) -> None:
         """In one call, so that one which is refused takes the others with it."""
-        given = [new(**fields) for fields in news]
+        given = [new(**{**fields, "subject": SUBJECTS.get(fields["thread"], fields["subject"])}) for fields in news]
         trial = copy.deepcopy(self.model)
         try:
             expected = [
@@ -156,6 +161,7 @@ class StoreMachine(RuleBasedStateMachine):
                     each.agent,
                     each.priority,
                     self.clock.now(),
+                    subject=each.subject,
                     delay=each.delay_seconds,
                     if_busy=each.if_busy,
                 )
@@ -419,6 +425,9 @@ class StoreMachine(RuleBasedStateMachine):
         queued = self.model.in_state(MessageState.QUEUED)
         assert [message.id for message in summary.queued if message.id in order] == order
         assert summary.totals == {state: len(self.model.in_state(state)) for state in MessageState}
+        assert summary.queued_by_priority == {
+            priority: sum(message.priority is priority for message in queued) for priority in Priority
+        }
         assert {m.id for m in summary.processing} == {m.id for m in self.model.in_state(MessageState.PROCESSING)}
         # Whether those behind a delayed message are counted is open; the delayed ones are not.
         behind_delayed = len(queued) - len(order) - sum(message.delayed_until is not None for message in queued)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import QueueFull, ThreadNotFound
+from app.errors.limits import TenantQueueFull
 from app.models.messages import IfBusy, MessageFilter, MessageState, Page
 from app.models.threads import ForkSource, NewThread, ThreadFilter
 from app.models.visibility import ThreadNarrowing, Visibility
@@ -213,7 +214,7 @@ async def test_the_queue_of_a_tenant_has_a_limit_of_its_own(store: Store) -> Non
     await add(store, tenant=OTHER_TENANT)
     kept = await store.add([new(), new(thread="t")], max_queued=9, max_queued_of_tenant=2)
     for wanted in ([new()], [new(thread="t", if_busy=IfBusy.INTERRUPT)]):
-        with pytest.raises(QueueFull, match="2 messages of this tenant"):
+        with pytest.raises(TenantQueueFull, match="2 messages of this tenant"):
             await store.add(wanted, max_queued=9, max_queued_of_tenant=2)
     theirs = await store.add([new(tenant=OTHER_TENANT)], max_queued=9, max_queued_of_tenant=2)
     assert len(theirs.messages) == 1
@@ -221,12 +222,12 @@ async def test_the_queue_of_a_tenant_has_a_limit_of_its_own(store: Store) -> Non
         await store.add([new(tenant="third")], max_queued=4, max_queued_of_tenant=2)
     await store.cancel(TENANT, kept.messages[0].id)
     await store.add([new(delay_seconds=100)], max_queued=9, max_queued_of_tenant=2)
-    with pytest.raises(QueueFull):
+    with pytest.raises(TenantQueueFull):
         await store.add([new()], max_queued=9, max_queued_of_tenant=2)
 
 
 async def test_a_running_message_does_not_count_towards_the_limit_of_its_tenant(store: Store) -> None:
     await start(store)
     await store.add([new()], max_queued=9, max_queued_of_tenant=1)
-    with pytest.raises(QueueFull):
+    with pytest.raises(TenantQueueFull):
         await store.add([new()], max_queued=9, max_queued_of_tenant=1)

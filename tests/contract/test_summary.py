@@ -3,7 +3,7 @@
 import asyncio
 
 from app.models.attempts import Released
-from app.models.messages import MessageState
+from app.models.messages import MessageState, Priority
 from app.store.limits import PAGE_TEXT_LENGTH
 from app.store.ports import Store
 from tests.clock import ManualClock
@@ -14,13 +14,16 @@ from tests.contract.builders import (
     HIGH,
     INTERRUPTED,
     LOW,
+    NORMAL,
     OTHER_TENANT,
+    RELEASED,
     TENANT,
     add,
     beat,
     claim,
     claim_one,
     drain,
+    requeue,
     start,
 )
 
@@ -29,6 +32,7 @@ async def test_an_empty_queue_has_every_total_at_zero(store: Store) -> None:
     summary = await store.summary(TENANT, limit=10)
     assert summary.totals == dict.fromkeys(MessageState, 0)
     assert (summary.queued, summary.processing) == ((), ())
+    assert summary.queued_by_priority == dict.fromkeys(Priority, 0)
 
 
 async def test_totals_count_the_messages_of_each_state(store: Store) -> None:
@@ -50,6 +54,34 @@ async def test_totals_count_the_messages_of_each_state(store: Store) -> None:
         MessageState.CANCELLED: 5,
         MessageState.INTERRUPTED: 2,
     }
+
+
+async def test_queued_messages_are_counted_by_their_own_priority(store: Store, clock: ManualClock) -> None:
+    """A message behind another one, a delayed one and one that is lifted count with their own priorities."""
+    await add(store, thread="t", priority=LOW)
+    await add(store, thread="t", priority=HIGH)
+    await add(store, delay_seconds=60.0, priority=HIGH)
+    changed = await add(store)
+    await add(store, tenant=OTHER_TENANT)
+
+    async def counts() -> tuple[int, ...]:
+        found = (await store.summary(TENANT, limit=1)).queued_by_priority
+        return tuple(found[each] for each in (HIGH, NORMAL, LOW))
+
+    assert await counts() == (2, 1, 1)
+    await store.reprioritize(TENANT, changed.id, LOW)
+    assert await counts() == (2, 0, 2)
+    await store.reprioritize(TENANT, changed.id, LOW)
+    lease = await claim_one(store)
+    assert await counts() == (2, 0, 1)
+    await store.finish(lease, RELEASED)
+    assert await counts() == (2, 0, 2)
+    await store.finish(await claim_one(store), FAILED)
+    await requeue(store, lease.message_id)
+    assert await counts() == (2, 0, 2)
+    await store.delete_thread(TENANT, "t")
+    await store.cancel(TENANT, changed.id)
+    assert await counts() == (1, 0, 0)
 
 
 async def test_queued_messages_are_listed_in_claim_order(store: Store) -> None:

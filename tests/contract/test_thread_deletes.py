@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import MessageNotFound, ThreadNotFound
-from app.errors.threads import MessageDeleted, ThreadNotReady, ThreadRunning
+from app.errors.threads import MessageDeleted, ThreadMoved, ThreadNotReady, ThreadRunning
 from app.models.deliveries import DeliveryFilter
 from app.models.messages import MessageFilter, MessageState, Page
 from app.store.limits import KEY_SECONDS
@@ -98,6 +98,20 @@ async def test_a_thread_with_a_processing_message_is_not_deleted(store: Store) -
     assert len(await thread_messages(store, "t")) == 2
     await store.finish(lease, DONE)
     assert await drain(store) == [behind.id]
+
+
+async def test_a_thread_with_a_later_message_than_the_named_one_is_not_deleted(store: Store) -> None:
+    for text in ("One", "Two"):
+        await add(store, text, thread="t")
+        await store.finish(await claim_one(store), DONE)
+    for number in (1, 3):
+        with pytest.raises(ThreadMoved):
+            await store.delete_thread(TENANT, "t", last_number=number)
+    assert len(await thread_messages(store, "t")) == 2
+    assert await store.list_dropped_memories(ALL) == []
+    await store.delete_thread(TENANT, "t", last_number=2)
+    with pytest.raises(ThreadNotFound):
+        await store.get_thread(TENANT, "t")
 
 
 async def test_a_thread_of_another_tenant_is_not_deleted(store: Store) -> None:

@@ -94,6 +94,22 @@ async def test_usage_adds_up_over_calls_by_model(store: Store) -> None:
     assert await total(store) == UNPRICED.plus(twice(CALL))
 
 
+async def test_usage_of_many_messages_is_read_together(store: Store) -> None:
+    first, second, unused = await start(store), await start(store), await start(store)
+    await use(store, first, called("b"), called("a", UNPRICED))
+    await use(store, second, called("a"))
+    other = await start(store, tenant=OTHER_TENANT)
+    await use(store, other, called("a"))
+    ids = [each.message_id for each in (first, unused, other, second)]
+    assert await store.usage_of_messages(TENANT, [*ids, "nobody"]) == {
+        first.message_id: [called("a", UNPRICED), called("b")],
+        second.message_id: [called("a")],
+    }
+    many = [first.message_id, *map(str, range(1_000)), second.message_id]
+    assert set(await store.usage_of_messages(TENANT, many)) == {first.message_id, second.message_id}
+    assert await store.usage_of_messages(TENANT, []) == {}
+
+
 async def test_attempts_that_fail_count_and_so_do_runs_before_a_requeue(store: Store, clock: ManualClock) -> None:
     lease = await start(store)
     await use(store, lease, called())

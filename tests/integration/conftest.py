@@ -17,6 +17,7 @@ from app.config import Settings
 from app.store.ports import Store
 from tests.graph_control import GraphControl
 from tests.openai_stub import StubServer, openai_stub_in_thread
+from tests.screens import OnTerminal
 from tests.servers import DEADLINE_SECONDS, LiveServer, ServerProcess, cold_server_process, live_server, settings_for
 
 API_KEY = "sk-test-key-123456"
@@ -81,6 +82,15 @@ async def serve(settings: Callable[..., Settings]) -> AsyncIterator[Serve]:
             return await running.enter_async_context(live_server(settings(**values), store=store))
 
         yield start
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[OnTerminal]]:
+    """Ends the commands on terminals that a test has put into this list."""
+    started: list[OnTerminal] = []
+    yield started
+    for terminal in started:
+        terminal.close()
 
 
 @pytest.fixture

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from app import worker
+from app.access.management import IssuedKey
+from app.access.scopes import AccessScope
 from app.agents import registry
 from app.config import Settings
 from tests.graph_control import GraphControl
+from tests.integration.conftest import Serve
+from tests.integration.test_keys import issue
 from tests.servers import LiveServer, live_server, until
 
 STEPS = "steps=tests.graphs:steps"
@@ -49,6 +53,30 @@ async def reason(server: LiveServer, agent: str, **fields: Any) -> dict[str, str
     assert accepted["estimated_start_at"] is None
     found: dict[str, str] = accepted["waiting_reason"]
     return found
+
+
+async def test_a_worker_tells_what_it_runs_and_how_fast(serve: Serve, control: GraphControl) -> None:
+    """Another tenant's operator sees the numbers, and no ids of the messages."""
+    control.hold("second")
+    server = await serve(agents=STEPS, worker_concurrency=2, lease_seconds=0.9)
+    message_id = (await server.submit())["message_id"]
+    keys = [await issue(server, AccessScope.ADMIN, AccessScope.READ, tenant=each) for each in ("default", "other")]
+
+    async def load_for(key: IssuedKey) -> dict[str, Any]:
+        (worker,) = (await server.client.get("/workers", headers={"X-API-Key": key.text})).json()["workers"]
+        found: dict[str, Any] = worker["load"]
+        return found
+
+    async def is_told() -> bool:
+        return int((await load_for(keys[0]))["busy"]) == 1
+
+    await until(is_told, "the next heartbeat tells of the run")
+    load = await load_for(keys[0])
+    assert load["runs"] == [{"message_id": message_id, "tenant": "default", "agent": "steps"}]
+    assert load["memory_bytes"] is None or load["memory_bytes"] > 2**20
+    assert load["tokens_per_second"] >= 0
+    assert await load_for(keys[1]) == {**await load_for(keys[1]), "busy": 1, "runs": []}
+    control.release("second")
 
 
 async def test_a_message_for_a_broken_agent_is_told_so_at_once(settings: Callable[..., Settings], broken: str) -> None:

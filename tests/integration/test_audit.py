@@ -11,8 +11,9 @@ from websockets.asyncio.client import connect
 from app.access.scopes import AccessScope
 from app.models.attempts import Failed
 from app.models.audit import AuditAction, AuditFilter
+from app.models.tenants import TenantSettings
 from tests import wire
-from tests.contract.builders import claim
+from tests.contract.builders import claim, worker
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.states import SECRET
@@ -53,7 +54,7 @@ async def submit(server: LiveServer, key: Any, **fields: Any) -> str:
 async def fail(server: LiveServer, message_id: str) -> None:
     """Claim what waits, and fail this message."""
     store = server.runtime.services.store
-    for claimed in await claim(store, 9):
+    for claimed in await claim(store, 30):
         if claimed.lease.message_id == message_id:
             await store.finish(claimed.lease, Failed("It broke.", "agent_error"))
 
@@ -66,14 +67,19 @@ async def test_each_operation_that_changes_something_is_recorded(serve: Serve) -
     bodies: dict[str, Any] = {
         "PATCH /messages/{message_id}": {"priority": "high"},
         "POST /messages/cancel": {"filter": {"thread_id": "{thread}"}},
+        "POST /messages/priority": {"message_ids": ["{message_id}"], "priority": "high"},
         "POST /dead-letters/requeue": {"message_ids": ["{failed}"]},
         "POST /keys": {"name": "x"},
         "POST /tokens/revoke": {"subject": "alice"},
         "POST /keys/{key_id}/rotate": {},
         "PATCH /threads/{thread_id:path}": {"name": "x"},
+        "PATCH /keys/{key_id}": {"limits": {"submits_per_minute": 1}},
+        "PATCH /tenants/{tenant}": {"weight": 2},
         "PUT /store/items": {"namespace": ["a"], "key": "k", "value": {}},
         "DELETE /store/items": {"namespace": ["a"], "key": "k"},
     }
+    await submit(server, admin, subject="gone")
+    await server.runtime.services.store.put_tenant("gone", TenantSettings(), revision=None)
     walked = 0
     for method, path, _, needed in operations(server, "x"):
         operation = f"{method} {path}"
@@ -88,10 +94,16 @@ async def test_each_operation_that_changes_something_is_recorded(serve: Serve) -
             await fail(server, failed)
         if operation == "POST /deliveries/{delivery_id}/replay":
             await ask(server, "DELETE", f"/messages/{message_id}", other)
-        (delivery,) = await server.runtime.services.store.list_deliveries("default", message_id) or (None,)
+        store = server.runtime.services.store
+        if path.startswith("/workers/"):  # the walk drains it before it resumes it
+            with store.open_lease_renewer() as renewer:
+                renewer.beat(worker("w"), (), lease_seconds=30)
+        (delivery,) = await store.list_deliveries("default", message_id) or (None,)
         target = failed if path.endswith("retry") else message_id
         asked = path.replace("{message_id}", target).replace("{thread_id:path}", thread)
         asked = asked.replace("{key_id}", other.key.id).replace("{delivery_id}", delivery.id if delivery else "")
+        asked = asked.replace("{subject:path}", "gone").replace("{tenant:path}", "gone")
+        asked = asked.replace("{worker_id}", "w")
         body = bodies.get(operation)
         text = json.dumps(body).replace("{message_id}", message_id).replace("{failed}", failed)
         sent = json.loads(text.replace("{thread}", thread))

@@ -1,28 +1,24 @@
 """Commands that ask a server, against a real one: their output, exit codes, questions, and Ctrl-C."""
 
 import asyncio
-import contextlib
 import json
 import os
 import re
-import subprocess
-import sys
-import termios
-import threading
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from agentq_client import AgentQ
 
-from app.cli import follow
+from app.cli import follow, messages
 from app.cli.main import execute
 from app.cli.showing import AnswerView
 from app.cli.terminal import Terminal
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
-from tests.servers import ROOT, LiveServer, until
+from tests.screens import OnTerminal
+from tests.servers import LiveServer, until
 from tests.unit.test_command_line import Screen
 
 AGENTS = ",".join(f"{name}=tests.graphs:{name}" for name in ("steps", "approving", "failing"))
@@ -86,7 +82,9 @@ async def test_lists_are_tables_for_people_and_lines_for_programs(serve: Serve) 
     lines = [line.split("\t") for line in (await run(server, "ls", "--thread", "t")).output.splitlines()]
     assert [line[6] for line in lines] == ["[31m[bold]evil", "Hello"]
     assert [each["message_id"] for each in (await run(server, "ls", "--json")).records] == [line[0] for line in lines]
-    assert (await run(server, "ls", "--state", "failed")).output == ""
+    assert (await run(server, "ls", "--state", "failed"))[1:] == ("", "")
+    assert (await run(server, "ls", "--state", "failed", width=80))[1:] == ("", "None.\n")
+    assert "usage" in (await run(server, "ls", "--json")).records[0]
     assert (await run(server, "ls", "--metadata", "no")).code == 2
     for width in (60, 80, 120):
         table = (await run(server, "ls", width=width)).output.splitlines()
@@ -96,19 +94,52 @@ async def test_lists_are_tables_for_people_and_lines_for_programs(serve: Serve) 
     assert (thread["thread_id"], thread["message_count"]) == ("t", 2)
     assert "messages  2\n" in (await run(server, "threads", "show", "t")).output
     refused = await run(server, "threads", "delete", "t")
-    assert (refused.code, refused.errors.endswith(f"agentq threads delete t --yes --url {server.url}\n")) == (2, True)
+    assert (refused.code, refused.errors.endswith(f"agentq threads delete --yes t --url {server.url}\n")) == (2, True)
     assert (await run(server, "threads", "delete", "t", typed="n\n", width=80)).code == 1
     assert (await run(server, "threads", "delete", "t", typed="y\n", width=80)).output == "Deleted t\n"
     assert (await run(server, "threads", "show", "t")).code == 3
+    missing = await run(server, "threads", "delete", "t", typed="y\n", width=80)
+    assert (missing.code, missing.errors.count("[y/N]")) == (3, 0), "nothing is asked about a thread that is missing"
     [worker] = (await run(server, "workers", "--json")).records
     assert worker["pid"] == os.getpid()
-    assert (await run(server, "workers")).output.startswith(worker["id"])
+    line = (await run(server, "workers")).output.rstrip("\n").split("\t")
+    assert line[:2] == [worker["id"], "active"]
+    assert re.fullmatch(r"\d \d+ MB \d+\.\d", " ".join(line[-3:]))
+    for command in (["workers"], ["workers", "list"]):
+        assert (await run(server, *command)).output.startswith(f"{worker['id']}\tactive\t")
+    assert (await run(server, "workers", "drain", worker["id"])).output.startswith(f"{worker['id']} is drain")
+    [drained] = (await run(server, "workers", "drain", worker["id"], "--json")).records
+    assert drained["state"] in ("draining", "drained")
+    assert (await run(server, "workers", "resume", worker["id"])).output == f"{worker['id']} starts messages again\n"
+    assert (await run(server, "workers", "drain", "nobody")).code == 3
+
+
+async def test_a_list_is_shown_again_until_ctrl_c(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await serve(worker_concurrency=0)
+    await run(server, "submit", "First")
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) > 1:
+            raise KeyboardInterrupt
+        client = AgentQ(server.url)
+        client.submit("Second")
+        client.close()
+
+    monkeypatch.setattr(messages, "sleep", wait)
+    watched = await run(server, "ls", "--watch")
+    assert (watched.code, waits) == (130, [messages.WATCH_SECONDS] * 2)
+    assert [line.split("\t")[6] for line in watched.output.splitlines()] == ["First", "Second", "First"]
 
 
 async def test_the_queue_is_paused_and_a_waiting_message_cancelled(serve: Serve) -> None:
     server = await serve()
     assert (await run(server, "queue", "pause")).output == "The queue is paused.\n"
     message_id = (await run(server, "submit", "Hello")).output.strip()
+    told = (await run(server, "submit", "Hello", width=80)).errors
+    assert f"queued, 1 before it · The queue is paused. Open it: agentq queue resume --url {server.url}." in told
+    assert (await run(server, "cancel", (await run(server, "ls", "--limit", "1")).output.partition("\t")[0])).code == 0
     shown = await run(server, "queue", "show")
     assert shown.output.startswith("queue        paused\nqueued       1\n")
     assert message_id in shown.output
@@ -154,10 +185,15 @@ async def test_dead_letters_are_queued_again_or_deleted(serve: Serve, control: G
     assert (await run(server, "dead-letters", "requeue", *chosen, "--yes")).output == "Queued 1 again\n"
     await run(server, "follow", message_id)
     assert (await run(server, "dead-letters", "purge")).code == 2
+    unknown = await run(server, "dead-letters", "purge", "nobody", "--yes", "--json")
+    assert (unknown.code, unknown.problem["fix"]) == (3, f"agentq dead-letters list --url {server.url}")
     refused = await run(server, "dead-letters", "purge", *chosen)
     assert (refused.code, "Delete 1 failed message for good?" in refused.errors) == (2, True)
     assert (await run(server, "dead-letters", "purge", message_id, "--yes")).output == "Deleted 1\n"
     assert (await run(server, "dead-letters", "list")).output == ""
+    assert (
+        await run(server, "dead-letters", "purge", *chosen)
+    ).output == "Deleted 0\n", "nobody is asked about nothing"
 
 
 async def test_errors_are_one_line_with_a_code_and_a_command(serve: Serve, tmp_path: Path) -> None:
@@ -196,66 +232,13 @@ async def test_ctrl_c_leaves_the_message_running(serve: Serve, monkeypatch: pyte
     assert (await run(server, "follow", found)).output == "You said: Hello\n"
 
 
-# On a terminal
-
-STARTED_ON_TERMINAL = """
-import fcntl, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from app.cli.main import main
-main()
-"""
-
-
-class OnTerminal:
-    """A command on a terminal of its own."""
-
-    def __init__(self, server: LiveServer, *arguments: str, columns: int) -> None:
-        self._master, slave = os.openpty()
-        termios.tcsetwinsize(slave, (24, columns))
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", STARTED_ON_TERMINAL, *arguments],
-            cwd=ROOT,
-            env={"AGENTQ_URL": server.url, "TERM": "xterm-256color"},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self.shown = ""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError):  # the end of the last process on the terminal
-            while piece := os.read(self._master, 4096):
-                self.shown += piece.decode()
-
-    def press_ctrl_c(self) -> None:
-        os.write(self._master, b"\x03")
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        os.close(self._master)
-
-
-@pytest.fixture
-def terminals() -> Iterator[list[OnTerminal]]:
-    started: list[OnTerminal] = []
-    yield started
-    for terminal in started:
-        terminal.close()
-
-
 async def test_a_second_ctrl_c_cancels_the_message(
     serve: Serve, control: GraphControl, terminals: list[OnTerminal]
 ) -> None:
     server = await serve(agents=AGENTS)
     control.hold("first")
     await run(server, "queue", "pause")
-    terminal = OnTerminal(server, "submit", "Hello", "--agent", "steps", "--follow", columns=60)
+    terminal = OnTerminal(server.url, "submit", "Hello", "--agent", "steps", "--follow", columns=60)
     terminals.append(terminal)
     await until(lambda: "queued" in terminal.shown, "the message waits")
     await run(server, "queue", "resume")

@@ -80,7 +80,7 @@ async def test_json_lines_and_the_env_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
         "# made from .env.example\nLOG_FORMAT=json\nWORKER_CONCURRENCY=0\nPORT=1\nMODEL_NAME=gpt-4\nOPENAI_API_KEY=\n"
     )
-    with cold_server_process(tmp_path) as server:
+    with server_process(tmp_path) as server:
         await server.ready()
         message_id = await submit(server)
         server.terminate()
@@ -122,7 +122,7 @@ def test_the_example_environment_lists_every_setting() -> None:
 
 async def test_uvicorn_serves_the_application_and_sigterm_ends_it(tmp_path: Path) -> None:
     arguments = ("app.main:app", "--host", "127.0.0.1", "--port", "{port}")
-    with server_process(tmp_path, "uvicorn", arguments=arguments, **API_ONLY) as server:
+    with cold_server_process(tmp_path, "uvicorn", arguments=arguments, **API_ONLY) as server:
         await server.ready()
         message_id = await submit(server)
         async with wire.stream(server.url, message_id) as stream:

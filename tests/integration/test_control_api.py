@@ -117,10 +117,47 @@ async def test_a_filter_that_means_others_cancels_nothing(quiet: LiveServer) -> 
     assert (await quiet.status(message_id))["state"] == "queued"
 
 
+async def test_many_are_cancelled_by_their_ids(quiet: LiveServer) -> None:
+    one, other, ended = [(await quiet.submit())["message_id"] for _ in range(3)]
+    await quiet.client.post(f"/messages/{ended}/cancel")
+    response = await quiet.client.post("/messages/cancel", json={"message_ids": [one, ended, one, "unknown"]})
+    assert (response.status_code, response.json()) == (200, {"cancelled": [one], "stopping": []})
+    assert (await quiet.status(other))["state"] == "queued"
+
+
+async def test_many_get_another_priority(quiet: LiveServer) -> None:
+    ids = [(await quiet.submit(thread_id=thread))["message_id"] for thread in ("t", "t", "u")]
+    moved = {"priority": "low", "filter": {"thread_id": "t"}, "expected_count": 3}
+    check_problem(await quiet.client.post("/messages/priority", json=moved), 409, "selection_moved")
+    response = await quiet.client.post("/messages/priority", json=moved | {"expected_count": 2})
+    assert sorted(response.json()["reprioritized"]) == sorted(ids[:2])
+    await claim(quiet.runtime.services.store)
+    named = {"priority": "high", "message_ids": [*ids[:2], "unknown"]}
+    response = await quiet.client.post("/messages/priority", json=named)
+    running = [each for each in ids if (await quiet.status(each))["state"] == "processing"]
+    assert response.json() == {"reprioritized": [each for each in ids[:2] if each not in running]}
+    assert {each: (await quiet.status(each))["priority"] for each in ids} == {
+        ids[0]: "high", ids[1]: "high", ids[2]: "normal",
+    }  # fmt: skip
+    actions = [each["action"] for each in (await quiet.client.get("/audit")).json()["records"]]
+    assert actions == ["message.change"] * 4
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"priority": "high", "filter": {}}, {"priority": "high", "message_ids": ["m"], "expected_count": 1}]
+)
+async def test_a_wrong_selection_for_a_priority_is_422(quiet: LiveServer, body: dict[str, Any]) -> None:
+    response = await quiet.client.post("/messages/priority", json=body)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] in ("priority", "filter", "expected_count")
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
         ({}, "filter"),
+        ({"filter": {"thread_id": "t"}, "message_ids": ["m"]}, "filter"),
+        ({"message_ids": ["m"], "expected_count": 1}, "expected_count"),
         ({"filter": {}}, "filter"),
         ({"filter": {"state": []}}, "filter.state"),
         ({"filter": {"state": ["completed"]}}, "filter.state"),

@@ -77,7 +77,11 @@ async def test_a_deleted_thread_ends_all_that_read_it(serve: Serve, control: Gra
     asked = [posted(server, RESPONSES, stream=stream, conversation=talk) for stream in (True, False)]
     page = asyncio.create_task(server.client.post("/api/chat", json=chat(id=thread, agent="steps")))
     await readers(server, 3)
+    message_id = (await server.client.get(f"/threads/{thread}/messages")).json()["messages"][0]["message_id"]
+    native = asyncio.create_task(server.client.get(f"/messages/{message_id}/stream"))
+    await readers(server, 4)
     assert (await server.client.delete(f"/threads/{thread}")).status_code == 204
+    assert (await native).text.startswith("retry:")  # httpx raises an error for a body without an end
     streamed, held = [await each for each in asked]
     last_error(streamed, "message_not_found")
     check_numbers(streamed)

@@ -19,10 +19,12 @@ import httpx2
 import pytest
 import yaml
 
+from app.cli.main import execute
 from app.config import Settings
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.servers import DEADLINE_SECONDS, ROOT, ServerProcess, cold_server_process, free_port, server_process, until
+from tests.unit.test_command_line import in_pipe
 
 DEPLOY = ROOT / "deploy"
 SETTINGS = {name.upper() for name in Settings.model_fields}
@@ -82,8 +84,8 @@ def steps_of(dockerfile: Path) -> list[tuple[str, str]]:
     return [(instruction, rest.strip()) for instruction, _, rest in steps]
 
 
-def built(folder: Path) -> Path:
-    """The files that the example's Dockerfile puts on top of ours, in a folder. pip only notes what it is to do."""
+def built(folder: Path, project: Path = PROJECT) -> Path:
+    """The files that a project's Dockerfile puts on top of ours, in a folder. pip only notes what it is to do."""
     ours = dict(step for step in steps_of(ROOT / "Dockerfile") if step[0] == "WORKDIR")
     srv = folder / ours["WORKDIR"].lstrip("/")
     for name in ("srv", "tmp", "project", "bin"):
@@ -92,14 +94,14 @@ def built(folder: Path) -> Path:
     pip = folder / "bin" / "pip"
     pip.write_text(f'#!/bin/sh\necho "$@" >> {folder}/pip.log\n[ "$1" = freeze ] && echo langgraph==1\nexit 0\n')
     pip.chmod(0o755)
-    ignored = shutil.ignore_patterns(*(PROJECT / ".dockerignore").read_text("utf-8").split(), "__pycache__")
-    for instruction, argument in steps_of(PROJECT / "Dockerfile"):
+    ignored = shutil.ignore_patterns(*(project / ".dockerignore").read_text("utf-8").split(), "__pycache__")
+    for instruction, argument in steps_of(project / "Dockerfile"):
         if instruction == "COPY":
             source, target = argument.split()
-            if (PROJECT / source).is_dir():
-                shutil.copytree(PROJECT / source, folder / target.lstrip("/"), ignore=ignored, dirs_exist_ok=True)
+            if (project / source).is_dir():
+                shutil.copytree(project / source, folder / target.lstrip("/"), ignore=ignored, dirs_exist_ok=True)
             else:
-                shutil.copy(PROJECT / source, folder / target.lstrip("/"))
+                shutil.copy(project / source, folder / target.lstrip("/"))
         elif instruction == "RUN":
             inside = re.sub(r"(?<![\w.])/(srv|tmp|project)(?=/)", rf"{folder}/\1", argument)
             environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
@@ -107,9 +109,9 @@ def built(folder: Path) -> Path:
     return srv
 
 
-async def answer_of(server: ServerProcess, agent: str) -> str:
+async def answer_of(server: ServerProcess, agent: str, text: str = "Ada") -> str:
     async with httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS, trust_env=False) as client:
-        body = {"message": "Ada", "agent": agent}
+        body = {"message": text, "agent": agent}
         response = await client.post("/messages", json=body, headers={"Prefer": "wait=30"})
         assert response.status_code == 200, response.text
         return str(response.json()["result"])
@@ -132,6 +134,29 @@ async def test_the_dockerfile_of_a_project_gives_a_server_with_its_graphs(tmp_pa
         assert await answer_of(server, "greeter") == "Hello, Ada!"
         assert (await answer_of(server, "visitor")).startswith("Hello, Ada! You are in the book of run ")
     assert "its `env` names a file that is not there: .env" in server.output
+
+
+async def test_the_container_of_a_new_project_answers(tmp_path: Path) -> None:
+    """The steps of its Dockerfile are taken in a folder, and its server is started as its compose file starts it."""
+    project, image = tmp_path / "new", tmp_path / "image"
+    assert execute(["init", str(project), "--agent", "helper"], in_pipe()) == 0
+    image.mkdir()
+    srv = built(image, project)
+    assert not (image / "project" / ".env").exists(), "keys do not get into an image"
+    [service] = documents(project / "compose.yaml")[0]["services"].values()
+    assert service["build"] == "."
+    (env_file,) = service["env_file"]
+    passed = dict(line.split("=", 1) for line in (project / env_file["path"]).read_text().splitlines() if "=" in line)
+    passed |= service["environment"]
+    assert passed.pop("LANGGRAPH_CONFIG") == "/project/langgraph.json"
+    assert passed.pop("DATABASE_URL") == f"sqlite:///{service['volumes'][0].partition(':')[2]}/agent_queue.db"
+    assert service["ports"] == [f"127.0.0.1:8000:{passed.pop('PORT')}"]
+    assert passed.pop("HOST") == "0.0.0.0"
+    assert {*passed} - SETTINGS == set()
+    inside = {"LANGGRAPH_CONFIG": str(image / "project" / "langgraph.json")}
+    with cold_server_process(srv, **passed, **inside) as server:
+        await server.ready()
+        assert "Paris" in await answer_of(server, "helper", "What is the capital of France?")
 
 
 def test_the_manifests_set_what_exists_and_leave_time_to_drain() -> None:

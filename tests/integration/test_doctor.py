@@ -1,13 +1,12 @@
 """The doctor over HTTP and on the command line, with faults that are really there."""
 
 import asyncio
-import functools
 import json
 import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
@@ -21,11 +20,15 @@ from redis.exceptions import ResponseError
 from app.access.management import KeyManager
 from app.access.scopes import AccessScope
 from app.cli import doctor as command
+from app.cli.main import execute
 from app.cli.terminal import Terminal
 from app.errors import StoreUnavailable
+from app.events.tail import TailItem, WaitingUpdate
 from app.models.diagnosis import EngineReading, FindingCode, Resource
 from app.observability.doctor.examination import CHECKS
 from app.observability.doctor.findings import TITLES
+from app.observability.doctor.process_checks import cut_after
+from app.observability.recent_streams import StreamEnd
 from app.store.ports import Store
 from app.store.postgres import diagnosis as of_postgres
 from app.store.postgres.store import PostgresStore
@@ -109,26 +112,58 @@ async def test_a_worker_whose_heartbeats_do_not_get_through(serve: Serve, monkey
     assert "heartbeat_lost" in codes_of(await report_of(server))
 
 
-async def test_streams_that_break_off_are_found(serve: Serve) -> None:
+async def test_readers_who_leave_are_no_finding_and_a_timeout_on_the_way_is(serve: Serve) -> None:
     server = await serve(worker_concurrency=0)
     message = await server.submit()
-    for left in range(5):
-        assert "streams_cut" not in codes_of(await report_of(server))
+    recent = server.runtime.services.recent_streams
+    for _ in range(6):
         async with wire.stream(server.url, message["message_id"]) as stream:
             await stream.until("waiting")
-        await until(functools.partial(_have_left, server, left + 1), "the reader has left")
+    await until(lambda: len(recent.seconds_of(StreamEnd.LEFT)) == 6, "the readers have left")
+    assert "streams_cut" not in codes_of(await report_of(server))
+    for seconds in (60.1, 60.0, 59.8, 60.2, 60.3) * 6:
+        recent.ended(seconds, StreamEnd.LEFT)
+    (finding,) = [each for each in (await report_of(server))["findings"] if each["code"] == "streams_cut"]
+    assert "after about 60 s" in finding["detail"]
+
+
+async def test_streams_that_this_server_breaks_off_are_found(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await serve(worker_concurrency=0)
+    message = await server.submit()
+    recent = server.runtime.services.recent_streams
+
+    async def fail(*_: object, **__: object) -> AsyncGenerator[TailItem]:
+        yield WaitingUpdate(0)
+        raise StoreUnavailable("Away.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server.runtime.streams, "tail", fail)
+        for _ in range(5):
+            assert "streams_cut" not in codes_of(await report_of(server))
+            async with wire.stream(server.url, message["message_id"]) as stream:
+                await stream.rest()
+    await until(lambda: len(recent.seconds_of(StreamEnd.FAILED)) == 5, "they broke off")
     assert "streams_cut" in codes_of(await report_of(server))
     await server.client.delete(f"/messages/{message['message_id']}")
     for _ in range(6):
         async with wire.stream(server.url, message["message_id"]) as stream:
             await stream.until("cancelled")
-    recent = server.runtime.services.recent_streams
-    await until(lambda: recent.whole == 6, "they were read to the end")
+    await until(lambda: len(recent.seconds_of(StreamEnd.WHOLE)) == 6, "they were read to the end")
     assert "streams_cut" not in codes_of(await report_of(server))
 
 
-def _have_left(server: LiveServer, readers: int) -> bool:
-    return len(server.runtime.services.recent_streams.cut) == readers
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        ([60.0] * 4, None),
+        ([60.0, 60.5, 59.5, 61.0, 60.0], 60.0),
+        ([0.2] * 20, None),
+        ([5.0, 20.0, 45.0, 60.0, 60.0, 60.0, 90.0, 300.0], None),
+        ([60.0] * 8 + [3.0, 10.0], 60.0),
+    ],
+)
+def test_a_timeout_on_the_way_shows_by_equal_times(left: list[float], expected: float | None) -> None:
+    assert cut_after(left) == expected
 
 
 async def test_a_store_that_is_away_is_a_finding(serve: Serve) -> None:
@@ -305,8 +340,12 @@ async def test_the_command_asks_the_server_for_what_only_it_knows(serve: Serve, 
     await until(lambda: server.runtime.services.access._keys.has_keys, "the key is known")
     _, refused = await examined(tmp_path, **settings)
     assert "server_unreachable" in codes_of(refused)
-    _, allowed = await examined(tmp_path, AGENT_QUEUE_API_KEY=key.text, **settings)
-    assert "server_unreachable" not in codes_of(allowed)
+    file = tmp_path / "key"
+    file.write_text(key.text)
+    for given in ({"AGENTQ_API_KEY": key.text}, {"AGENT_QUEUE_API_KEY": key.text}, {}):
+        arguments = () if given else ("--api-key-file", str(file))
+        _, allowed = await examined(tmp_path, *arguments, **given, **settings)
+        assert "server_unreachable" not in codes_of(allowed)
 
 
 async def test_the_command_names_faults_of_the_start(tmp_path: Path) -> None:
@@ -349,8 +388,10 @@ async def test_an_examination_that_cannot_be_made_has_an_exit_code_of_its_own(tm
     assert "expected the address of a server, such as http://localhost:8000" in ended.stderr
 
 
-def test_so_has_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_examination_that_fails_is_told_as_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "load_settings", lambda: 1 / 0)
-    terminal = Terminal(StringIO(), StringIO(), StringIO())
-    assert command.run(terminal, None, as_json=False) == 2
-    assert "could not be made. ZeroDivisionError" in terminal.stderr.getvalue()  # type: ignore[attr-defined]  # as made above
+    terminal = Terminal(StringIO(), StringIO(), errors := StringIO())
+    assert execute(["doctor", "--json"], terminal) == 2
+    told = json.loads(errors.getvalue())
+    assert (told["code"], told["fix"]) == ("examination_failed", "agentq doctor --debug")
+    assert "could not be made. ZeroDivisionError" in told["message"]

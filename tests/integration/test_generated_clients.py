@@ -20,10 +20,12 @@ from tests.contract.builders import worker
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.states import REFUSED, bring, end
+from tests.node_packages import installed, node
 from tests.openai_stub import Answer, Status, StubServer, ToolCall
 from tests.servers import ROOT, LiveServer, until
 
 FOLDER = ROOT / "tests" / "generated_clients"
+CLIENT = ROOT / "clients" / "typescript"
 DOCUMENT = ROOT / "docs" / "reference" / "openapi.json"
 DEADLINE_SECONDS = 100
 PYTHON_OPTIONS = (
@@ -76,14 +78,18 @@ def python_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def typescript_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A compiled program with types that openapi-typescript has made of the description."""
-    npm = shutil.which("npm")
-    assert npm is not None, "Node.js with npm has to be installed for this test"
+    """A compiled program with types that openapi-typescript has made of the description.
+
+    Both compilers are those of the TypeScript client, which are installed anyway.
+    """
+    installed(CLIENT)
     folder = tmp_path_factory.mktemp("typescript")
-    shutil.copytree(FOLDER, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
-    run(npm, "ci", "--no-audit", "--no-fund", folder=folder)
-    run(npm, "exec", "--", "openapi-typescript", str(DOCUMENT), "--output", "api.ts", folder=folder)
-    run(npm, "run", "compile", folder=folder)
+    for name in ("use_api.ts", "package.json", "tsconfig.json"):
+        shutil.copy(FOLDER / name, folder)
+    (folder / "node_modules").symlink_to(CLIENT / "node_modules")
+    programs = folder / "node_modules" / ".bin"
+    run(str(programs / "openapi-typescript"), str(DOCUMENT), "--output", "api.ts", folder=folder)
+    run(str(programs / "tsc"), folder=folder)
     return folder / "out" / "use_api.js"
 
 
@@ -104,9 +110,7 @@ async def test_real_events_fit_the_python_models(
 async def test_real_events_fit_the_typescript_types(
     serve: Serve, model: StubServer, control: GraphControl, typescript_program: Path
 ) -> None:
-    node = shutil.which("node")
-    assert node is not None
-    await check_program(await all_events(serve, model), [node, str(typescript_program)])
+    await check_program(await all_events(serve, model), [node(), str(typescript_program)])
 
 
 async def check_program(found: tuple[str, Events, Events], command: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from typing import Any
 
 import jwt
@@ -22,12 +23,24 @@ from tests.pages import DOCS, named
 from tests.servers import LiveServer
 
 ISSUER, AUDIENCE = "https://login.example/", "agent-queue"
-KEYS: dict[str, Any] = {
-    "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
-    "ES256": ec.generate_private_key(ec.SECP256R1()),
-    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
-}
-OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+ALGORITHMS = ("RS256", "ES256", "EdDSA")
+
+
+@cache
+def keys() -> dict[str, Any]:
+    """Return the provider's keys, made by the first test that needs them: imports happen in all processes."""
+    made = (rsa_key(), ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate())
+    return dict(zip(ALGORITHMS, made, strict=True))
+
+
+@cache
+def other_key() -> rsa.RSAPrivateKey:
+    """Return a key that the provider does not have at first."""
+    return rsa_key()
+
+
+def rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def jwk(key: Any, key_id: str | None, algorithm: str, **more: Any) -> dict[str, Any]:
@@ -42,7 +55,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.url = ""
-        self.keys = [jwk(key, algorithm, algorithm) for algorithm, key in KEYS.items()]
+        self.keys = [jwk(key, algorithm, algorithm) for algorithm, key in keys().items()]
         self.body: bytes | None = None
         self.status = "200 OK"
         self.asked = 0
@@ -70,7 +83,7 @@ class Provider:
         }
         wanted = {name: value for name, value in {**given, **claims}.items() if value is not None}
         headers = {"kid": key_id or algorithm}
-        return jwt.encode(wanted, key or KEYS[algorithm], algorithm, headers=headers)
+        return jwt.encode(wanted, key or keys()[algorithm], algorithm, headers=headers)
 
 
 @pytest.fixture
@@ -102,7 +115,7 @@ async def told(server: LiveServer, token: str, path: str = "/messages") -> tuple
 ORG: dict[str, Any] = {"org": {"id": "acme"}}
 
 
-@pytest.mark.parametrize("algorithm", KEYS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_a_token_gives_its_tenant_subject_and_scopes(
     server: LiveServer, provider: Provider, algorithm: str
 ) -> None:
@@ -134,7 +147,7 @@ async def test_a_token_gives_its_tenant_subject_and_scopes(
 def wrong(provider: Provider) -> Iterator[tuple[str, str]]:
     good = provider.token(**ORG)
     header, body, signature = good.split(".")
-    yield "another key", provider.token(key=OTHER, **ORG)
+    yield "another key", provider.token(key=other_key(), **ORG)
     yield "unknown kid", provider.token(key_id="unknown", **ORG)
     yield "kid of another key", provider.token(key_id="ES256", **ORG)
     yield "wrong audience", provider.token(aud="another", **ORG)
@@ -149,10 +162,10 @@ def wrong(provider: Provider) -> Iterator[tuple[str, str]]:
     none = base64.urlsafe_b64encode(b'{"alg":"none","kid":"RS256"}').decode().rstrip("=")
     yield "alg none", f"{none}.{body}."
     yield "not allowed", provider.token("RS256", **ORG).replace(header, base64_of({"alg": "RS512", "kid": "RS256"}))
-    public = KEYS["RS256"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    public = keys()["RS256"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     yield "the public key as a secret", hs256({"alg": "HS256", "kid": "RS256"}, body, public)
     yield "a kid that is no text", hs256({"alg": "RS256", "kid": {"a": 1}}, body, public)
-    yield "embedded key", hs256({"alg": "RS256", "jwk": jwk(OTHER, "x", "RS256")}, body, public)
+    yield "embedded key", hs256({"alg": "RS256", "jwk": jwk(other_key(), "x", "RS256")}, body, public)
     yield "long", "eyJ" + "A" * 20_000 + ".A.A"
 
 
@@ -183,7 +196,7 @@ async def test_a_wrong_token_is_refused_without_a_reason(server: LiveServer, pro
     assert await told(server, provider.token(exp=now - 60, **ORG)) == (401, "expired_token")
     assert (await told(server, provider.token(exp=now - 5, **ORG)))[0] == 200, "clocks may differ by half a minute"
     assert await told(server, provider.token(nbf=now + 60, **ORG)) == (401, "token_not_yet_valid")
-    assert await told(server, provider.token(exp=now - 60, key=OTHER, **ORG)) == (401, "invalid_token")
+    assert await told(server, provider.token(exp=now - 60, key=other_key(), **ORG)) == (401, "invalid_token")
     odd: list[dict[str, Any]] = [{}, *({"org": each} for each in ("acme", {"id": ""}, {"id": 7}, {"id": "x" * 256}))]
     for claims in odd:
         assert await told(server, provider.token(**claims)) == (401, "invalid_token")
@@ -196,8 +209,8 @@ async def test_rotated_keys_are_taken_and_withdrawn_ones_refused(
 ) -> None:
     old = provider.token(**ORG)
     assert (await told(server, old))[0] == 200
-    provider.keys = [jwk(OTHER, "new", "RS256")]
-    new = provider.token(key=OTHER, key_id="new", **ORG)
+    provider.keys = [jwk(other_key(), "new", "RS256")]
+    new = provider.token(key=other_key(), key_id="new", **ORG)
     assert await told(server, new) == (401, "invalid_token"), "the keys were fetched a moment ago"
     monkeypatch.setattr("app.access.jwts.REFETCH_SECONDS", 0.0)
     async with connect(server.url.replace("http", "ws") + "/ws", additional_headers=bearer(old)) as socket:
@@ -211,7 +224,7 @@ async def test_keys_are_fetched_again_when_they_are_old(
     server: LiveServer, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await told(server, provider.token(**ORG)))[0] == 200
-    provider.keys = [jwk(OTHER, "RS256", "RS256")]
+    provider.keys = [jwk(other_key(), "RS256", "RS256")]
     assert (await told(server, provider.token(**ORG, sub="bob")))[0] == 200
     monkeypatch.setattr("app.access.jwts.STALE_SECONDS", -1.0)
     monkeypatch.setattr("app.access.jwts.REFETCH_SECONDS", 0.0)
@@ -243,23 +256,23 @@ async def test_a_provider_that_does_not_answer_is_waited_for(
 
 async def test_keys_that_do_not_verify_signatures_are_ignored(server: LiveServer, provider: Provider) -> None:
     secret = base64.urlsafe_b64encode(b"x" * 32).decode().rstrip("=")
-    private = jwt.get_algorithm_by_name("RS256").to_jwk(OTHER, as_dict=True)
+    private = jwt.get_algorithm_by_name("RS256").to_jwk(other_key(), as_dict=True)
     provider.keys = [
-        jwk(KEYS["RS256"], "enc", "RS256", use="enc"),
-        jwk(KEYS["RS256"], "other", "RS256", alg="PS256"),
+        jwk(keys()["RS256"], "enc", "RS256", use="enc"),
+        jwk(keys()["RS256"], "other", "RS256", alg="PS256"),
         {"kty": "oct", "kid": "secret", "k": secret},
         {**private, "kid": "private"},
         {"kty": "unknown", "kid": "unknown"},
-        jwk(KEYS["RS256"], "RS256", "RS256", use="sig", alg="RS256"),
+        jwk(keys()["RS256"], "RS256", "RS256", use="sig", alg="RS256"),
     ]
     assert (await told(server, provider.token(**ORG)))[0] == 200
     for key_id in ("enc", "other", "secret", "private", "unknown"):
-        key = OTHER if key_id == "private" else KEYS["RS256"]
+        key = other_key() if key_id == "private" else keys()["RS256"]
         assert await told(server, provider.token(key=key, key_id=key_id, **ORG)) == (401, "invalid_token"), key_id
 
 
 async def test_one_public_key_from_the_settings(serve: Serve, provider: Provider) -> None:
-    public = KEYS["ES256"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    public = keys()["ES256"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     server = await serve(
         worker_concurrency=0, jwt_public_key=public.replace("\n", "\\n"), jwt_issuer=ISSUER, jwt_audience=AUDIENCE,
         jwt_algorithms="ES256", jwt_subject_claim="email", jwt_scopes_claim="realm.roles",

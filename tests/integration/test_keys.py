@@ -294,7 +294,7 @@ async def test_the_command_line_makes_rotates_lists_and_revokes_keys(
     assert (await refused(server, bearer(text)))[0] == 200
     response = await wire.request(server.url, "POST", "/messages", headers={**JSON, **bearer(text)}, body=HELLO)
     assert response.status == 403
-    everything = json.loads((await run("list", "--json")).stdout)
+    everything = [json.loads(line) for line in (await run("list", "--json")).stdout.splitlines()]
     (listed,) = (key for key in everything if key["id"] in text)
     assert (listed["name"], listed["scopes"], listed["tenant"]) == ("ü", ["read"], "default")
     assert "key" not in listed
@@ -306,7 +306,8 @@ async def test_the_command_line_makes_rotates_lists_and_revokes_keys(
     assert await refused(server, bearer(text)) == (401, "revoked_api_key")
     assert text not in (await run("list")).stdout
     again = await run("rotate", listed["id"])
-    assert (again.returncode, again.stderr) == (1, f"The API key '{listed['id']}' was revoked. Create a new key.\n")
+    told = f"The API key '{listed['id']}' was revoked. Create a new key. Try: agentq keys create\n"
+    assert (again.returncode, again.stderr) == (1, told)
 
 
 @pytest.mark.parametrize(

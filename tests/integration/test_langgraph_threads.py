@@ -72,6 +72,25 @@ async def test_threads_are_made_changed_found_copied_and_deleted(serve: Serve, c
         assert texts((await threads.get(copied["thread_id"]))["values"]) == HI
 
 
+async def test_a_thread_has_a_ttl(serve: Serve) -> None:
+    server = await serve(agents=AGENTS)
+    async with sdk(server) as client:
+        threads: Any = client.threads
+        thread = (await threads.create(ttl=30))["thread_id"]
+        found = await threads.get(thread, include=["ttl"])
+        assert found["ttl"].items() >= {"strategy": "delete", "ttl_minutes": 30}.items()
+        assert found["ttl"]["expires_at"] > found["updated_at"]
+        await threads.update(thread, metadata={}, ttl={"ttl": 1.5, "strategy": "delete"})
+        assert (await threads.get(thread, include=["ttl"]))["ttl"]["ttl_minutes"] == 1.5
+        await threads.update(thread, metadata={"a": 1})
+        assert (await threads.get(thread, include=["ttl"]))["ttl"]["ttl_minutes"] == 1.5
+        assert "ttl" not in await threads.get(thread)
+        without = (await threads.create())["thread_id"]
+        assert (await threads.get(without, include=["ttl"]))["ttl"] is None
+        with pytest.raises(UnprocessableEntityError, match="delete"):
+            await threads.create(ttl={"ttl": 5, "strategy": "keep_latest"})
+
+
 HI = ["Hi", "Step one. ", "Heard: Hi"]
 
 

@@ -19,7 +19,7 @@ MONITORING = ROOT / "deploy" / "monitoring"
 DASHBOARD: dict[str, Any] = json.loads((MONITORING / "grafana-dashboard.json").read_text("utf-8"))
 ALERTS: dict[str, Any] = yaml.safe_load((MONITORING / "alerts.yaml").read_text("utf-8"))
 RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
-GRAPHS = {"flaky": "tests.graphs:flaky", "failing": "tests.graphs:failing"}
+GRAPHS = {"steps": "tests.graphs:steps", "flaky": "tests.graphs:flaky", "failing": "tests.graphs:failing"}
 
 METRIC = re.compile(r"\b(?:agentq|process|python)_\w+")
 SELECTOR = re.compile(r"\b((?:agentq|process|python)_\w+)\{([^}]*)\}")
@@ -46,7 +46,13 @@ def labels_of(expression: str) -> Iterator[str]:
 async def given(serve: Serve, control: GraphControl) -> tuple[set[str], set[str]]:
     """The names of samples and of labels that a server gives once everything has happened to it."""
     other = await serve(agents=GRAPHS, max_attempts=2, retry_base_seconds=0.01, database_url="memory://")
-    for agent in GRAPHS:
+    control.hold("second")  # two texts of one delivery would have no time between them
+    answered = await other.submit(agent="steps")
+    async with wire.stream(other.url, answered["message_id"]) as stream:
+        await stream.until("chunk")
+        control.release("second")
+        await stream.until("done")
+    for agent in ("flaky", "failing"):
         await other.ended((await other.submit(agent=agent))["message_id"])
     server = await serve()
     await server.ended((await server.submit("Hello to all"))["message_id"])

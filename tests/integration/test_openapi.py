@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from app.models.events import EventType
-from tests.documents import GENERATORS
 from tests.servers import ROOT, LiveServer
 
 
@@ -16,12 +15,6 @@ def operations_of(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
             yield f"{method.upper()} {path}", operation
-
-
-def test_the_generated_documents_are_up_to_date() -> None:
-    assert {path.name for path in GENERATORS} >= {"openapi.json", "state-machine.md"}
-    for path, generate in GENERATORS.items():
-        assert path.read_text("utf-8") == generate(), f"run `make docs`: {path.relative_to(ROOT)}"
 
 
 async def test_the_document_is_what_the_server_tells(quiet: LiveServer) -> None:

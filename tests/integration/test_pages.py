@@ -18,12 +18,14 @@ from tests import postgres_server
 from tests.contract.builders import TENANT, add, dead_letter
 from tests.pages import DOCS, PAGES, README, ROOT, Block, blocks_of, graphs_of, name_of, named, runs, server_settings
 from tests.servers import DEADLINE_SECONDS, SETTING_NAMES, ServerProcess, cold_server_process, server_process
+from tests.unit import sqlite_tools
 from tests.unit.postgres_tools import opened
 
 BLOCK_SECONDS = 120
 DATABASE_URL = "sqlite:///data/agent_queue.db"
 ONE_SERVER = DOCS / "how-to" / "run-one-server.md"
 MANY_PROCESSES = DOCS / "how-to" / "run-many-processes.md"
+BACKUPS = DOCS / "how-to" / "back-up-and-restore.md"
 GRAPHS = DOCS / "how-to" / "serve-your-graphs.md"
 TOUR = DOCS / "tutorial" / "tour.md"
 CONTROL = DOCS / "how-to" / "control-messages.md"
@@ -105,8 +107,9 @@ async def check(bash: Shell, block: Block, server: ServerProcess) -> None:
 
 
 def environment_of(server: ServerProcess) -> dict[str, str]:
-    """Return the environment of commands that start a server of their own."""
-    return {"DATABASE_URL": DATABASE_URL, "HOST": "127.0.0.1", "PORT": str(server.port), "PYTHONPATH": str(ROOT)}
+    """Return the environment of commands that call this server, or start one of their own in its place."""
+    own = {"DATABASE_URL": DATABASE_URL, "HOST": "127.0.0.1", "PORT": str(server.port), "PYTHONPATH": str(ROOT)}
+    return {**own, "AGENTQ_URL": server.url}
 
 
 def make_command(folder: Path) -> str:
@@ -161,19 +164,28 @@ def test_all_pages_are_run_that_have_commands_to_run() -> None:
 
 
 async def test_a_backup_of_sqlite_can_be_made_twice(tmp_path: Path) -> None:
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+    path = make_command(tmp_path / "programs")
     with server_process(tmp_path, DATABASE_URL=DATABASE_URL, AGENTS="steps=tests.graphs:steps") as server:
         await server.ready()
         await answer_of(server, "x")
-        async with shell(tmp_path, **environment_of(server)) as bash:
+        async with shell(tmp_path, PATH=path, **environment_of(server)) as bash:
             for _ in range(2):
                 ran = await bash.run(named(ONE_SERVER, "tested: backup"))
                 assert not ran.failures, ran.output
 
-    assert {path.name for path in (tmp_path / "data" / "backup").iterdir()} == {
-        "agent_queue.db",
-        "agent_queue_checkpoints.db",
-    }
+    assert [path.name for path in (tmp_path / "data" / "backup").iterdir()] == ["agent_queue.backup"]
+
+
+async def test_a_queue_moves_from_sqlite_to_postgresql(tmp_path: Path) -> None:
+    async with sqlite_tools.opened(tmp_path / "data" / "agent_queue.db") as store:
+        waiting = await add(store, thread="t")
+    url = postgres_server.database_of(tmp_path)
+    path = make_command(tmp_path / "programs")
+    async with shell(tmp_path, PATH=path, PYTHONPATH=str(ROOT), NEW_DATABASE_URL=url, ALLOW_VOLATILE="true") as bash:
+        ran = await bash.run(named(BACKUPS, "tested: move"))
+    assert not ran.failures, ran.output
+    async with opened(url) as store:
+        assert (await store.get(TENANT, waiting.id)).created_at == waiting.created_at
 
 
 async def test_the_example_project_answers_as_its_page_asks(tmp_path: Path) -> None:

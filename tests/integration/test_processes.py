@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.metadata
+import json
 import subprocess
 import sys
 import tomllib
@@ -17,7 +18,7 @@ from app import __version__
 from app.cli import main as cli
 from app.cli.commands import COMMANDS
 from tests import wire
-from tests.servers import ROOT, ServerProcess, finished_process, server_process, until
+from tests.servers import ROOT, ServerProcess, cold_server_process, finished_process, server_process, until
 
 MESSAGES = 24
 API_ONLY = {"WORKER_CONCURRENCY": "0"}
@@ -92,7 +93,7 @@ async def test_any_number_of_servers_and_workers_share_one_queue(tmp_path: Path,
 async def test_uvicorn_with_several_processes(tmp_path: Path) -> None:
     """On one engine. How uvicorn starts them matters here; the test above shares a queue on every engine."""
     arguments = ("app.main:app", "--host", "127.0.0.1", "--port", "{port}", "--workers", "2")
-    with server_process(tmp_path, "uvicorn", arguments=arguments, **AGENT) as server:
+    with cold_server_process(tmp_path, "uvicorn", arguments=arguments, **AGENT) as server:
         await server.ready()
 
         async def both() -> bool:
@@ -137,10 +138,26 @@ def test_agentq_says_its_version_and_what_it_can_do(tmp_path: Path) -> None:
     assert refused.stderr == "No such command 'fly'. Try: agentq --help\n"
 
 
+def test_commands_on_the_store_tell_errors_as_json_too(tmp_path: Path) -> None:
+    for command in (["keys", "list"], ["usage"], ["audit"], ["migrate"]):
+        done = finished_process(tmp_path, "app.cli", *command, "--json", DATABASE_URL="redys://host")
+        told = json.loads(done.stderr)
+        assert (done.returncode, done.stdout, told["code"], told["fix"]) == (
+            *(78, "", "configuration_error"), "agentq doctor",
+        )  # fmt: skip
+        assert told["message"].startswith("DATABASE_URL: expected sqlite:///path/to/file.db, ")
+    database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'queue.db'}"}
+    migrated = finished_process(tmp_path, "app.cli", "migrate", "--json", **database)
+    assert json.loads(migrated.stdout) == {"database": "sqlite", "up_to_date": True}
+    missing = finished_process(tmp_path, "app.cli", "keys", "revoke", "nobody", "--json", **database)
+    told = json.loads(missing.stderr)
+    assert (missing.returncode, told["code"], told["fix"]) == (3, "key_not_found", "agentq keys list")
+
+
 def test_agentq_migrate_makes_the_database_and_ends(tmp_path: Path) -> None:
     done = run_agentq(tmp_path, "migrate", DATABASE_URL=f"sqlite:///{tmp_path / 'queue.db'}")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "The database is up to date" in done.stdout
+    assert done.stdout == "The database is up to date.\n"
     assert (tmp_path / "queue.db").exists()
 
 

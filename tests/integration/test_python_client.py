@@ -213,6 +213,8 @@ async def test_an_operator_keeps_keys_items_and_figures(serve: Serve) -> None:
         assert deliveries == []
         (worker,) = await client.workers.list()
         assert worker.slots == 1
+        assert (await client.workers.drain(worker.id)).state in {"draining", "drained"}
+        assert (await client.workers.resume(worker.id)).state == "active"
         statistics = await client.statistics.get(agent="chat")
         assert statistics.counts["completed"] == 1
         series = await client.statistics.series("completed", step=3600, since=datetime.now(UTC) - timedelta(hours=2))

@@ -1,9 +1,5 @@
 """The manners of replies: each ends with a newline, and `/` tells what this is."""
 
-import base64
-import hashlib
-from html.parser import HTMLParser
-
 import pytest
 from fastapi.routing import APIRoute
 
@@ -32,6 +28,7 @@ async def test_every_json_reply_ends_with_a_newline(quiet: LiveServer) -> None:
     item = b'{"namespace": ["a"], "key": "k", "value": {}}'
     stored = await wire.request(quiet.url, "PUT", "/store/items", headers=JSON, body=item)
     assert stored.status == 204
+    assert (await quiet.client.patch("/tenants/gone", json={})).status_code == 200
     parameters = {
         "{thread_id:path}": "t",
         "{thread_id}": "t",
@@ -43,8 +40,11 @@ async def test_every_json_reply_ends_with_a_newline(quiet: LiveServer) -> None:
         "{conversation_id}": "conv_t",
         "{assistant_id}": assistant_id_of("chat"),
         "/store/items": "/store/items?namespace=a&key=k",
+        "{tenant}": "acme",
+        "{erasure_id}": (await quiet.client.delete("/tenants/gone")).json()["id"],
         "/stats/series": "/stats/series?metric=ended",
     }
+    assert (await quiet.client.patch("/tenants/acme", json={})).status_code == 200
     for route in quiet.app.router.routes:
         path = getattr(route, "path", "")
         for parameter, value in parameters.items():
@@ -53,18 +53,21 @@ async def test_every_json_reply_ends_with_a_newline(quiet: LiveServer) -> None:
             continue
         if path.startswith("/langgraph/") and path.endswith(("/join", "/subgraphs", "{namespace}", "{checkpoint_id}")):
             continue
+        if path.startswith("/dashboard"):
+            continue
         if path == "/keys/{key_id}":  # with a key, the server would refuse the other requests
             continue
         response = await wire.request(quiet.url, "GET", path)
         assert response.status == 200, path
-        if response.headers["content-type"].startswith("text/html") and path != "/":
+        if response.headers["content-type"].startswith("text/html"):
             continue
         check_text(response)
         response.json()
         async with raw.connected(quiet.url) as client:
             await client.send(raw.get(path).replace(b"GET", b"HEAD", 1))
             head = await client.response(head_only=True)
-        assert head.headers["content-length"] == response.headers["content-length"]
+        is_log = path.startswith("/streams/")  # HEAD tells where a log ends, not how long a part of it is
+        assert head.headers.get("content-length") == (None if is_log else response.headers["content-length"])
         read += 1
     assert read >= 14
 
@@ -111,18 +114,6 @@ async def test_replies_to_changes_and_problems_end_with_a_newline(serve: Serve) 
 # The root
 
 
-class Links(HTMLParser):
-    """The targets of a page's links."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value or "" for name, value in attrs if name in ("href", "src")]
-
-
 @pytest.mark.parametrize(
     "accept",
     [{}, {"Accept": "*/*"}, {"Accept": "application/json"}, {"Accept": "text/html, application/json"}],
@@ -141,24 +132,11 @@ async def test_the_root_tells_what_this_is_and_where_to_go_on(quiet: LiveServer,
     assert {route.path for route in quiet.app.router.routes if isinstance(route, APIRoute)} >= {"/"}
 
 
-async def test_a_browser_gets_a_page_with_the_same_links(quiet: LiveServer) -> None:
+async def test_a_browser_is_led_to_the_dashboard(quiet: LiveServer) -> None:
     response = await wire.request(quiet.url, "GET", "/", headers=PAGE)
-    assert (response.status, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert (response.status, response.headers["location"]) == (303, "dashboard/")  # below any prefix of a proxy
     assert response.headers["vary"] == "Accept"
-    check_text(response)
-    page = response.body.decode()
-    assert __version__ in page
-    found = Links(page).found
-    assert {"docs", "redoc", "openapi.json", "health", "messages"} <= set(found)
-    assert '<meta name="viewport"' in page
-    assert "dead_letters" not in page
-    (icon,) = [each for each in found if each.startswith("data:")]
-    style = page.partition("<style>")[2].partition("</style>")[0]
-    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{hashed}'" in response.headers["content-security-policy"]
-    for path in set(found) - {icon}:
-        assert "//" not in path, "nothing is fetched from elsewhere"
-        assert (await wire.request(quiet.url, "GET", f"/{path}")).status == 200, path
+    assert (await wire.request(quiet.url, "GET", "/dashboard/", headers=PAGE)).status == 200
 
 
 async def test_the_root_is_open_to_everybody_as_the_health_is(quiet: LiveServer) -> None:

@@ -13,7 +13,9 @@ from tests.integration.conftest import Serve
 from tests.integration.test_stages import asked, ended_message, operations
 from tests.servers import LiveServer
 
-PAGES = ("/", "/docs", "/docs/oauth2-redirect", "/redoc")
+PAGES = ("/docs", "/docs/oauth2-redirect", "/redoc", "/dashboard/")
+CACHED = dict.fromkeys((*PAGES, "/static-offline-docs"), "no-cache")
+CACHED["/dashboard/assets/{digest}/{path:path}"] = "public, max-age=31536000, immutable"
 APP = "https://app.example"
 NEW_ID = re.compile("[0-9a-f]{24}")
 
@@ -28,9 +30,8 @@ def check_headers(response: wire.RawResponse, cache: str = "no-store") -> None:
 async def test_every_route_answers_with_them(serve: Serve) -> None:
     server = await serve(worker_concurrency=0, cors_origins=[APP])
     message_id = await ended_message(server)
-    for method, _, path, _ in operations(server, message_id):
-        static = path.startswith(("/docs", "/redoc", "/static-offline-docs"))
-        check_headers(await asked(server, method, path), "no-cache" if static else "no-store")
+    for method, declared, path, _ in operations(server, message_id):
+        check_headers(await asked(server, method, path), CACHED.get(declared, "no-store"))
     for method, path in (("GET", "/nowhere"), ("PUT", "/messages"), ("OPTIONS", "/queue"), ("HEAD", "/queue")):
         check_headers(await asked(server, method, path))
 

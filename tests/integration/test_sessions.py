@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
+from unittest.mock import AsyncMock
 
 import pytest
 from websockets.asyncio.client import connect
@@ -12,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from app.access.scopes import AccessScope
 from app.access.sessions import SECURE_COOKIE
 from app.access.sign_in import MAX_FAILURES, Attempts
+from app.errors import StoreUnavailable
 from app.errors.access import TooManyAttempts
 from tests import wire
 from tests.integration.conftest import Serve
@@ -337,3 +339,24 @@ async def test_without_keys_a_caller_learns_that_they_need_no_session(serve: Ser
     assert (await server.client.delete("/session")).status_code == 204
     stale = {"Cookie": "agentq_session=aqs_x"}
     assert await seen(server, "POST", "/queue/pause", stale) == (200, None)
+
+
+async def test_requests_side_by_side_are_admitted_after_a_change_of_keys(serve: Serve) -> None:
+    """Each look-up needs the signing secrets, which are read again after such a change."""
+    server = await serve(worker_concurrency=0)
+    browser = await sign_in(server, (await issue(server)).text)
+    for _ in range(5):
+        server.runtime.services.access.recheck()
+        replies = await asyncio.gather(*(seen(server, "GET", "/queue", browser.reading) for _ in range(8)))
+        assert replies == [(200, None)] * 8
+
+
+async def test_a_store_that_is_away_for_a_moment_ends_no_session(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await serve(worker_concurrency=0)
+    browser = await sign_in(server, (await issue(server)).text)
+    store = server.runtime.services.store
+    server.runtime.services.access.recheck()
+    with monkeypatch.context() as away:
+        away.setattr(store, "list_signing_secrets", AsyncMock(side_effect=StoreUnavailable("The database is away.")))
+        assert await seen(server, "GET", "/queue", browser.reading) == (503, "store_unavailable")
+    assert await seen(server, "GET", "/queue", browser.reading) == (200, None)

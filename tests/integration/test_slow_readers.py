@@ -11,6 +11,7 @@ import pytest
 from app.events.fanout import StoredEvents
 from app.models.events import EventType
 from app.models.messages import DEFAULT_TENANT
+from app.observability.recent_streams import StreamEnd
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.graphs import FLOOD_CHUNK, FLOOD_CHUNKS
@@ -113,6 +114,7 @@ async def test_a_reader_that_sleeps_is_sent_away(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         f"A reader of a stream read nothing for {SEND_TIMEOUT:g} s and was disconnected"
     ]
+    assert len(server.runtime.services.recent_streams.seconds_of(StreamEnd.SLOW)) == 1
 
 
 async def test_a_slow_reader_that_goes_on_reading_gets_everything(

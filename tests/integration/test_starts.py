@@ -5,7 +5,6 @@ import contextlib
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from tests import postgres_server, wire
 from tests.graph_control import GraphControl
 from tests.integration.test_engines import SECRET, Engine, submit
 from tests.postgres_server import VOLATILE, PostgresServer
-from tests.servers import ROOT, ServerProcess, cold_server_process, finished_process, free_port, server_process, until
+from tests.servers import ServerProcess, cold_server_process, finished_process, free_port, server_process, until
 from tests.valkey_server import ValkeyServer
 
 AGENT = {"AGENTS": "steps=tests.graphs:steps"}
@@ -76,7 +75,7 @@ async def test_a_server_waits_for_its_engine_and_does_not_listen_meanwhile(
     """Each engine with one of the two commands: no command knows which engine it waits for."""
     with engine() as (database, url):
         environment = {"DATABASE_URL": url, "ALLOW_VOLATILE": "true", **AGENT, **GraphControl(tmp_path).environment}
-        with cold_server_process(tmp_path, module, arguments=MODULES[module], **environment) as server:
+        with server_process(tmp_path, module, arguments=MODULES[module], **environment) as server:
             await waits(server)
             assert refuses(server)
             await asyncio.to_thread(database.start)
@@ -126,19 +125,6 @@ def ended(folder: Path, *command: str, **environment: str) -> subprocess.Complet
     return finished_process(folder, *(command or ("app.main",)), **{"HOST": "127.0.0.1", "PORT": "0", **environment})
 
 
-def ended_cold(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python -m app.main` that imports everything itself and ends by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "app.main"],
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "HOST": "127.0.0.1", "PORT": "0", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "CHECKPOINT_URL"])
 @pytest.mark.parametrize("url", ["postgresql://postgres:{}@127.0.0.1:{}/postgres", "redis://:{}@127.0.0.1:{}/0"])
 @pytest.mark.parametrize("module", ["app.main", "app.worker"])
@@ -157,7 +143,7 @@ def test_an_engine_that_does_not_come_ends_the_process_with_one_line(
 
 def test_a_wait_can_be_switched_off(tmp_path: Path) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
-    told = ended_cold(tmp_path, DATABASE_URL=url, STARTUP_TIMEOUT_SECONDS="0")
+    told = ended(tmp_path, DATABASE_URL=url, STARTUP_TIMEOUT_SECONDS="0")
     assert told.returncode == 1
     assert "Waiting" not in told.stderr + told.stdout
 
@@ -178,7 +164,8 @@ async def test_a_signal_ends_a_process_that_waits_at_once(
 
 FAILING = """
 import {module}
-from app.main import run, serve, work
+from app.main import serve, work
+from app.startup import run
 
 def fail(*_, **__):
     raise {error}
@@ -194,7 +181,7 @@ run({command})
     [
         ("app.bootstrap", "Runtime.running", "RuntimeError('nobody thought of this')"),
         ("threading", "Thread.start", "RuntimeError('cannot start new thread')"),
-        ("app.bootstrap", "make_store", "OSError(24, 'Too many open files')"),
+        ("app.startup", "make_store", "OSError(24, 'Too many open files')"),
         ("app.main", "create_app", "KeyError('lifespan')"),
         ("app.heartbeat", "Heartbeat.start", "RuntimeError('cannot start new thread')"),
     ],
@@ -211,7 +198,7 @@ def test_whatever_fails_at_a_start_ends_the_process(
 
 
 def test_a_device_is_no_database(tmp_path: Path) -> None:
-    told = ended_cold(tmp_path, DATABASE_URL="sqlite:////dev/null")
+    told = ended(tmp_path, DATABASE_URL="sqlite:////dev/null")
     assert told.returncode == 78
     assert "it is a device or a pipe, not a file" in told.stderr
 

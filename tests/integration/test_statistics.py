@@ -43,6 +43,7 @@ async def test_statistics_count_what_happened(quiet: LiveServer) -> None:
     assert (found["error_rate"], found["errors"]) == (0.5, [{"code": "agent_error", "count": 1}])
     assert (found["wait"]["count"], found["run"]["count"], found["first_token"]["count"]) == (2, 1, 0)
     assert found["run"]["p50"] is not None
+    assert found["queued_by_priority"] == {"high": 1, "normal": 0, "low": 0}
     assert found["server"]["waiting"] == {"high": 1, "normal": 0, "low": 0}
     assert found["server"]["slots_busy"] == 0
     today = f"{quiet.runtime.services.store.now():%Y-%m-%d}"
@@ -62,6 +63,29 @@ async def test_statistics_add_up_the_tokens_of_the_tenant(quiet: LiveServer) -> 
     tokens = (await quiet.client.get("/stats?agent=chat")).json()["tokens"]
     assert (tokens["calls"], tokens["input_tokens"], tokens["output_tokens"], tokens["cost"]) == (1, 10, 2, "0.005")
     assert (await quiet.client.get("/stats?agent=nobody")).json()["tokens"]["calls"] == 0
+
+
+async def test_a_series_of_usage_has_tokens_and_cost_by_agent(quiet: LiveServer) -> None:
+    await quiet.client.post("/messages", json={"message": "Hello"})
+    (claimed,) = await claim(quiet.runtime.services.store)
+    used = Tokens(calls=1, input_tokens=10, output_tokens=2, cached_tokens=4, cost_nanos=5_000_000)
+    await quiet.runtime.services.store.append(
+        claimed.lease, [chunk(0)], [ModelUsage("gpt-4", used), ModelUsage("own", Tokens(1, 1, 1, unpriced_calls=1))]
+    )
+    (series,) = (await quiet.client.get("/stats/series?metric=usage&step=3600&group_by=agent")).json()["series"]
+    point = series["points"][-1]
+    assert (series["group"], point["count"], point["p50"]) == ("chat", 2, None)
+    assert point["tokens"] == {
+        "calls": 2,
+        "input_tokens": 11,
+        "output_tokens": 3,
+        "cached_tokens": 4,
+        "reasoning_tokens": 0,
+        "cost": "0.005",
+        "cost_complete": False,
+    }
+    (accepted,) = (await quiet.client.get("/stats/series?metric=accepted")).json()["series"]
+    assert {point["tokens"] for point in accepted["points"]} == {None}
 
 
 async def test_a_series_has_a_point_for_each_step(quiet: LiveServer) -> None:

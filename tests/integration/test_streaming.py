@@ -462,6 +462,10 @@ async def test_the_log_as_json(server: LiveServer, model: StubServer) -> None:
     assert page["state"] == "completed"
     assert [(e["id"], e["type"], e["data"]) for e in page["events"]] == [(f.id, f.event, f.data) for f in frames]
     assert page["last_event_id"] == frames[-1].id
+    status, times = await server.status(message_id), [event["at"] for event in page["events"]]
+    assert times == sorted(times), times
+    assert status["created_at"] <= times[0]
+    assert times[-1] <= status["completed_at"]
     part = (await server.client.get(url, params={"after": 1, "limit": 1})).json()
     assert [event["id"] for event in part["events"]] == [2]
     assert part["last_event_id"] == frames[-1].id

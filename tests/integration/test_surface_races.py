@@ -1,11 +1,14 @@
 """Requests of several clients of the surfaces that meet, and requests that fail halfway."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from app.protocols import departures
 from app.protocols.questions import question_of
+from app.thread_manager import ThreadManager
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.servers import LiveServer, until
@@ -36,6 +39,26 @@ async def test_a_response_that_is_refused_leaves_no_copy_of_its_thread(serve: Se
     assert "Heard: One | Two" in str(two["output"])
 
 
+async def test_a_response_that_is_followed_while_it_is_deleted_stays(
+    serve: Serve, control: GraphControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await serve(agents=GRAPHS)
+    one = await posted(server, "/v1/responses", {"model": "steps", "input": "One"})
+    follow = {"model": "steps", "input": "Two", "previous_response_id": one["id"]}
+    get_thread, followers = ThreadManager.get_thread, []
+
+    async def find_and_follow(*given: Any) -> Any:
+        found = await get_thread(*given)
+        followers.append(await posted(server, "/v1/responses", follow))
+        return found
+
+    monkeypatch.setattr(ThreadManager, "get_thread", find_and_follow)
+    refused = await server.client.delete(f"/v1/responses/{one['id']}")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_parameter")
+    for kept in (one, *followers):
+        assert (await server.client.get(f"/v1/responses/{kept['id']}")).json()["output"] == kept["output"]
+
+
 async def test_a_new_turn_leaves_a_question_alone_that_is_answered_meanwhile(
     serve: Serve, control: GraphControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,8 +71,11 @@ async def test_a_new_turn_leaves_a_question_alone_that_is_answered_meanwhile(
 
     await until(asks, "it asks")
 
+    searched = []
+
     async def find_and_answer(*given: Any) -> Any:
         found = await question_of(*given)
+        searched.append(found and found.id)
         await posted(server, f"/messages/{first}/resume", {"value": "yes"}, 202)
         await until(lambda: control.waits("second"), "the answer is being worked on")
         return found
@@ -59,6 +85,9 @@ async def test_a_new_turn_leaves_a_question_alone_that_is_answered_meanwhile(
     await posted(server, "/v1/responses", turn)
     control.release("second")
     assert (await server.ended(first))["state"] == "completed"
+    conversation = (await posted(server, "/v1/conversations", {}))["id"]
+    await posted(server, "/v1/responses", {**turn, "conversation": conversation})
+    assert searched == [first], "a thread without a question is not searched for one"
 
 
 async def test_a_rollback_that_was_cut_off_can_be_sent_again(serve: Serve, control: GraphControl) -> None:
@@ -136,7 +165,59 @@ async def test_a_run_of_langgraphs_clients_with_the_same_key_is_made_once(serve:
         assert len(places) == 1, (path, first.text, second.text)
         other = await server.client.post(f"/langgraph{path}", json={**run, "metadata": {"a": 1}}, headers=headers)
         assert (other.status_code, "Idempotency-Key" in other.json()["detail"]) == (422, True)
-    assert len((await server.client.get("/messages")).json()["messages"]) == len(paths)
+    started = {"id": 1, "method": "run.start", "params": {"assistant_id": "steps", "input": run["input"]}}
+    for path, body in (("/runs/batch", [run, run]), (f"{thread}/commands", started)):
+        headers = {"Idempotency-Key": f"key-{path}"}
+        sent = [server.client.post(f"/langgraph{path}", json=body, headers=headers) for _ in range(2)]
+        first, second = [reply.json() for reply in await asyncio.gather(*sent)]
+        runs = [
+            [run_id_of(each) for each in (reply if path == "/runs/batch" else [reply])] for reply in (first, second)
+        ]
+        assert runs[0] == runs[1], (first, second)
+    assert len((await server.client.get("/messages")).json()["messages"]) == len(paths) + 3
+
+
+def run_id_of(reply: Any) -> str:
+    """The id of the run that a reply tells of."""
+    return str(reply.get("result", reply)["run_id"])
+
+
+async def test_a_run_that_was_answered_after_its_reader_left_goes_on(
+    serve: Serve, control: GraphControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await serve(agents=GRAPHS)
+    for step in ("first", "second"):
+        control.hold(step)
+    left, answered, decided = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    cancel = departures.Departure.cancel
+
+    async def grace(_: float) -> None:
+        left.set()
+        await answered.wait()
+
+    async def decide(departure: departures.Departure) -> None:
+        await cancel(departure)
+        decided.set()
+
+    monkeypatch.setattr(departures, "asyncio", SimpleNamespace(sleep=grace))
+    monkeypatch.setattr(departures.Departure, "cancel", decide)
+    body = {"assistant_id": "approving", "input": {"messages": [["user", "Hi"]]}, "on_disconnect": "cancel"}
+    async with server.client.stream("POST", "/langgraph/runs/stream", json=body) as response:
+        run = response.headers["content-location"].rpartition("/")[2]
+        await until(lambda: control.waits("first"), "it has begun")
+    await left.wait()
+    control.release("first")
+
+    async def asks() -> bool:
+        return bool((await server.status(run))["state"] == "interrupted")
+
+    await until(asks, "it asks")
+    await posted(server, f"/messages/{run}/resume", {"value": "yes"}, 202)
+    await until(lambda: control.waits("second"), "the answer is being worked on")
+    answered.set()
+    await decided.wait()
+    control.release("second")
+    assert (await server.ended(run))["state"] == "completed"
 
 
 async def test_an_answer_that_comes_again_is_told_where_the_first_one_went(serve: Serve, control: GraphControl) -> None:

@@ -35,6 +35,17 @@ async def test_a_thread_is_renamed_and_its_metadata_are_merged(quiet: LiveServer
     assert (await patch(quiet, "a%2Fb", name=None))["name"] is None
 
 
+async def test_a_ttl_is_given_and_changed(quiet: LiveServer) -> None:
+    made = await quiet.client.post("/threads", json={"thread_id": "brief", "ttl": 0.5})
+    assert (made.status_code, made.json()["ttl"]) == (201, 0.5)
+    assert (await patch(quiet, "brief", name="Brief"))["ttl"] == 0.5
+    assert (await patch(quiet, "brief", ttl=60))["ttl"] == 60
+    assert (await quiet.client.get("/threads")).json()[0]["ttl"] == 60
+    assert (await patch(quiet, "brief", ttl=None))["ttl"] is None
+    refused = await quiet.client.post("/threads", json={"ttl": -1})
+    assert refused.status_code == 422
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -45,6 +56,9 @@ async def test_a_thread_is_renamed_and_its_metadata_are_merged(quiet: LiveServer
         ({"metadata": {"a": [1]}}, "metadata.a"),
         ({"metadata": 5}, "metadata"),
         ({"thread_id": "other"}, "thread_id"),
+        ({"ttl": 0}, "ttl"),
+        ({"ttl": "5"}, "ttl"),
+        ({"ttl": 1e9}, "ttl"),
     ],
 )
 async def test_bad_changes_are_refused(quiet: LiveServer, body: dict[str, Any], field: str) -> None:

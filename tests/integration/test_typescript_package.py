@@ -42,7 +42,7 @@ async def test_its_methods_work(serve: Serve, control: GraphControl) -> None:
         agents=",".join(f"{name}=tests.graphs:{name}" for name in ("approving", "flaky", "failing")), max_attempts=1
     )
     output = await run("methods", chat.url, agents.url)
-    assert output.count("as it should be") == 6
+    assert output.count("as it should be") == 7
 
 
 async def test_runs_give_every_text_once_while_their_server_is_killed(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ async def test_the_status_tells_what_all_attempts_used_and_cost(serve: Serve, mo
     response = await server.client.get(f"/messages/{message_id}")
     assert response.json()["usage"]["total_tokens"] == used["total_tokens"]
     (listed,) = (await server.client.get("/messages")).json()["messages"]
-    assert listed["usage"] is None
+    assert listed["usage"] == {**used, "models": [by_model]}
     metrics = (await server.client.get("/metrics")).text
     assert f'agentq_cost_dollars_total{{model="gpt-4"}} {nanos / 10**9}' in metrics
     (row,) = (await server.client.get("/usage?group_by=agent,model")).json()["rows"]
@@ -173,7 +173,7 @@ async def test_a_whole_report_is_read_in_parts_and_written_in_smaller_ones(
     store = quiet.runtime.services.store
     reads = AsyncMock(side_effect=store.list_usage)
     monkeypatch.setattr(store, "list_usage", reads)
-    manager = usage_manager.UsageManager(store)
+    manager = usage_manager.UsageManager(store, quiet.runtime.services.usage._quotas)
     chosen = UsageFilter(*manager.window(None, None))
     by_subject = frozenset({UsageGroup.SUBJECT})
     parts = [part async for part in manager.pages(Principal("a", READ), chosen, by_subject)]
@@ -227,6 +227,9 @@ async def test_the_command_prints_usage_as_csv(serve: Serve, tmp_path: Path) -> 
         "a,m,2,10,4,5,3,15,1.5,true",
         "b,m,2,10,4,5,3,15,1.5,true",
     ]
+    lines = await run(finished_process, tmp_path, *command, "--json", DATABASE_URL=database)
+    first, _ = [json.loads(line) for line in lines.stdout.splitlines()]
+    assert (first["tenant"], first["calls"], first["cost"], first["cost_complete"]) == ("a", 2, "1.5", True)
     for given, told in (("--group-by=week", "expected some of hour"), ("--since=2026-01-01T00:30", "a whole hour")):
         refused = await run(finished_process, tmp_path, "app.cli", "usage", given, DATABASE_URL=database)
         assert refused.returncode == 2

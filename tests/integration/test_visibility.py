@@ -49,7 +49,7 @@ MISSING = {
     "key": "a" * 12,
     "subject": "nobody",
 }
-OF_EACH_REPLY = {"date", "content-length", "x-request-id"}
+OF_EACH_REPLY = {"date", "content-length", "x-request-id", "ratelimit", "ratelimit-policy"}
 REFUSALS = {"message_not_found", "thread_not_found", "delivery_not_found", "agent_not_found", "unknown_agent"}
 
 
@@ -100,12 +100,6 @@ ROWS: dict[str, Row] = {
     **message_rows("listMessageDeliveries", "GET", "/messages/ID/deliveries"),
     **message_rows("streamMessage", "GET", "/messages/ID/stream"),
     **message_rows("listMessageEvents", "GET", "/messages/ID/events"),
-    "cancelMessages body:filter.thread_id": Row(
-        "thread", "POST", "/messages/cancel", {"filter": {"thread_id": "ID"}, "expected_count": 0}
-    ),
-    "cancelMessages body:filter.agent": Row(
-        "agent", "POST", "/messages/cancel", {"filter": {"agent": "ID"}, "expected_count": 0}
-    ),
     "listDeadLetters query:thread_id": Row("thread", "GET", "/dead-letters?thread_id=ID"),
     "listDeadLetters query:agent": Row("agent", "GET", "/dead-letters?agent=ID"),
     "listDeadLetters query:subject": Row("subject", "GET", "/dead-letters?subject=ID"),
@@ -132,8 +126,19 @@ ROWS: dict[str, Row] = {
 }
 ROWS["createTicket body:message_id"] = Row("message", "POST", "/tickets", {"message_id": "ID"})
 ROWS["createTicket body:message_id by alias"] = ROWS["createTicket body:message_id"]._replace(kind="alias")
-for verb, method, path in (("get", "GET", ""), ("rotate", "POST", "/rotate"), ("revoke", "POST", "/revoke")):
-    ROWS[f"{verb}Key path:key_id"] = Row("key", method, f"/keys/ID{path}", {} if verb == "rotate" else None)
+for verb, method, path in (
+    ("get", "GET", ""),
+    ("change", "PATCH", ""),
+    ("rotate", "POST", "/rotate"),
+    ("revoke", "POST", "/revoke"),
+):
+    ROWS[f"{verb}Key path:key_id"] = Row("key", method, f"/keys/ID{path}", None if verb in ("get", "revoke") else {})
+for operation, path, more in (("cancelMessages", "cancel", {}), ("changeMessages", "priority", {"priority": "high"})):
+    ROWS[f"{operation} body:message_ids"] = Row("message", "POST", f"/messages/{path}", {"message_ids": ["ID"], **more})
+    for key in ("thread_id", "agent"):
+        chosen = {"filter": {key: "ID"}, "expected_count": 0, **more}
+        ROWS[f"{operation} body:filter.{key}"] = Row(key.removesuffix("_id"), "POST", f"/messages/{path}", chosen)
+
 for verb in ("requeue", "purge"):
     name = f"{verb}DeadLetters body:"
     ROWS[f"{name}message_ids"] = Row("message", "POST", f"/dead-letters/{verb}", {"message_ids": ["ID"]})
@@ -196,6 +201,17 @@ NO_ID = {
     "getStatisticsSeries query:agent": STATISTICS,
     **{f"listUsage query:{name}": USAGE for name in ("agent", "key", "subject", "cursor")},
     "listAudit query:cursor": "only API keys have the scope `admin`, and no key is narrowed",
+    "listTenants query:cursor": "a narrowed caller lists no tenants, see test_tenant_settings.py",
+    **{
+        f"{verb}Tenant path:tenant": "a tenant's name is no id of its own, and admins manage all tenants"
+        for verb in ("get", "change", "erase")
+    },
+    **{
+        f"{verb}Worker path:worker_id": "a worker is the server's, not a tenant's, and no key with `admin` is narrowed"
+        for verb in ("drain", "resume")
+    },
+    "eraseSubject path:subject": "a narrowed caller erases no subject, see test_erasures.py",
+    "getErasure path:erasure_id": "a narrowed caller reads no receipt, see test_erasures.py",
     "listKeys query:cursor": "a narrowed caller lists no keys, see test_key_api.py",
 }
 """Places that look like ids, with the reason why they have no row."""

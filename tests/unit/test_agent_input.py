@@ -4,18 +4,20 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AnyMessage, BaseMessage
+from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage
 from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.managed import RemainingSteps
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypedDict
 
+from app.agents import schemas
 from app.agents.schemas import describe_graph
 from app.errors import InvalidInput
 from app.models.agents import AgentDescription
@@ -422,3 +424,35 @@ def test_few_errors_are_made_for_a_large_input(case: str, monkeypatch: pytest.Mo
         check_input(description, given)
     assert refused.value.field == field
     assert max(lengths) < len(str(given)) / 2, "the validator makes errors of a part only"
+
+
+class OwnMessage(HumanMessage):
+    """A message of a user's own class."""
+
+    mood: str = ""
+
+
+class Letters(TypedDict):
+    """A state with messages in several forms."""
+
+    messages: Annotated[list[AnyMessage], "all"]
+    last: NotRequired[HumanMessage | None]
+    own: NotRequired[dict[str, OwnMessage]]
+
+
+@entrypoint()
+def replies(said: HumanMessage) -> str:
+    return said.text
+
+
+STATES = (Question, Form, Plain, MessagesState, Letters)
+
+
+@pytest.mark.parametrize("graph", [*map(graph_of, STATES), replies], ids=[*(each.__name__ for each in STATES), "value"])
+def test_schemas_are_those_that_langgraph_makes(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fields of messages, which are replaced, are left out while a schema is made. The result is the same."""
+    quick = describe_graph(graph, "mine")
+    monkeypatch.setattr(schemas, "_of_declared", lambda *_: ())
+    monkeypatch.setattr(schemas, "_BriefMessages", GenerateJsonSchema)
+    assert describe_graph(graph, "mine") == quick
+    assert quick.input_schema != ANY_OBJECT

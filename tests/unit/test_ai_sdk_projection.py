@@ -148,6 +148,15 @@ def test_a_call_whose_id_is_missing_or_used_again_has_its_own_result(call_id: st
     ]
 
 
+@pytest.mark.parametrize("call_id", ["c1", "", None])
+def test_calls_side_by_side_with_one_id_have_their_results_in_order(call_id: str | None) -> None:
+    results = [result(id=call_id), result("t2", id=call_id, content="3"), result("t3", id=call_id, content="4")]
+    asked = [call(id=call_id), call(id=call_id, args={"a": 2}), *results[:2], DONE]
+    assert shown(*asked) == ["<step-start>", ("add", {"a": 1}, "2"), ("add", {"a": 2}, "3")]
+    again = [call("m2", id=call_id, args={"a": 5}), results[2], DONE]
+    assert shown(call(id=call_id), RETRY, NewEvent.processing(2), *again)[-1] == ("add", {"a": 5}, "4")
+
+
 def test_texts_that_are_no_answer_are_marked_unless_the_memory_keeps_them() -> None:
     assert shown(text("draft"), discard(kept=False), text("real", "m2"), DONE) == ["<step-start>", "~draft~", "real"]
     assert shown(text("first"), discard(kept=True), text("real", "m2"), DONE) == ["<step-start>", "first", "real"]

@@ -55,6 +55,13 @@ def test_a_body_with_another_value_at_one_place_is_taken_or_refused(body: Any, v
             MessageCreate.model_validate({"message": list(blocks)})
 
 
+@pytest.mark.parametrize("chat_id", [".", ".."])
+def test_an_id_that_no_path_can_have_is_refused(chat_id: str) -> None:
+    with pytest.raises(ValidationError, match="which no path can have"):
+        ChatRequest.model_validate({**BODIES[0], "id": chat_id})
+    assert ChatRequest.model_validate({**BODIES[0], "id": "..."}).id == "..."
+
+
 @pytest.mark.parametrize("body", BODIES)
 def test_the_bodies_are_taken_as_they_are(body: Any) -> None:
     given = ChatRequest.model_validate_json(json.dumps(body))

@@ -4,6 +4,7 @@ import json
 import tracemalloc
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -59,15 +60,18 @@ def log(new: Sequence[NewEvent]) -> list[Event]:
     return [Event(number, *event, 0) for number, event in enumerate(new, 1)]
 
 
-CALLED = log([NewEvent.processing(1), *(event for number in range(CALLS) for event in call(number))])
+@cache
+def called() -> list[Event]:
+    """Return the log of all calls. It is made by the first test, since all processes import this module."""
+    return log([NewEvent.processing(1), *(event for number in range(CALLS) for event in call(number))])
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_a_part_of_a_long_log_takes_no_more_memory_than_a_part_of_a_short_one(name: str) -> None:
     project, progress = PROJECTIONS[name]
     peaks: list[int] = []
-    for first in range(0, len(CALLED), PART_EVENTS):
-        part = CALLED[first : first + PART_EVENTS]
+    for first in range(0, len(called()), PART_EVENTS):
+        part = called()[first : first + PART_EVENTS]
         is_measured = first in (EARLY, LATE)
         if is_measured:
             tracemalloc.start()
@@ -82,7 +86,7 @@ def test_a_part_of_a_long_log_takes_no_more_memory_than_a_part_of_a_short_one(na
 
 def test_the_end_of_a_response_joins_items_that_are_encoded_already(monkeypatch: pytest.MonkeyPatch) -> None:
     project, progress = PROJECTIONS["response"]
-    begun, end = CALLED[:1_000], Event(1_001, *NewEvent.cancelled(datetime(2026, 11, 29, tzinfo=UTC)), 0)
+    begun, end = called()[:1_000], Event(1_001, *NewEvent.cancelled(datetime(2026, 11, 29, tzinfo=UTC)), 0)
     _, progress = project(progress, begun)
     encode, lengths = json.dumps, []
 

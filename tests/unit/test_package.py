@@ -3,9 +3,10 @@
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -14,6 +15,7 @@ from app.cli.commands import COMMANDS
 from app.cli.main import execute
 from app.cli.terminal import Terminal
 from app.config import Settings
+from tests.dashboard.vendored import FILES, VENDOR, licence_of
 from tests.documents import openapi, websocket_schema
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,13 +28,36 @@ OF_THE_CHECKOUT = re.compile(
 )
 
 
-def texts(path: Path) -> Iterator[str]:
-    """Yield the texts of a module that are no docstrings."""
-    tree = ast.parse(path.read_text("utf-8"))
-    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
-            yield node.value
+class Faults(NamedTuple):
+    """Faults of a module. `texts` name files of the checkout, `imports` are lines that name this package."""
+
+    texts: list[str]
+    imports: list[int]
+
+
+@cache
+def faults() -> dict[str, Faults]:
+    """Return the faults of each module. Two tests share this walk, which takes seconds."""
+    modules = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in sorted((ROOT / "app").rglob("*.py"))}
+    assert len(modules) > 100
+    return {name: faults_of(list(ast.walk(ast.parse(text)))) for name, text in modules.items()}
+
+
+def faults_of(nodes: list[ast.AST]) -> Faults:
+    """Return the faults of a module. Docstrings may name files of the checkout."""
+    documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
+    ]
+    imports = [
+        node.lineno
+        for node in nodes
+        if (isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "app")
+        or (isinstance(node, ast.Import) and any(each.name.split(".")[0] == "app" for each in node.names))
+    ]
+    return Faults([text for text in texts if OF_THE_CHECKOUT.search(text)], imports)
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
@@ -46,15 +71,29 @@ def test_its_licence_and_its_notice_go_with_it() -> None:
     assert all((ROOT / name).read_text("utf-8") for name in PROJECT["project"]["license-files"])
 
 
-def test_it_ships_nothing_of_others() -> None:
+def test_it_ships_nothing_of_others_without_its_licence() -> None:
     """A file of another kind, such as a script for browsers, may need a licence of its own in the package."""
-    kinds = {path.suffix for path in (ROOT / "app").rglob("*") if path.is_file()}
-    assert kinds - {".pyc"} == {".py", ".sql", ".lua", ".toml", ".typed"}
+    own = [path for path in (ROOT / "app").rglob("*") if path.is_file() and VENDOR not in path.parents]
+    kinds = {path.suffix for path in own}
+    assert kinds - {".pyc"} == {
+        ".py",
+        ".sql",
+        ".lua",
+        ".json",
+        ".toml",
+        ".tmpl",
+        ".typed",
+        ".html",
+        ".css",
+        ".js",
+        ".svg",
+    }
+    for source in FILES.values():
+        assert (VENDOR / "licences" / f"{licence_of(source.package)}.txt").is_file()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "app").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_its_texts_name_no_file_of_the_checkout(path: Path) -> None:
-    assert [text for text in texts(path) if OF_THE_CHECKOUT.search(text)] == []
+def test_its_texts_name_no_file_of_the_checkout() -> None:
+    assert {name: found.texts for name, found in faults().items() if found.texts} == {}
 
 
 def test_its_descriptions_name_no_file_of_the_checkout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,11 +110,11 @@ def test_the_help_of_the_server_names_every_setting(capsys: pytest.CaptureFixtur
     assert {name.upper() for name in Settings.model_fields} <= words
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_a_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    told = " ".join(help_of(capsys, command).split())
-    assert told.startswith(f"Usage: agentq {command} ")
-    assert len(COMMANDS[command].about) > 10
+def test_each_command_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, entry in COMMANDS.items():
+        told = " ".join(help_of(capsys, command).split())
+        assert told.startswith(f"Usage: agentq {command} ")
+        assert len(entry.about) > 10, command
 
 
 def test_its_own_description_has_no_links_into_the_checkout() -> None:
@@ -99,14 +138,7 @@ def test_a_checkout_gets_all_that_its_tests_need_by_default() -> None:
 
 def test_its_modules_import_each_other_relatively() -> None:
     """A wheel may have the same code under another name."""
-    absolute = {
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "app").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if (isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "app")
-        or (isinstance(node, ast.Import) and any(each.name.split(".")[0] == "app" for each in node.names))
-    }
-    assert absolute == set()
+    assert {name: found.imports for name, found in faults().items() if found.imports} == {}
 
 
 def test_its_version_is_that_of_the_deployment() -> None:

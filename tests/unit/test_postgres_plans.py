@@ -35,17 +35,24 @@ HOT = {
     "list_waiting_versions": {"messages_ready"},
     "move_version": {"messages_ready", "messages_pkey"},
     "count_ahead": {"messages_waiting"},
+    "count_between": {"messages_waiting"},
     "count_after": {"messages_waiting"},
     "places_from": {"messages_waiting"},
     "list_queued": {"messages_waiting"},
     "first_waiting": {"messages_waiting"},
     "list_processing": {"messages_leased"},
     "count_queued": {"messages_leased", "tallies_pkey"},
+    "find_asking_threads": {"threads_pkey"},
     "find_expired": {"messages_leased"},
     "lock_expired": {"messages_id_key"},
     "beat": {"messages_id_key", "messages_pkey"},
     "find_due": {"messages_delayed"},
     "promote_due": {"messages_pkey", "messages_queued_in_thread"},
+    "next_ranks": {"claimed_ranks_pkey", "messages_of_flow", "tenants_pkey"},
+    "last_ranks": {"messages_waiting"},
+    "rank_of_next": {"claimed_ranks_pkey", "messages_of_flow"},
+    "count_overtaking": {"messages_waiting"},
+    "leave_flow": {"messages_pkey"},
     "promote_next": {"messages_queued_in_thread", "messages_pkey"},
     "lift_threads": {"messages_queued_in_thread"},
     "settle_thread": {"messages_queued_in_thread", "messages_pkey"},
@@ -141,10 +148,12 @@ HOT = {
     "count_threads_of_ids": {"threads_pkey"},
     "get_thread": {"threads_pkey", "messages_one_running"},
     "list_thread_messages": {"messages_in_thread"},
-    "find_prunable_logs": {"messages_with_log"},
+    "find_prunable_logs": {"messages_by_end", "tallies_pkey", "tenants_pkey"},
     "prune_logs": {"events_pkey"},
-    "find_prunable_messages": {"messages_ended"},
-    "prune_threads": {"threads_empty", "threads_pkey"},
+    "find_prunable_messages": {"messages_by_end", "tallies_pkey", "tenants_pkey"},
+    "prune_threads": {"threads_empty", "threads_pkey", "tenants_pkey"},
+    "find_expired_threads": {"threads_by_activity", "threads_pkey", "threads_with_ttl"},
+    "lock_expired_thread": {"threads_pkey"},
     "lock_visible_thread": {"threads_pkey"},
     "find_head": {
         "messages_pkey",
@@ -183,14 +192,14 @@ INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, 
 SELECT 'default', 't' || i, {MESSAGES}, {NOW} + i / 3, {NOW} + i / 3, 'Hello', 100 FROM generate_series(0, 199) AS i;
 
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness,
-    created_at, changed_at
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, state, readiness,
+    created_at, accepted_at, changed_at
 )
 SELECT
     'm' || i, 'default', CASE WHEN i % 10 > 0 THEN 't' || (i % 200) END,
     CASE WHEN i % 10 > 0 THEN 1 + i / 200 ELSE 0 END,
-    chr(97 + i % 3), 'Hello', 'normal', 1000000000000000 + {NOW} + i, 1000000000000000 + {NOW} + i, 'queued',
-    CASE WHEN i % 10 > 0 AND i >= 200 THEN 'blocked' ELSE 'ready' END, {NOW} + i, {NOW} + i
+    chr(97 + i % 3), 'Hello', 'normal', 1000000000000000 + 1000 * i, '', 1000000000000000 + 1000 * i, 'queued',
+    CASE WHEN i % 10 > 0 AND i >= 200 THEN 'blocked' ELSE 'ready' END, {NOW} + i, {NOW} + i, {NOW} + i
 FROM generate_series(0, {MESSAGES} - 1) AS i;
 
 INSERT INTO request_keys (tenant, key, fingerprint, receipts, created_at)
@@ -312,12 +321,14 @@ BY_PREDICATE = {
     "messages_ended",
     "threads_empty",
     "tallies_pkey",
+    "claimed_ranks_pkey",
     "dropped_logs_pkey",
     "dropped_memories_pkey",
 }
 """Indexes that hold only what is looked for, or little, so that they may be walked from their beginning."""
 
 NEED_STATISTICS = {
+    "find_expired_threads",
     "count_threads_of_status",
     *(f"list_threads{of}_by_created_{way}" for of in ("", "_of_subject") for way in ("asc", "desc")),
 }
@@ -363,6 +374,22 @@ def test_a_hot_statement_asks_nothing_anew_for_each_row(backlog: Seeded) -> None
         if conditions:
             wrong[name] = conditions
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "column"),
+    [
+        ("find_prunable_logs", "messages_by_end", "completed_at"),
+        ("find_prunable_messages", "messages_by_end", "completed_at"),
+        ("prune_threads", "threads_empty", "last_activity"),
+        ("find_expired_threads", "threads_by_activity", "last_activity"),
+    ],
+)
+def test_what_a_tenant_keeps_longer_is_not_walked(backlog: Seeded, name: str, index: str, column: str) -> None:
+    if name in NEED_STATISTICS and not backlog.analyzed:
+        return
+    conditions = [str(node.get("Index Cond")) for node in backlog.plan(name) if node.get("Index Name") == index]
+    assert [each for each in conditions if f"({column} <" in each and "tenant = " in each], conditions
 
 
 OF_FIGURES = {
@@ -478,7 +505,7 @@ THREAD_CALLS: dict[str, dict[str, Any]] = {
     "lift_threads": {
         "tenants": ["default"],
         "threads": ["{}"],
-        "ranks": [10**15 + NOW + MESSAGES],
+        "ranks": [10**15 + 1_000 * MESSAGES],
         "firsts": [500],
         "limit": 1_000,
     },

@@ -6,10 +6,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app.bootstrap import check_memory
 from app.checkpoints.factory import open_saver
 from app.errors import ConfigurationError, StoreRefused, StoreUnavailable, TooFewConnections
 from app.models.events import NewEvent
+from app.startup import check_memory
 from app.store.postgres.connection import connection_parameters
 from app.store.postgres.migrations import check_access
 from tests.contract.builders import DONE, RETRIED, TENANT, add, beat, chunk, claim_one, event_types, log, start

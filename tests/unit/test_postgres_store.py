@@ -15,7 +15,7 @@ from app.models.usage import MeteredCall, ModelUsage, Tokens
 from app.store.ports import MOVED, READY, message_topic
 from app.store.postgres.signals import payloads
 from app.store.postgres.store import PostgresStore
-from app.store.sql import reads
+from app.store.sql import positions as position_reads
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,
@@ -82,7 +82,8 @@ async def test_a_batch_is_accepted_as_if_one_came_after_the_other(store: Postgre
     assert numbers == sorted(numbers)
     assert [message.thread_number for message in messages] == [2, 0, 1, 3, 2, 4, 0, 5]
     queued = [message.id for message in (await store.summary(TENANT, limit=ALL)).queued]
-    ids = [before.id, *(messages[index].id for index in (0, 2, 3, 4, 6, 1, 5, 7))]
+    # Messages before an urgent one of their thread share its turn.
+    ids = [before.id, *(messages[index].id for index in (0, 3, 2, 4, 6, 1, 5, 7))]
     assert queued == ids
     assert [message.queue_position for message in messages] == [ids.index(message.id) for message in messages]
     assert await drain(store) == ids
@@ -177,8 +178,8 @@ async def test_counts_are_what_is_there(store: PostgresStore, url: str, clock: M
 async def test_positions_are_exact_from_either_end_and_estimated_between(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads, "EXACT_POSITION_LIMIT", 20)
-    monkeypatch.setattr(reads, "NEAR_END", 5)
+    monkeypatch.setattr(position_reads, "EXACT_POSITION_LIMIT", 20)
+    monkeypatch.setattr(position_reads, "NEAR_END", 5)
     messages = await asyncio.gather(*(add(store) for _ in range(100)))
     assert [message.queue_position for message in messages] == list(range(100))
     read = await asyncio.gather(*(store.get(TENANT, message.id) for message in messages))
@@ -189,14 +190,13 @@ async def test_positions_are_exact_from_either_end_and_estimated_between(
 
 
 async def test_a_message_that_is_not_the_last_of_its_level_is_counted_too(
-    store: PostgresStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock that was set back makes new messages that go before many others."""
-    monkeypatch.setattr(reads, "NEAR_END", 5)
+    """Another tenant takes its turns before many messages of the first one."""
+    monkeypatch.setattr(position_reads, "NEAR_END", 5)
     await asyncio.gather(*(add(store) for _ in range(30)))
-    clock.advance(-1)
-    messages = await asyncio.gather(*(add(store) for _ in range(3)))
-    assert [message.queue_position for message in messages] == [0, 1, 2]
+    messages = await asyncio.gather(*(add(store, tenant="other") for _ in range(3)))
+    assert [message.queue_position for message in messages] == [1, 3, 5]
 
 
 # Several stores on one database

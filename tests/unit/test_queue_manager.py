@@ -11,6 +11,7 @@ import pytest
 from app.access.principals import Principal
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
+from app.bulk_manager import BulkManager
 from app.errors import (
     InvalidRequest,
     MemoryClosed,
@@ -25,6 +26,7 @@ from app.models.memory import AgentMemory
 from app.models.messages import Message, MessageFilter, MessageState, NewMessage, Page, Priority
 from app.models.parts import Part
 from app.models.requests import ResumeAnswer, Selection
+from app.models.threads import NewThread
 from app.observability.outages import Outage
 from app.queue_manager import QueueManager
 from app.store.ports import Store
@@ -40,6 +42,7 @@ from tests.contract.builders import (
     LOW,
     NORMAL,
     OTHER_CALLER,
+    TENANT,
     claim,
     claim_one,
     drain,
@@ -250,15 +253,16 @@ async def fail(memory: Store) -> None:
 
 async def test_purged_messages_are_forgotten(memory: Store, registry: AgentRegistry) -> None:
     remembers = Forgetful()
-    queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE, memory=lambda: cast(AgentMemory, remembers))
+    queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE)
+    bulk = BulkManager(memory, queue, lambda: cast(AgentMemory, remembers))
     message = await submit(queue)
     await fail(memory)
     remembers.away = True
     with pytest.raises(StoreUnavailable):
-        await queue.purge(CALLER, Selection((message.id,)))
+        await bulk.purge(CALLER, Selection((message.id,)))
     assert (await queue.get(CALLER, message.id)).state is MessageState.FAILED
     remembers.away = False
-    assert await queue.purge(CALLER, Selection((message.id,))) == [message.id]
+    assert await bulk.purge(CALLER, Selection((message.id,))) == [message.id]
     assert remembers.forgotten == [message.memory_key]
     with pytest.raises(MessageNotFound):
         await queue.get(CALLER, message.id)
@@ -269,10 +273,11 @@ async def test_a_purge_holds_when_the_memory_goes_away_in_between(
     memory: Store, registry: AgentRegistry, caplog: pytest.LogCaptureFixture, error: Exception, tmp_path: Path
 ) -> None:
     remembers = GoneLater(error)
-    queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE, memory=lambda: cast(AgentMemory, remembers))
+    queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE)
+    bulk = BulkManager(memory, queue, lambda: cast(AgentMemory, remembers))
     message = await submit(queue)
     await fail(memory)
-    assert await queue.purge(CALLER, Selection((message.id,))) == [message.id]
+    assert await bulk.purge(CALLER, Selection((message.id,))) == [message.id]
     assert "The memory of purged messages is deleted later" in caplog.text
     assert remembers.forgotten == []
     remembers.away = False
@@ -285,20 +290,40 @@ async def test_a_purge_holds_when_the_memory_goes_away_in_between(
     assert remembers.forgotten == [message.memory_key], "it is forgotten once"
 
 
+@pytest.mark.parametrize(("minutes", "left"), [(0, ["idle"]), (30, [])])
+async def test_idle_threads_are_deleted_with_their_memory_as_the_setting_says(
+    memory: Store, clock: ManualClock, tmp_path: Path, minutes: float, left: list[str]
+) -> None:
+    remembers = Forgetful()
+    settings = settings_for(tmp_path, thread_ttl_minutes=minutes)
+    duties = Maintenance(memory, lambda: cast(AgentMemory, remembers), settings, outage=Outage("It works again"))
+    await memory.create_thread(TENANT, "idle", NewThread(None))
+    clock.advance(30 * 60 - 1)
+    await duties.prune()
+    assert [each.thread_id for each in await memory.list_threads(TENANT, Page(10))] == ["idle"]
+    assert remembers.forgotten == []
+    clock.advance(1)
+    await duties.prune()
+    assert [each.thread_id for each in await memory.list_threads(TENANT, Page(10))] == left
+    assert remembers.forgotten == [Message.memory_key_of(TENANT, "idle", "")][len(left) :]
+
+
 async def test_without_a_memory_nothing_is_purged(queue: QueueManager, memory: Store) -> None:
+    bulk = BulkManager(memory, queue, lambda: None)
     message = await submit(queue)
     await fail(memory)
     with pytest.raises(MemoryClosed):
-        await queue.purge(CALLER, Selection((message.id,)))
+        await bulk.purge(CALLER, Selection((message.id,)))
     assert (await queue.get(CALLER, message.id)).state is MessageState.FAILED
 
 
 async def test_messages_of_others_are_never_selected(queue: QueueManager, memory: Store) -> None:
+    bulk = BulkManager(memory, queue, lambda: None)
     theirs = await submit(queue, caller=OTHER_CALLER)
     await fail(memory)
-    assert await queue.requeue(CALLER, Selection(expected_count=0)) == []
+    assert await bulk.requeue(CALLER, Selection(expected_count=0)) == []
     with pytest.raises(MessageNotFound):
-        await queue.requeue(CALLER, Selection((theirs.id,)))
+        await bulk.requeue(CALLER, Selection((theirs.id,)))
     assert (await queue.get(OTHER_CALLER, theirs.id)).state is MessageState.FAILED
 
 
@@ -306,10 +331,11 @@ async def test_a_selection_is_read_to_its_end(
     queue: QueueManager, memory: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages end early by their texts."""
+    bulk = BulkManager(memory, queue, lambda: None)
     monkeypatch.setattr(scanning, "PAGE_TEXT_LENGTH", 1)
     ids = {(await submit(queue)).id for _ in range(MAX_QUEUE_SIZE)}
     assert len(await queue.list_messages(CALLER, MessageFilter(), Page(10))) == 1
-    cancelled = await queue.cancel_many(CALLER, Selection(expected_count=MAX_QUEUE_SIZE))
+    cancelled = await bulk.cancel(CALLER, Selection(expected_count=MAX_QUEUE_SIZE))
     assert (set(cancelled.ended), cancelled.stopping) == (ids, [])
 
 

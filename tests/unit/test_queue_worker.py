@@ -14,9 +14,9 @@ from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
 from app.config import Settings
-from app.models.attempts import Beat, Cancelled, Claim, Completed, Lease, Outcome
+from app.models.attempts import Beat, Cancelled, Claim, Completed, Lease, Outcome, Released
 from app.models.messages import MessageState
-from app.models.workers import Worker
+from app.models.workers import Worker, WorkerState
 from app.observability.logging import Redactor
 from app.observability.outages import Outage
 from app.store.ports import CANCELS, LeaseRenewer
@@ -344,3 +344,94 @@ async def test_a_hint_that_comes_before_the_claim_does_is_not_lost(
         return await state(store, message.id) is MessageState.CANCELLED
 
     await until(cancelled, "the message has ended")
+
+
+async def state_of_worker(store: SqliteStore) -> WorkerState:
+    (listed,) = await store.list_workers()
+    return listed.state
+
+
+async def test_an_idle_worker_that_is_drained_claims_nothing_until_it_is_resumed(
+    store: WithSlowEnds, worker: QueueWorker, agent: GatedAgent
+) -> None:
+    """The heartbeats are minutes apart; the hint calls for one."""
+    await until(lambda: store.beats, "the worker is listed")
+    await store.drain_worker(worker.id, draining=True)
+
+    async def drained() -> bool:
+        return await state_of_worker(store) is WorkerState.DRAINED
+
+    await until(drained, "the worker is drained")
+    message = await add(store)
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    assert await state(store, message.id) is MessageState.QUEUED
+    await store.drain_worker(worker.id, draining=False)
+    await until(lambda: agent.gates, "the message runs")
+    assert await state_of_worker(store) is WorkerState.ACTIVE
+    agent.gates[0].set()
+    await until(lambda: not worker.leases(), "the run has ended")
+    assert await state(store, message.id) is MessageState.COMPLETED
+
+
+async def test_a_run_that_ends_within_the_grace_period_keeps_its_result(
+    store: WithSlowEnds, worker: QueueWorker, agent: GatedAgent
+) -> None:
+    message = await add(store)
+    await until(lambda: agent.gates, "it runs")
+    await store.drain_worker(worker.id, draining=True)
+    await until(lambda: worker.state() is WorkerState.DRAINING, "the worker knows")
+    assert await state_of_worker(store) is WorkerState.DRAINING
+    agent.gates[0].set()
+
+    async def drained() -> bool:
+        return await state_of_worker(store) is WorkerState.DRAINED
+
+    await until(drained, "the worker is drained")
+    assert await state(store, message.id) is MessageState.COMPLETED
+
+
+async def test_runs_that_exceed_the_grace_period_are_put_back_without_losing_an_attempt(
+    store: WithSlowEnds, agent: GatedAgent, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path, worker_concurrency=1, lease_seconds=LEASE_SECONDS, shutdown_grace_seconds=0)
+    worker = worker_of(store, await registry_of(agent), settings)
+    worker.start()
+    message = await add(store)
+    await until(lambda: agent.gates, "it runs")
+    await store.drain_worker(worker.id, draining=True)
+
+    async def drained() -> bool:
+        return await state_of_worker(store) is WorkerState.DRAINED
+
+    await until(drained, "the worker is drained")
+    found = await store.get(TENANT, message.id)
+    assert (found.state, found.attempt) == (MessageState.QUEUED, 0)
+    assert store.ending == [Released("The worker was drained.")]
+    await store.drain_worker(worker.id, draining=False)
+    await until(lambda: len(agent.gates) == 2, "it runs again")
+    agent.gates[1].set()
+    await until(lambda: not worker.leases(), "the run has ended")
+    assert (await store.get(TENANT, message.id)).result == "attempt 1"
+    await worker.stop(0)
+
+
+async def test_a_drain_leaves_alone_the_ends_that_are_being_stored(
+    store: WithSlowEnds, agent: GatedAgent, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path, worker_concurrency=1, lease_seconds=LEASE_SECONDS, shutdown_grace_seconds=0)
+    worker = worker_of(store, await registry_of(agent), settings)
+    worker.start()
+    store.may_end.clear()
+    message = await add(store)
+    await until(lambda: agent.gates, "it runs")
+    agent.gates[0].set()
+    await until(lambda: store.ending, "the end is under way")
+    await store.drain_worker(worker.id, draining=True)
+    await until(lambda: worker.state() is WorkerState.DRAINING, "the worker knows")
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    store.may_end.set()
+    await until(lambda: worker.state() is WorkerState.DRAINED, "the run has ended")
+    assert await state(store, message.id) is MessageState.COMPLETED
+    await worker.stop(0)

@@ -367,7 +367,7 @@ def test_what_arrives_after_its_process_went_on_is_refused(admin: redis.Redis, t
 
     def submit(turn: int, name: str) -> Any:
         message = (name, TENANT, "", "chat", "", "normal", 10**15, "", "", "", "", "enqueue", "", "", "", "", "")
-        return repeated(admin, "add", keys, turn, START, 10, "", "", "", 0, "", "", "", "", *message)
+        return repeated(admin, "add", keys, turn, START, 10, "", "", "", 0, "", "", "", "", "", "tenant", *message)
 
     first = submit(2, "a")
     assert submit(2, "a") == first, "once"

@@ -214,27 +214,32 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         return cost(script, next(turns), 0, len(arguments), *arguments)
 
     def listing(*states: str) -> list[int]:
-        return cost("list_messages", TENANT, "", 5, 10**6, 1_000, "", "".join(states), "", "", "", "", "", "", "")
+        return cost(
+            "list_messages", TENANT, "", 5, 10**6, 1_000, "", "".join(states), "", "", "", "", "", "", "", "", ""
+        )
 
     assert delivery.next_at is not None
     taken_until = round(delivery.next_at.timestamp() * 1000)
-    request = (TENANT, "a key", "a request", 10**6, "", "", "", "")
+    request = (TENANT, "a key", "a request", 10**6, "", "", "", "", "")
     fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example", "", "", "", "")
     used = '[["m", [1, 2, 3, 0, 0, 0, 0]]]'
     ranks = ("high", 0, "normal", 10**15, "low", 2 * 10**15)
     return {
-        "add": write("add", 10**9, *request, "alone", TENANT, "", *fields),
-        "add again": write("add", 10**9, *request, "alone", TENANT, "", *fields),
-        "add to a thread": write("add", 10**9, "", "", "", 0, "", "", "", "", "in a thread", TENANT, "t", *fields),
+        "add": write("add", 10**9, *request, "tenant", "alone", TENANT, "", *fields),
+        "add again": write("add", 10**9, *request, "tenant", "alone", TENANT, "", *fields),
+        "add to a thread": write(
+            "add", 10**9, "", "", "", 0, "", "", "", "", "", "tenant", "in a thread", TENANT, "t", *fields
+        ),
         "claim": write("claim", WORKER, 2, 30_000, "", "chat", "", "v1", "chat", "v1", "v1", "other", "", ""),
         "cancel": write("cancel", TENANT, urgent, "", 0),
         "cancel what runs": write("cancel", TENANT, running.message_id, "", 1),
-        "reprioritize": write_timeless("reprioritize", TENANT, last, "high", *ranks),
+        "reprioritize": write("reprioritize", TENANT, last, "high", "tenant", *ranks),
         "resume": write("resume", TENANT, asking.id, asking.fence, "{}", "", "", "", "", 0, ""),
-        "requeue": write("requeue", TENANT, "", *ranks, requeued, "Hello"),
+        "requeue": write("requeue", TENANT, "", *ranks, "tenant", requeued, "Hello"),
         "purge": write_timeless("purge", TENANT, purged),
         "get": cost("get", TENANT, last),
         "get_head": cost("get_head", TENANT, "t"),
+        "count_overtaking": cost("count_overtaking", TENANT, last, 50),
         "list_messages": listing(),
         "list_messages that failed": listing(" failed "),
         "list_messages that are interrupted": listing(" interrupted "),
@@ -246,7 +251,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "list_threads": cost("list_threads", TENANT, 2, "", "", 1_000, "threads", 1, "", "", "", "", ""),
         "list_thread_messages": cost("list_thread_messages", TENANT, "t", 5, 5, 10**6, ""),
         "rescue": write("rescue", 3, 100, "", "", "", "", "", "", ""),
-        "promote": write("promote", 100),
+        "promote": write("promote", 100, "tenant", *ranks),
         "list_versions": cost("list_versions"),
         "see_versions": write_timeless("see_versions", 0, "chat", "v1", 1, 2),
         "move_versions": write_timeless("move_versions", "chat", "v1", "v2", 100, "version {}"),

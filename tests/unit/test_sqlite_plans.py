@@ -34,6 +34,7 @@ HOT = {
     "list_waiting_versions": "messages_ready",
     "move_version": "messages_ready",
     "count_ahead": "messages_waiting",
+    "count_between": "messages_waiting",
     "count_after": "messages_waiting",
     "places_from": "messages_waiting",
     "find_ranks": "messages",
@@ -41,7 +42,12 @@ HOT = {
     "first_waiting": "messages_waiting",
     "find_expired": "messages_leased",
     "extend_leases": "messages",
-    "promote_due": "messages_delayed",
+    "find_due": "messages_delayed",
+    "promote_due": "messages_queued_in_thread",
+    "next_rank": "messages_of_flow",
+    "last_rank": "messages_waiting",
+    "rank_of_next": "messages_of_flow",
+    "count_overtaking": "messages_waiting",
     "promote_next": "messages_queued_in_thread",
     "lift_thread": "messages_queued_in_thread",
     "settle_thread": "messages_queued_in_thread",
@@ -63,6 +69,7 @@ HOT = {
     "newest_in_thread_before": "messages_in_thread",
     "number_in_thread": "messages_in_thread",
     "prune_threads": "threads_empty",
+    "find_expired_threads": "threads_with_ttl",
     "throughput": "messages_ended",
     "find_expired_interrupts": "messages_interrupted",
     "find_key": "request_keys",
@@ -99,8 +106,6 @@ HOT = {
     "last_event": "events",
     "read_events": "events",
     "attempt_start": "events",
-    "find_prunable_logs": "messages_with_log",
-    "prune_messages": "messages_ended",
     "prune_log": "events",
     "find_thread_metadata": "threads",
     "change_thread": "threads",
@@ -124,6 +129,8 @@ HOT = {
 """The index, or the key of a table, by which each statement has to search."""
 
 SORTED = {
+    "find_prunable_logs": "messages_by_end",
+    "prune_messages": "messages_by_end",
     "list_unfinished": "messages_one_running",
     "get_head": "messages_one_running",
     "find_head": "messages_one_running",
@@ -139,7 +146,7 @@ SORTED = {
     "search_items": "items",
     "search_filtered_items": "items",
 }
-"""These sort the few rows that their index gives."""
+"""These sort the few rows that their index gives, or the tenants."""
 
 TABLES = "(messages|behind|kind|newest|threads|events|attempts|request_keys|deliveries|aliases|items|deleted_messages)"
 
@@ -154,13 +161,13 @@ SELECT 'default', 't' || i, 100, :now + i / 3, :now + i / 3, 'Hello' FROM n;
 
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 19999)
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness,
-    created_at, changed_at
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, state, readiness,
+    created_at, accepted_at, changed_at
 )
 SELECT
     'm' || i, 'default', iif(i % 10, 't' || (i % 200), NULL), iif(i % 10, 1 + i / 200, 0), char(97 + i % 3), 'Hello',
-    'normal', 1000000000000000 + :now + i, 1000000000000000 + :now + i, 'queued',
-    iif(i % 10 AND i >= 200, 'blocked', 'ready'), :now + i, :now + i
+    'normal', 1000000000000000 + 1000 * i, '', 1000000000000000 + 1000 * i, 'queued',
+    iif(i % 10 AND i >= 200, 'blocked', 'ready'), :now + i, :now + i, :now + i
 FROM n;
 """
 """20,000 queued messages, a tenth of them without a thread, the others in 180 threads."""
@@ -264,6 +271,20 @@ def test_a_claim_finds_messages_by_agent_and_version_in_the_index_alone(plans: S
 
 def test_a_hot_statement_sorts_nothing(plans: Seeded) -> None:
     assert [name for name in HOT if any("TEMP B-TREE" in step for step in plans.plan(name))] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "searched"),
+    [
+        ("find_prunable_logs", "messages_by_end (tenant=? AND log_pruned=? AND completed_at>? AND completed_at<?)"),
+        ("prune_messages", "messages_by_end (tenant=? AND log_pruned=? AND completed_at>? AND completed_at<?)"),
+        ("prune_threads", "threads_empty (tenant=? AND last_activity<?)"),
+        ("find_expired_threads", "threads_with_ttl (<expr><?)"),
+        ("find_expired_threads", "threads_by_activity (tenant=? AND last_activity<?)"),
+    ],
+)
+def test_what_a_tenant_keeps_longer_is_not_walked(plans: Seeded, name: str, searched: str) -> None:
+    assert [step for step in plans.plan(name) if searched in step], plans.plan(name)
 
 
 OF_FIGURES = {

@@ -13,7 +13,7 @@ from app.errors import LeaseLost, MessageNotFound, QueueFull, StoreError, StoreU
 from app.models.attempts import Completed
 from app.models.messages import MessageState
 from app.store.ports import MOVED, READY, message_topic
-from app.store.sql import reads
+from app.store.sql import positions as position_reads
 from app.store.sqlite import connection as sqlite_connection
 from app.store.sqlite import write_turns
 from app.store.sqlite.store import SqliteStore
@@ -370,8 +370,8 @@ async def test_a_deleted_message_leaves_no_rows_behind(store: SqliteStore, path:
 async def test_positions_are_exact_from_either_end_and_estimated_between(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads, "EXACT_POSITION_LIMIT", 20)
-    monkeypatch.setattr(reads, "NEAR_END", 5)
+    monkeypatch.setattr(position_reads, "EXACT_POSITION_LIMIT", 20)
+    monkeypatch.setattr(position_reads, "NEAR_END", 5)
     messages = await asyncio.gather(*(add(store) for _ in range(100)))
     read = await asyncio.gather(*(store.get(TENANT, message.id) for message in messages))
     positions = [message.queue_position for message in read]

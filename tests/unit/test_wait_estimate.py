@@ -11,7 +11,7 @@ from app.errors import StoreUnavailable
 from app.events.wait_estimates import READ_BURST, READS_PER_SECOND, THROUGHPUT_SECONDS, WaitEstimates
 from app.models.messages import Message, MessageState, Priority, Readiness
 from app.models.workers import AgentState, ServedAgent, Throughput, WorkerGroup
-from app.policy.wait_estimate import NOTHING, WaitingCode, wait_estimate
+from app.policy.wait_estimate import NOTHING, WaitingCode, WaitingReason, wait_estimate
 from app.store.ports import MOVED
 from app.store.signals import LocalNotifier
 
@@ -43,9 +43,9 @@ def message(state: MessageState = S.QUEUED, **fields: Any) -> Message:
 
 
 def throughput(
-    *, paused: bool = False, slots: int = 2, running: int = 0, run_seconds: float | None = 10.0
+    *, paused: bool = False, slots: int = 2, running: int = 0, run_seconds: float | None = 10.0, draining: int = 0
 ) -> Throughput:
-    return Throughput(paused=paused, slots=slots, running=running, run_seconds=run_seconds)
+    return Throughput(paused=paused, slots=slots, running=running, run_seconds=run_seconds, draining=draining)
 
 
 def behind(thread_number: int = 2, **fields: Any) -> Message:
@@ -64,6 +64,8 @@ REASONS: list[tuple[Message, Throughput | None, Message | None, WaitingCode, str
     (delayed(), throughput(paused=True, slots=0), None, C.DELAYED, "Not to be run before"),
     (message(), throughput(paused=True, slots=0), None, C.PAUSED, "paused"),
     (message(), throughput(slots=0), None, C.NO_WORKER, "No worker"),
+    (message(), throughput(slots=0, draining=2), None, C.WORKERS_DRAINED, "drained all workers"),
+    (message(), throughput(slots=0, draining=2, paused=True), None, C.PAUSED, "paused"),
     (behind(), throughput(), HEAD, C.THREAD_BUSY, "Message head of its thread is processing."),
     (behind(), throughput(), ASKS, C.THREAD_BUSY, "Message head of its thread asks a human."),
     (behind(), None, None, C.THREAD_BUSY, "An earlier message"),
@@ -123,6 +125,8 @@ class CountingSight:
     def __init__(self) -> None:
         self.paces = 0
         self.heads = 0
+        self.overtaking = 0
+        self.overtaking_reads = 0
         self.away = False
 
     def now(self) -> datetime:
@@ -133,6 +137,12 @@ class CountingSight:
         if self.away:
             raise StoreUnavailable("away")
         return throughput(running=2)
+
+    async def count_overtaking(self, tenant: str, message_id: str) -> int:
+        self.overtaking_reads += 1
+        if self.away:
+            raise StoreUnavailable("away")
+        return self.overtaking
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         self.heads += 1
@@ -314,3 +324,27 @@ async def test_while_the_store_is_away_the_message_still_tells_its_reason() -> N
     assert start is None
     assert reason is not None
     assert reason.code is C.AHEAD_IN_QUEUE
+
+
+@pytest.mark.parametrize(
+    ("overtaking", "text"),
+    [
+        (1, "Tenant 'default' has had its share: 1 message that came later goes first."),
+        (7, "Tenant 'default' has had its share: 7 messages that came later go first."),
+    ],
+)
+async def test_a_message_tells_that_its_tenant_has_had_its_share(overtaking: int, text: str) -> None:
+    sight = CountingSight()
+    sight.overtaking = overtaking
+    _, reason = await wait_estimates_of(sight).of(message(queue_position=9))
+    assert reason == WaitingReason(C.FAIR_SHARE, text)
+
+
+@pytest.mark.parametrize(
+    "waits", [message(queue_position=0), behind(queue_position=3), delayed(), message(S.PROCESSING)]
+)
+async def test_shares_are_asked_for_only_where_they_could_be_the_reason(waits: Message) -> None:
+    sight = CountingSight()
+    await wait_estimates_of(sight).of(waits)
+    await wait_estimates_of(sight).of_each([message(queue_position=9)])  # it was just accepted, so nothing came later
+    assert sight.overtaking_reads == 0

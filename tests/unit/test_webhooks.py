@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from app.bootstrap import redactor_of
 from app.config import load_settings
 from app.errors import ConfigurationError, StoreUnavailable
 from app.models.attempts import Cancelled, Completed, Failed
 from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from app.observability.outages import Outage
+from app.startup import redactor_of
 from app.store.sqlite.store import SqliteStore
 from app.webhooks import sender as webhooks
 from app.webhooks.sender import LEASE_SECONDS, PARALLEL, WebhookSender

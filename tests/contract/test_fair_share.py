@@ -1,0 +1,483 @@
+"""Fair share: within a priority, tenants or subjects take turns, however many messages each of them has queued."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.models.attempts import Claim, Retry
+from app.models.messages import Message
+from app.models.sharing import FairShare
+from app.models.tenants import TenantSettings
+from app.policy.rank import RankPolicy
+from app.store.ports import Store
+from tests.clock import ManualClock
+from tests.contract.backends import StoreFactory
+from tests.contract.builders import (
+    ALL,
+    CANCELLED,
+    DONE,
+    FAILED,
+    HIGH,
+    LOW,
+    NORMAL,
+    TENANT,
+    add,
+    add_all,
+    claim,
+    claim_one,
+    claimed_ids,
+    drain,
+    new,
+    start,
+)
+
+BIG = "a tenant with much to do"
+SMALL = "a tenant with little to do"
+BURST = 200
+
+
+@pytest.fixture
+def policy() -> RankPolicy:
+    """The default; tests may give another."""
+    return RankPolicy()
+
+
+@pytest.fixture
+async def shared(
+    make_store: StoreFactory, tmp_path: Path, clock: ManualClock, policy: RankPolicy
+) -> AsyncIterator[Store]:
+    """A store with this policy."""
+    store = make_store(tmp_path, clock, policy)
+    await store.open()
+    yield store
+    await store.close()
+
+
+by_subject = pytest.mark.parametrize("policy", [RankPolicy(fair_share=FairShare.SUBJECT)], ids=["subject"])
+by_time = pytest.mark.parametrize("policy", [RankPolicy(fair_share=FairShare.NONE)], ids=["none"])
+
+
+async def burst(store: Store, count: int = BURST, tenant: str = BIG, **fields: Any) -> list[Message]:
+    return await add_all(store, *[new(tenant=tenant, **fields) for _ in range(count)])
+
+
+async def run(store: Store, count: int) -> list[str]:
+    """Run so many messages one after the other; the tenants whose they were, in order."""
+    tenants = []
+    for _ in range(count):
+        (claimed,) = await claim(store)
+        tenants.append(claimed.message.tenant)
+        await store.finish(claimed.lease, DONE)
+    return tenants
+
+
+def waits(order: Sequence[str], tenant: str) -> list[int]:
+    """How many messages of others ran before each message of a tenant, since its message before."""
+    found, waited = [], 0
+    for each in order:
+        waited = waited + 1
+        if each == tenant:
+            found.append(waited - 1)
+            waited = 0
+    return found
+
+
+# Turns
+
+
+async def test_a_burst_delays_the_next_message_of_another_tenant_by_one_run(store: Store) -> None:
+    await burst(store)
+    await run(store, 20)
+    late = await add(store, tenant=SMALL)
+    assert late.queue_position is not None
+    assert late.queue_position <= 1
+    assert SMALL in await run(store, 2)
+
+
+async def test_a_tenant_that_is_new_while_all_slots_are_busy_is_next_but_one_at_the_latest(store: Store) -> None:
+    await burst(store)
+    running = await claim(store, 5)
+    late = await add(store, tenant=SMALL)
+    for taken in running:
+        await store.finish(taken.lease, DONE)
+    assert late.id in await claimed_ids(store, 2)
+
+
+async def test_backlogs_take_turns(store: Store) -> None:
+    await burst(store)
+    await burst(store, 20, SMALL)
+    order = await run(store, 41)
+    assert Counter(order)[SMALL] == 20
+    assert max(waits(order, SMALL)) <= 1
+
+
+async def test_one_of_a_hundred_tenants_has_a_burst_and_nobody_else_waits_for_it(store: Store) -> None:
+    others = [f"tenant {number}" for number in range(99)]
+    await burst(store)
+    await run(store, 10)
+    messages = await add_all(store, *[new(tenant=tenant) for tenant in others for _ in range(2)])
+    order = await run(store, 2 * 100 + 1)
+    assert Counter(order)[BIG] <= 3
+    assert all(Counter(order)[tenant] == 2 for tenant in others)
+    assert len(messages) == 2 * 99
+
+
+async def test_one_that_waits_for_each_answer_alternates_with_a_burst(store: Store) -> None:
+    await burst(store)
+    await run(store, 10)
+    order = []
+    await add(store, tenant=SMALL)
+    for _ in range(40):
+        (taken,) = await claim(store)
+        order.append(taken.message.tenant)
+        await store.finish(taken.lease, DONE)
+        if taken.message.tenant == SMALL:
+            await add(store, tenant=SMALL)  # before the slot that became free is given to anybody
+    assert Counter(order) == {BIG: 20, SMALL: 20}
+    assert max(waits(order, SMALL)) <= 1
+    assert max(waits(order, BIG)) <= 1
+
+
+async def test_the_messages_of_one_tenant_go_in_the_order_of_accepting(store: Store, clock: ManualClock) -> None:
+    ids = []
+    for step in range(30):
+        ids.append((await add(store)).id)
+        if step % 3 == 2:
+            clock.advance(step)
+            assert await claimed_ids(store, 1) == [ids.pop(0)]
+    assert await drain(store) == ids
+
+
+async def test_priorities_stay_strict(store: Store) -> None:
+    await burst(store, 5, priority=HIGH)
+    normal = await add(store, tenant=SMALL, priority=NORMAL)
+    low = await add(store, tenant=SMALL, priority=LOW)
+    assert await run(store, 5) == [BIG] * 5
+    assert await claimed_ids(store) == [normal.id, low.id]
+
+
+async def test_each_priority_has_turns_of_its_own(store: Store) -> None:
+    await burst(store, 50, priority=LOW)
+    await burst(store, 3, SMALL, priority=HIGH)
+    await burst(store, 3, priority=HIGH)
+    order = await run(store, 6)
+    assert Counter(order) == {BIG: 3, SMALL: 3}
+    assert order[1] == BIG
+
+
+async def test_a_tenant_gets_as_many_turns_as_its_weight_says(store: Store) -> None:
+    await store.put_tenant(SMALL, TenantSettings(weight=3), revision=None)
+    await burst(store, 60)
+    await burst(store, 60, SMALL)
+    order = await run(store, 40)
+    assert Counter(order) == {BIG: 10, SMALL: 30}
+    assert max(waits(order, BIG)) <= 4
+
+
+async def test_a_low_weight_delays_a_first_message_by_one_run(store: Store) -> None:
+    await store.put_tenant(SMALL, TenantSettings(weight=0.1), revision=None)
+    await burst(store)
+    await run(store, 10)
+    first, second = await burst(store, 2, SMALL)
+    assert first.queue_position == 0
+    assert second.queue_position == 11
+
+
+# Runs that are no turns
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_a_tenant_that_cancelled_a_burst_waits_for_none_of_it(store: Store, newest_first: bool) -> None:
+    cancelled = await burst(store)
+    await burst(store, 20, SMALL)
+    for message in reversed(cancelled) if newest_first else cancelled:
+        await store.cancel(BIG, message.id)
+    again = await add(store, tenant=BIG)
+    assert again.queue_position is not None
+    assert again.queue_position <= 1
+
+
+async def test_what_is_left_of_a_burst_keeps_its_turns(store: Store) -> None:
+    messages = await burst(store, 40)
+    for message in messages[:30]:
+        await store.cancel(BIG, message.id)
+    rest = [message.id for message in messages[30:]]
+    last = await add(store, tenant=BIG)
+    others = await burst(store, 3, SMALL)
+    order = await drain(store)
+    assert [each for each in order if each in {*rest, last.id}] == [*rest, last.id]
+    assert order.index(others[-1].id) < len(others) * 2 + 1
+
+
+async def test_a_run_that_was_cancelled_was_a_turn(store: Store) -> None:
+    await burst(store)
+    await run(store, 5)
+    order = []
+    for _ in range(10):
+        await add(store, tenant=SMALL)
+        for _ in range(2):
+            (taken,) = await claim(store)
+            order.append(taken.message.tenant)
+            if taken.message.tenant == SMALL:
+                await store.cancel(SMALL, taken.message.id, running=True)
+                await store.finish(taken.lease, CANCELLED)
+                await add(store, tenant=SMALL)
+            else:
+                await store.finish(taken.lease, DONE)
+    assert Counter(order)[BIG] >= 9
+
+
+async def test_messages_for_later_take_their_turns_when_their_time_has_come(store: Store, clock: ManualClock) -> None:
+    await burst(store, delay_seconds=60)
+    now = await add(store, tenant=BIG)
+    assert now.queue_position == 0
+    await burst(store, 50, SMALL)
+    await run(store, 41)
+    clock.advance(60)
+    assert await store.promote() == BURST
+    assert Counter(await run(store, 21)) == {BIG: 11, SMALL: 10}
+    late = await add(store, tenant="somebody new")
+    assert late.queue_position is not None
+    assert late.queue_position <= 2
+
+
+async def test_a_retry_keeps_its_turn(store: Store, clock: ManualClock) -> None:
+    lease = await start(store, tenant=BIG)
+    await burst(store, 5)
+    await store.finish(lease, Retry("It broke for now.", "agent_error", 5.0))
+    clock.advance(5)
+    await store.promote()
+    assert (await claim_one(store)).message_id == lease.message_id
+
+
+async def test_requeued_messages_take_new_turns(store: Store) -> None:
+    dead = []
+    await burst(store, 10)
+    for _ in range(10):
+        (taken,) = await claim(store)
+        await store.finish(taken.lease, FAILED)
+        dead.append(taken.message.id)
+    await burst(store, 3, SMALL)
+    await store.requeue(BIG, dead)
+    order = await run(store, 6)
+    assert Counter(order) == {BIG: 3, SMALL: 3}
+
+
+# Threads
+
+
+async def test_a_message_that_was_held_by_its_thread_does_not_turn_time_back(store: Store) -> None:
+    head = await start(store, tenant=BIG, thread="t")
+    held = await add(store, tenant=BIG, thread="t")
+    await burst(store, 30, SMALL)
+    await run(store, 20)
+    await store.finish(head, DONE)
+    assert await claimed_ids(store, 1) == [held.id]  # it has waited for its thread alone
+    await burst(store, 50)
+    order = await run(store, 20)
+    assert Counter(order) == {BIG: 10, SMALL: 10}
+
+
+async def test_an_urgent_message_lifts_its_thread_among_all_tenants(store: Store) -> None:
+    await burst(store)
+    low = await add(store, tenant=SMALL, thread="t", priority=LOW)
+    high = await add(store, tenant=SMALL, thread="t", priority=HIGH)
+    assert await claimed_ids(store, 1) == [low.id]
+    assert (await store.get(SMALL, high.id)).queue_position == 0
+
+
+# Another priority
+
+
+async def test_with_another_priority_a_message_takes_its_place_among_those_of_its_tenant(store: Store) -> None:
+    first = await add(store, tenant=BIG, priority=LOW)
+    second = await add(store, tenant=BIG, priority=LOW)
+    high = await burst(store, 3, priority=HIGH)
+    third = await add(store, tenant=BIG, priority=LOW)
+    for message in (second, first, third):
+        await store.reprioritize(BIG, message.id, HIGH)
+    assert await drain(store) == [first.id, second.id, *[message.id for message in high], third.id]
+
+
+async def test_a_burst_that_became_urgent_takes_turns(store: Store) -> None:
+    for message in await burst(store, 30, priority=LOW):
+        await store.reprioritize(BIG, message.id, HIGH)
+    await burst(store, 3, SMALL, priority=HIGH)
+    assert Counter(await run(store, 6)) == {BIG: 3, SMALL: 3}
+
+
+# By subject, by time
+
+
+@by_subject
+async def test_subjects_of_a_tenant_take_turns(shared: Store) -> None:
+    await burst(shared, 50, TENANT, subject="ann")
+    await burst(shared, 5, TENANT, subject="bob", thread=None)
+    await burst(shared, 5, TENANT)
+    await burst(shared, 5, SMALL)
+    taken = await claim(shared, 20)
+    assert Counter((each.message.tenant, each.message.subject) for each in taken) == {
+        (TENANT, "ann"): 5,
+        (TENANT, "bob"): 5,
+        (TENANT, None): 5,
+        (SMALL, None): 5,
+    }
+
+
+@by_subject
+async def test_a_message_without_a_subject_takes_turns_with_those_of_its_thread(shared: Store) -> None:
+    await add(shared, thread="t", subject="ann")
+    await burst(shared, 20, TENANT, thread="t")
+    await burst(shared, 3, TENANT)
+    order = [each.message.subject for _ in range(6) for each in await finished(shared)]
+    assert Counter(order) == {"ann": 3, None: 3}
+
+
+async def finished(store: Store) -> list[Claim]:
+    taken = await claim(store)
+    for each in taken:
+        await store.finish(each.lease, DONE)
+    return list(taken)
+
+
+@by_time
+async def test_without_shares_messages_go_by_time(shared: Store, clock: ManualClock) -> None:
+    first = await burst(shared, 5)
+    clock.advance(1)
+    second = await add(shared, tenant=SMALL)
+    assert second.queue_position == 5
+    assert await drain(shared) == [*[message.id for message in first], second.id]
+
+
+@pytest.mark.parametrize("before", [FairShare.TENANT, FairShare.NONE, FairShare.SUBJECT])
+@pytest.mark.parametrize("after", [FairShare.TENANT, FairShare.NONE])
+async def test_a_change_of_the_setting_keeps_the_order_of_a_tenant(
+    make_store: StoreFactory, tmp_path: Path, clock: ManualClock, before: FairShare, after: FairShare
+) -> None:
+    ids = []
+    for last, share in enumerate((before, after)):
+        store = make_store(tmp_path, clock, RankPolicy(fair_share=share))
+        await store.open()
+        for _ in range(5):
+            ids.append((await add(store)).id)
+            clock.advance(0.1)
+        if last:
+            assert await drain(store) == ids
+        await store.close()
+
+
+# Several processes
+
+
+async def test_messages_that_are_accepted_at_once_share_turns_too(
+    make_store: StoreFactory, tmp_path: Path, clock: ManualClock
+) -> None:
+    stores = [make_store(tmp_path, clock, None) for _ in range(3)]
+    for store in stores:
+        await store.open()
+    try:
+        await asyncio.gather(*(burst(store, 10) for store in stores for _ in range(5)))
+        await run(stores[0], 20)
+        await burst(stores[1], 20, SMALL)
+        order = await run(stores[2], 40)
+        assert max(waits(order, SMALL)) <= 1
+    finally:
+        for store in stores:
+            await store.close()
+
+
+async def test_accepting_in_several_flows_at_once_never_locks_up(
+    make_store: StoreFactory, tmp_path: Path, clock: ManualClock
+) -> None:
+    stores = [make_store(tmp_path, clock, None) for _ in range(3)]
+    for store in stores:
+        await store.open()
+    try:
+        await asyncio.gather(*(mixed(store, turn) for turn, store in enumerate(stores * 8)))
+        assert len(await claimed_ids(stores[0], ALL)) > 0
+    finally:
+        for store in stores:
+            await store.close()
+
+
+async def mixed(store: Store, turn: int) -> None:
+    """Accept messages of all priorities in threads that others use too, in another order each time."""
+    priorities = [HIGH, NORMAL, LOW]
+    given = [
+        new(tenant=BIG, thread=f"t{(turn + number) % 3}", priority=priorities[(turn * number) % 3])
+        for number in range(9)
+    ]
+    accepted = await add_all(store, *given)
+    await store.reprioritize(BIG, accepted[turn % 9].id, priorities[turn % 3])
+    await store.cancel(BIG, accepted[(turn + 1) % 9].id)
+
+
+# Reasons and positions
+
+
+async def test_those_that_came_later_and_go_first_are_counted(store: Store) -> None:
+    burst_of = await burst(store)
+    await run(store, 1)
+    assert await store.count_overtaking(BIG, burst_of[-1].id) == 0
+    others = await burst(store, 3, SMALL)
+    assert await store.count_overtaking(BIG, burst_of[-1].id) == 3
+    assert await store.count_overtaking(BIG, burst_of[1].id) == 1
+    assert await store.count_overtaking(SMALL, others[-1].id) == 0
+    assert await store.count_overtaking(SMALL, burst_of[-1].id) == 0
+    assert await store.count_overtaking(BIG, burst_of[0].id) == 0
+
+
+async def test_positions_are_exact_while_tenants_take_turns(store: Store) -> None:
+    await burst(store, 30)
+    await burst(store, 10, SMALL)
+    await run(store, 7)
+    added = await add_all(store, *[new(tenant=f"tenant {number % 4}") for number in range(12)])
+    positions = {message.id: message.queue_position for message in added}
+    taken = [each.message.id for each in await claim(store, ALL)]
+    assert {message_id: taken.index(message_id) for message_id in positions} == positions
+
+
+async def test_positions_in_the_middle_are_exact_for_tenants_that_come_at_once(store: Store) -> None:
+    """Both tenants have more messages waiting than are counted from the end of the queue."""
+    await add_all(store, *[new(tenant=BIG) for _ in range(900)])
+    await add_all(store, *[new(tenant="third") for _ in range(1_200)])
+    await add_all(store, *[new(tenant=SMALL) for _ in range(400)])
+    added = await asyncio.gather(*(add(store, tenant=tenant) for tenant in (BIG, SMALL) * 8))
+    located = await store.with_positions(BIG, added[::2])
+    for came_before, (then, now) in enumerate(zip(added[::2], located, strict=True)):
+        # Each of the other tenant that came later has gone before it since.
+        assert 0 <= (now.queue_position or 0) - (then.queue_position or 0) <= 8 - came_before
+
+
+async def test_positions_in_the_middle_are_exact_for_those_that_come_one_after_the_other(store: Store) -> None:
+    await add_all(store, *[new(tenant=BIG) for _ in range(900)])
+    await add_all(store, *[new(tenant=SMALL) for _ in range(400)])
+    for tenant in (SMALL, BIG, "third", SMALL, "third"):
+        message = await add(store, tenant=tenant)
+        assert message.queue_position == (await store.get(tenant, message.id)).queue_position
+    at_once = await asyncio.gather(*(add(store, tenant=SMALL) for _ in range(20)))
+    located = await store.with_positions(SMALL, list(at_once))
+    assert [each.queue_position for each in at_once] == [each.queue_position for each in located]
+    together = await add_all(store, *[new(tenant=SMALL) for _ in range(20)])
+    located = await store.with_positions(SMALL, together)
+    assert [each.queue_position for each in together] == [each.queue_position for each in located]
+
+
+async def test_what_happens_between_messages_of_one_moment_changes_their_positions(store: Store) -> None:
+    ahead = await add_all(store, *[new(tenant=BIG) for _ in range(900)])
+    await add_all(store, *[new(tenant=SMALL) for _ in range(400)])
+
+    async def one(number: int) -> int:
+        if number % 3 == 0:
+            await store.cancel(BIG, ahead[number].id)
+            return 0
+        return (await add(store, tenant=SMALL)).queue_position or 0
+
+    positions = await asyncio.gather(*(one(number) for number in range(30)))
+    message = await add(store, tenant=SMALL)
+    assert message.queue_position == (await store.get(SMALL, message.id)).queue_position
+    assert all(800 - 10 < position < 900 for position in positions if position)

@@ -1,0 +1,85 @@
+"""The screen of what needs a person, in a browser: questions of agents, and failures by their kind."""
+
+import re
+from pathlib import Path
+
+from playwright.async_api import expect
+
+from tests.dashboard.browser import browser, faults_of_access, page_of
+from tests.dashboard.sample_agents import AGENTS
+from tests.servers import live_server, settings_for, until
+
+HOSTILE = "<img src=x onerror=alert(1)> ![x](https://evil.example/?q=1) " + "long" * 60
+
+
+async def test_questions_are_answered_and_failures_retried_by_their_kind(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, agents=AGENTS, worker_concurrency=2, max_attempts=1)
+    async with live_server(settings) as server, browser() as one, page_of(one, color_scheme="dark") as page:
+        asked = await server.submit("Book two seats", agent="booking")
+        await server.submit(HOSTILE, agent="booking")
+        good = await server.submit("Trains from Zurich to Milan", agent="timetable")
+        await server.ended(good["message_id"])
+        failed = [
+            await server.submit(f"Trains from Zurich to Atlantis {number}", agent="timetable") for number in range(3)
+        ]
+        for each in failed:
+            await server.ended(each["message_id"])
+        await page.goto(f"{server.url}/dashboard/#/pulse")
+        await page.get_by_role("link", name=re.compile("Needs a person *, 5 messages")).click()
+
+        form = page.get_by_role("form", name="Answer to Book two seats")
+        await form.get_by_label("Class").select_option("second")
+        await page.reload()  # loses nothing
+        await expect(form.get_by_label("Class")).to_have_value('"second"')
+        assert await faults_of_access(page) == []
+        await form.get_by_role("button", name="Send the answer").click()
+        await expect(form).to_have_count(0)
+        ended = await server.ended(asked["message_id"])
+        assert ended["result"] == "Booked: {'seats': 2, 'class': 'second'}"
+
+        group = page.get_by_role("article").filter(has_text="the timetable did not answer")
+        await expect(group).to_contain_text("3 messages")
+        await expect(group).to_contain_text("agent timetable")
+        await group.get_by_role("button", name="Compare").click()
+        await expect(group.locator("mark").first).to_have_text("Atlantis 2")
+        await expect(group.get_by_label("Traceback")).to_contain_text("TimeoutError")
+        await expect(group.get_by_label("Its answer")).to_contain_text("Two trains go")
+        assert await faults_of_access(page) == []
+
+        await page.get_by_role("button", name="live").click()  # what is shown grows old
+        await server.client.post("/dead-letters/purge", json={"message_ids": [failed[0]["message_id"]]})
+        await group.get_by_role("button", name="Retry 3").click()
+        await page.get_by_role("button", name="Retry them").click()
+        await expect(page.get_by_role("status")).to_contain_text("selects 2 messages, not 3")
+        await group.get_by_role("button", name="Retry 2").click()
+        await page.get_by_role("button", name="Retry them").click()
+        await expect(page.get_by_role("status")).to_contain_text("2 messages queued again")
+
+        async def have_failed_again() -> bool:
+            shown = (await server.client.get("/dead-letters")).json()["dead_letters"]
+            return len(shown) == 2
+
+        await until(have_failed_again, "both have failed again")
+
+
+async def test_only_changes_that_concern_it_load_the_number_again(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, agents=AGENTS, max_attempts=1)
+    async with live_server(settings) as server, browser() as one, page_of(one) as page:
+        loads: list[str] = []
+        page.on("request", lambda request: loads.append(request.url))
+        await page.goto(f"{server.url}/dashboard/#/pulse")
+        await expect(page.locator("[data-part=figures]")).to_be_visible()
+        for city in ("Basel", "Zurich"):
+            loads.clear()  # the first time, the page loads all again for the begin of the changes
+            # Figures are loaded later after a change than the number would be.
+            async with page.expect_response(lambda reply: "/stats?since=" in reply.url):
+                done = await server.submit(f"Trains from {city} to Milan", agent="timetable")
+                await server.ended(done["message_id"])
+        assert f"{server.url}/stats" not in loads
+        asked = await server.submit("Book two seats", agent="booking")
+        number = page.get_by_role("link", name=re.compile("Needs a person *, 1 message"))
+        await expect(number).to_be_visible()
+        # The answer and the next attempt come together: the page sees the last of several changes.
+        answered = await server.client.post(f"/messages/{asked['message_id']}/resume", json={"value": 2})
+        assert answered.is_success, answered.text
+        await expect(number).to_have_count(0)

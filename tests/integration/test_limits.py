@@ -1,0 +1,326 @@
+"""Limits and quotas at a running server: who is refused, with what, and what replies tell of them."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from app.access import quotas
+from app.access.limits import LimitRules, SubmitLimits
+from app.access.principals import ANONYMOUS, Principal
+from app.access.request_limits import ReadLimits
+from app.access.scopes import AccessScope
+from app.config import Settings
+from app.errors.limits import RateLimitExceeded
+from app.models.events import EventType, NewEvent
+from app.models.keys import KeyCounts, KeyLimits
+from app.models.limits import Limited
+from app.models.tenants import Quotas
+from app.models.usage import ModelUsage, Tokens
+from tests.contract.builders import claim_one, new
+from tests.integration.conftest import Serve
+from tests.integration.test_key_api import ask
+from tests.integration.test_keys import issue
+from tests.servers import LiveServer, until
+
+HELLO = {"message": "Hello"}
+
+
+async def submit(server: LiveServer, key: Any, **headers: str) -> Any:
+    return await ask(server, "POST", "/messages", key, HELLO, **headers)
+
+
+async def limit_tenant(server: LiveServer, key: Any, **settings: Any) -> None:
+    changed = await ask(server, "PATCH", "/tenants/default", key, settings)
+    assert changed.status == 200, changed.body
+
+
+def limits_in(headers: Mapping[str, str]) -> tuple[str, str]:
+    return headers["ratelimit-policy"], headers["ratelimit"].partition(";t=")[0]
+
+
+async def test_a_key_submits_as_many_messages_as_its_limit_says(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    key = await issue(server, counts=KeyCounts(KeyLimits(3), Quotas()))
+    replies = [await submit(server, key) for _ in range(4)]
+    assert [each.status for each in replies] == [202, 202, 202, 429]
+    assert [limits_in(each.headers) for each in replies[:3]] == [
+        ('"key";q=3;w=60', f'"key";r={left}') for left in (2, 1, 0)
+    ]
+    refused = replies[3]
+    assert refused.json()["code"] == "rate_limit_exceeded"
+    assert 18 <= int(refused.headers["retry-after"]) <= 20
+    assert limits_in(refused.headers) == ('"key";q=3;w=60', '"key";r=0')
+    other = await issue(server)
+    reply = await submit(server, other)
+    assert (reply.status, reply.headers.get("ratelimit")) == (202, None)
+    assert (await ask(server, "GET", "/queue", other)).json()["total_queued"] == 4
+
+
+async def test_a_changed_limit_counts_for_the_next_message(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, submits_per_minute_per_key=1)
+    admin = await issue(server)
+    assert [(await submit(server, admin)).status for _ in range(2)] == [202, 429]
+    changed = await ask(server, "PATCH", f"/keys/{admin.key.id}", admin, {"limits": {"submits_per_minute": 0}})
+    assert changed.json()["limits"] == {"submits_per_minute": 0}
+    assert (await submit(server, admin)).status == 202
+    await limit_tenant(server, admin, limits={"submits_per_minute": 1})
+    assert [(await submit(server, admin)).status for _ in range(2)] == [202, 429]
+    refused = await ask(server, "PATCH", f"/keys/{admin.key.id}", admin, {"limits": {"submits_per_minute": 2}})
+    assert (refused.status, refused.json()["errors"][0]["field"]) == (422, "limits.submits_per_minute")
+
+
+async def test_a_batch_counts_each_message_and_a_replay_none(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, submits_per_minute_per_key=3)
+    key = await issue(server)
+    first = await submit(server, key, idempotency_key="a")
+    batch = {"messages": [HELLO] * 2}
+    assert (await ask(server, "POST", "/messages/batch", key, batch)).headers["ratelimit"].startswith('"key";r=0')
+    again = await submit(server, key, idempotency_key="a")
+    assert (again.status, again.json(), again.headers.get("ratelimit")) == (202, first.json(), None)
+    assert (await submit(server, key, idempotency_key="b")).status == 429
+    never = await ask(server, "POST", "/messages/batch", key, {"messages": [HELLO] * 4})
+    assert (never.status, never.json()["errors"][0]["field"]) == (422, "messages")
+
+
+async def test_each_end_user_has_a_limit_of_their_own(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, submits_per_minute_per_subject=1)
+    key = await issue(server)
+    statuses = [
+        (await ask(server, "POST", "/messages", key, {**HELLO, "subject": name})).status
+        for name in ("ann", "ann", "bob", "bob")
+    ]
+    assert statuses == [202, 429, 202, 429]
+    assert (await submit(server, key)).status == 202
+
+
+async def test_messages_in_the_thread_of_an_end_user_count_for_the_user(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, submits_per_minute_per_subject=3)
+    key = await issue(server)
+    in_thread = {**HELLO, "thread_id": "of-ann"}
+    assert (await ask(server, "POST", "/messages", key, {**in_thread, "subject": "ann"})).status == 202
+    batch = {"messages": [in_thread, {**HELLO, "thread_id": "of-nobody"}]}
+    assert (await ask(server, "POST", "/messages/batch", key, batch)).status == 202
+    statuses = [(await ask(server, "POST", "/messages", key, in_thread)).status for _ in range(2)]
+    assert statuses == [202, 429]
+    assert (await ask(server, "POST", "/messages", key, {**HELLO, "subject": "ann"})).status == 429
+    assert (await ask(server, "POST", "/messages", key, {**HELLO, "thread_id": "of-nobody"})).status == 202
+
+
+async def test_messages_in_the_thread_of_an_end_user_count_against_quotas(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, submits_per_minute_per_subject=0)
+    key = await issue(server)
+    await limit_tenant(server, key, subject_quotas={"messages_per_day": 2})
+    assert (await ask(server, "POST", "/messages", key, {**HELLO, "thread_id": "t", "subject": "ann"})).status == 202
+    statuses = [
+        (await ask(server, "POST", "/messages", key, {**HELLO, "thread_id": thread})).status
+        for thread in ("t", "t", "other")
+    ]
+    assert statuses == [202, 429, 202]
+
+
+async def test_a_token_has_the_rate_that_it_was_made_with(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    key = await issue(server)
+    made = await ask(server, "POST", "/tokens", key, {"subject": "ann", "rate_per_minute": 2})
+    token = made.json()["token"]
+    assert [(await submit(server, token)).status for _ in range(3)] == [202, 202, 429]
+    assert (await submit(server, key)).status == 202
+
+
+async def test_the_limit_of_an_address_is_for_others_without_a_key(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    limits = SubmitLimits(server.runtime.services.store, LimitRules(per_address=5, per_key=7))
+
+    async def of(caller: Principal, address: str | None) -> list[tuple[Limited, int]]:
+        return [(each.limited, each.most) for each in (await limits.of(caller, [new()], address)).limits]
+
+    assert await of(ANONYMOUS, "192.0.2.1") == [(Limited.ADDRESS, 5)]
+    for address in ("127.0.0.1", "::1", None):
+        assert await of(ANONYMOUS, address) == []
+    assert await of(ANONYMOUS._replace(key_id="k"), "192.0.2.1") == [(Limited.KEY, 7)]
+    (one,), (other,), (third,) = [
+        (await limits.of(ANONYMOUS, [new()], address)).limits
+        for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
+    ]
+    assert one.name == other.name != third.name
+    assert "2001" not in one.name
+
+
+async def test_the_queue_of_a_tenant_has_its_own_length(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, max_queue_size_per_tenant=5)
+    admin = await issue(server)
+    await limit_tenant(server, admin, limits={"queued": 1})
+    assert (await submit(server, admin)).status == 202
+    refused = await submit(server, admin)
+    assert (refused.status, refused.json()["code"], refused.headers["retry-after"]) == (429, "tenant_queue_full", "1")
+
+
+async def test_openai_clients_are_refused_in_their_form(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    admin = await issue(server)
+    await limit_tenant(server, admin, limits={"submits_per_minute": 1})
+    assert (await submit(server, admin)).status == 202
+    body = {"model": "chat", "messages": [{"role": "user", "content": "Hello"}]}
+    refused = await ask(server, "POST", "/v1/chat/completions", admin, body)
+    assert (refused.status, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert refused.json()["error"]["type"] == "rate_limit_error"
+    assert int(refused.headers["retry-after"]) > 50
+    await limit_tenant(server, admin, limits=None, quotas={"messages_per_day": 1})
+    assert (await submit(server, admin)).status == 202
+    refused = await ask(server, "POST", "/v1/chat/completions", admin, body)
+    assert (refused.status, refused.json()["error"]["code"]) == (429, "insufficient_quota")
+    assert refused.headers["x-should-retry"] == "false"
+
+
+async def test_openai_clients_read_what_is_left_by_their_names(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, submits_per_minute_per_tenant=4)
+    admin = await issue(server)
+    await limit_tenant(server, admin, quotas={"messages_per_day": 2})
+    body = {"model": "chat", "input": "Hello", "background": True}
+    reply = await ask(server, "POST", "/v1/responses", admin, body)
+    shown = {name: value for name, value in reply.headers.items() if name.startswith("x-ratelimit")}
+    assert set(shown) == {f"x-ratelimit-{each}-requests" for each in ("limit", "remaining", "reset")}
+    assert (shown["x-ratelimit-limit-requests"], shown["x-ratelimit-remaining-requests"]) == ("2", "1")
+    assert re.fullmatch(r"(\d+h)?(\d+m)?\d+s", shown["x-ratelimit-reset-requests"])
+    assert limits_in(reply.headers)[1].startswith('"tenant";r=3')
+    assert (await ask(server, "POST", "/v1/responses", admin, body)).headers["x-ratelimit-remaining-requests"] == "0"
+    refused = await ask(server, "POST", "/v1/responses", admin, body)
+    assert (refused.status, refused.headers["x-ratelimit-remaining-requests"]) == (429, "0")
+    assert (await submit(server, await issue(server))).headers.get("x-ratelimit-limit-requests") is None
+
+
+async def test_streams_that_surfaces_open_count(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, max_streams_per_tenant=1)
+    accepted = (await server.client.post("/messages", json={**HELLO, "thread_id": "t"})).json()
+    page = {"id": "chat", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}
+    streams: list[tuple[str, str, Any]] = [
+        ("POST", "/v1/chat/completions", {"model": "chat", "messages": [{"role": "user", "content": "Hello"}]}),
+        ("POST", "/v1/responses", {"model": "chat", "input": "Hello"}),
+        ("GET", f"/v1/responses/resp_{accepted['message_id']}?stream=true", None),
+        ("POST", "/api/chat", page),
+        ("GET", "/api/chat/t/stream", None),
+        ("POST", "/langgraph/runs/stream", {"assistant_id": "chat", "input": {"messages": []}}),
+        ("POST", "/langgraph/threads/t/stream/events", {"channels": ["messages"]}),
+        ("GET", f"/langgraph/threads/t/runs/{accepted['message_id']}/stream", None),
+    ]
+    async with server.client.stream("GET", f"/messages/{accepted['message_id']}/stream"):
+        for method, path, body in streams:
+            given = {**body, "stream": True} if path.startswith("/v1") and body else body
+            async with server.client.stream(method, path, json=given) as refused:
+                assert refused.status_code == 429, path
+    assert (await server.client.get("/queue")).json()["total_queued"] == 1
+
+
+async def test_streams_and_sockets_of_a_tenant_are_limited(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, max_streams_per_tenant=1)
+    accepted = (await server.client.post("/messages", json=HELLO)).json()
+    path = f"/messages/{accepted['message_id']}/stream"
+    async with server.client.stream("GET", path) as stream:
+        assert stream.status_code == 200
+        refused = await server.client.get(path)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+        refused = await server.client.post("/messages", json=HELLO, headers={"Accept": "text/event-stream"})
+        assert refused.status_code == 429
+        with pytest.raises(InvalidStatus) as status:
+            await connect(server.url.replace("http", "ws") + "/ws")
+        assert status.value.response.status_code == 429
+    assert (await server.client.get("/queue")).json()["total_queued"] == 1
+
+    async def opened() -> bool:
+        async with server.client.stream("GET", path) as stream:
+            return stream.status_code == 200
+
+    await until(opened, "the place is free again")
+
+
+async def test_reads_of_a_key_are_limited_in_a_process(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, reads_per_minute=2)
+    key = await issue(server)
+    replies = [await ask(server, "GET", "/queue", key) for _ in range(3)]
+    assert [each.status for each in replies] == [200, 200, 429]
+    assert limits_in(replies[0].headers) == ('"key-reads";q=2;w=60', '"key-reads";r=1')
+    assert "2 requests in a minute for this API key" in replies[2].json()["detail"]
+    assert (await submit(server, key)).status == 202
+    assert (await ask(server, "GET", "/queue", await issue(server))).status == 200
+
+
+async def test_a_refused_read_leaves_the_limit_reached(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, reads_per_minute=2)
+    key = await issue(server)
+    statuses = [(await ask(server, "GET", "/queue", key)).status for _ in range(5)]
+    assert statuses == [200, 200, 429, 429, 429]
+
+
+async def test_reads_of_the_servers_own_host_are_not_limited(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, reads_per_minute=1)
+    for _ in range(3):
+        response = await server.client.get("/queue")
+        assert (response.status_code, "ratelimit" in response.headers) == (200, False)
+    reads = ReadLimits(server.runtime.services.store, 1)
+    assert reads.count(ANONYMOUS, "192.0.2.1") is not None
+    with pytest.raises(RateLimitExceeded):
+        reads.count(ANONYMOUS, "192.0.2.1")
+
+
+async def use(server: LiveServer, tokens: int) -> None:
+    """Let a message use tokens."""
+    store = server.runtime.services.store
+    lease = await claim_one(store)
+    usage = ModelUsage("m", Tokens(1, tokens - 1, 1, 0, 0, 0, 0))
+    await store.append(lease, [NewEvent.of(EventType.USAGE, models={"m": {"calls": 1}})], [usage])
+
+
+async def test_a_quota_of_messages_is_told_and_refused_with_its_end(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    key = await issue(server, counts=KeyCounts(KeyLimits(), Quotas(messages_per_month=3)))
+    await limit_tenant(server, key, quotas={"messages_per_day": 2})
+    assert [(await submit(server, key)).status for _ in range(3)] == [202, 202, 429]
+    refused = await submit(server, key)
+    report = (await ask(server, "GET", "/usage", key)).json()
+    day, month = report["quotas"]
+    assert (day["of"], day["unit"], day["period"]) == ("tenant", "messages", "day")
+    assert (day["limit"], day["used"], day["left"]) == (2, 2, 0)
+    assert (month["of"], month["period"], month["used"], month["left"]) == ("key", "month", 2, 1)
+    assert refused.json()["code"] == "quota_exceeded"
+    assert day["resets_at"] in refused.json()["detail"]
+    assert refused.headers["ratelimit-policy"] == '"tenant-messages-day";q=2;w=86400'
+
+
+async def test_a_quota_of_tokens_counts_what_ran(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quotas, "FRESH_SECONDS", -1.0)  # read each sum again
+    server = await serve(worker_concurrency=0)
+    key = await issue(server, counts=KeyCounts(KeyLimits(), Quotas(tokens_per_day=10)))
+    await limit_tenant(server, key, subject_quotas={"tokens_per_day": 20}, quotas={"tokens_per_month": 1000})
+    first = await submit(server, key, idempotency_key="a")
+    await use(server, 12)
+    refused = await submit(server, key)
+    assert (refused.status, refused.json()["code"]) == (429, "quota_exceeded")
+    assert "10 tokens in a day for this API key" in refused.json()["detail"]
+    again = await submit(server, key, idempotency_key="a")
+    assert (again.status, again.json()) == (202, first.json())
+    other = await issue(server)
+    assert (await submit(server, other)).status == 202
+    told = (await ask(server, "GET", "/usage?subject=ann", key)).json()["quotas"]
+    assert [(each["of"], each["used"], each["left"]) for each in told] == [
+        ("tenant", 12, 988), ("key", 12, 0), ("subject", 0, 20),
+    ]  # fmt: skip
+
+
+def test_limits_that_contradict_each_other_are_refused_at_the_start() -> None:
+    with pytest.raises(ValidationError, match="SUBMITS_PER_MINUTE_PER_KEY: expected at most SUBMITS_PER_MINUTE_PER_T"):
+        Settings(submits_per_minute_per_key=7, submits_per_minute_per_tenant=6, _env_file=None)
+    Settings(submits_per_minute_per_key=0, submits_per_minute_per_tenant=6, _env_file=None)
+    Settings(submits_per_minute_per_tenant=6, _env_file=None)  # below the default for an end user
+
+
+async def test_scopes_of_limits(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    reader = await issue(server, AccessScope.READ)
+    response = await ask(server, "PATCH", f"/keys/{reader.key.id}", reader, {"limits": {"submits_per_minute": 0}})
+    assert response.status == 403, json.loads(response.body)

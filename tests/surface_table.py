@@ -1,0 +1,108 @@
+"""The abilities of users over each surface: the table of docs/reference/surfaces.md, and the test that holds a cell."""
+
+from typing import NamedTuple
+
+ANY = "yes"
+NO = "–"
+
+SURFACES = ("Native", "LangGraph", "OpenAI", "AI SDK", "Durable Streams")
+
+
+class Cell(NamedTuple):
+    """The text of a cell, and the test that holds it: `file.py::test`, below `tests`."""
+
+    text: str
+    test: str
+
+
+NATIVE = "integration/test_streaming.py::"
+LANGGRAPH_STREAMS = "integration/test_langgraph_streams.py::"
+LANGGRAPH_RUNS = "integration/test_langgraph_runs.py::"
+OPENAI = "integration/test_openai_sdk.py::"
+PAGE = Cell(ANY, "integration/test_ai_sdk.py::test_a_page_of_the_ai_sdk_has_its_whole_day")
+READER = "integration/test_durable_streams.py::"
+WRITES = Cell(NO, f"{READER}test_a_stream_takes_no_writes")
+AS_EVENTS = Cell("as native events", f"{READER}test_a_message_is_read_from_any_offset")
+
+TABLE: dict[str, tuple[Cell, ...]] = {
+    "Submit": (
+        Cell(ANY, "integration/test_submitting.py::test_a_submit_can_be_a_stream_at_once"),
+        Cell(ANY, f"{LANGGRAPH_STREAMS}test_a_run_is_made_streamed_and_joined_by_later_readers"),
+        Cell(ANY, f"{OPENAI}test_responses_are_made_streamed_and_read_again"),
+        PAGE,
+        WRITES,
+    ),
+    "Priority": (
+        Cell(ANY, "integration/test_submitting.py::test_messages_are_listed_by_what_they_have"),
+        Cell(ANY, f"{LANGGRAPH_RUNS}test_a_header_gives_the_priority_of_runs_that_name_none"),
+        Cell(ANY, f"{OPENAI}test_models_and_chat_completions"),
+        PAGE,
+        WRITES,
+    ),
+    "Position in the queue": (
+        Cell(ANY, f"{NATIVE}test_positions_are_told_to_all_who_wait"),
+        Cell("comment", f"{LANGGRAPH_STREAMS}test_a_waiting_run_tells_its_position"),
+        Cell(
+            "comment",
+            "integration/test_openai_errors.py::test_the_header_tells_the_priority_and_a_full_queue_when_to_come_again",
+        ),
+        PAGE,
+        Cell("comment", f"{READER}test_positions_are_comments_behind_the_newest_offset"),
+    ),
+    "Tokens": (
+        Cell(ANY, f"{NATIVE}test_tokens_arrive_one_by_one"),
+        Cell(ANY, "unit/test_langgraph_projection.py::test_pieces_have_the_text_since_the_piece_before_and_the_run"),
+        Cell(ANY, f"{OPENAI}test_responses_are_made_streamed_and_read_again"),
+        PAGE,
+        AS_EVENTS,
+    ),
+    "Tools": (
+        Cell(ANY, f"{NATIVE}test_tool_calls_and_their_results"),
+        Cell(ANY, "integration/test_langgraph_protocol.py::test_pythons_client_sees_tools_and_what_they_write"),
+        Cell(ANY, f"{OPENAI}test_tools_of_the_agent_are_calls_that_were_made"),
+        PAGE,
+        AS_EVENTS,
+    ),
+    "Reasoning": (
+        Cell(ANY, "unit/test_answer_builder.py::test_reasoning_is_shown_wherever_the_model_puts_it"),
+        Cell(ANY, "unit/test_langgraph_projection.py::test_reasoning_is_apart_from_the_text"),
+        Cell(ANY, "unit/test_openai_projection.py::test_text_that_is_taken_back_is_not_in_the_output"),
+        PAGE,
+        AS_EVENTS,
+    ),
+    "Questions": (
+        Cell(ANY, "integration/test_interrupts.py::test_of_many_answers_the_first_one_counts"),
+        Cell(ANY, f"{LANGGRAPH_STREAMS}test_a_question_ends_the_stream_and_its_answer_begins_another"),
+        Cell(ANY, f"{OPENAI}test_a_question_is_a_function_call_and_its_answer_another_response"),
+        PAGE,
+        Cell("shown", f"{READER}test_a_question_leaves_the_stream_open"),
+    ),
+    "Resume a stream": (
+        Cell("from any event", f"{NATIVE}test_resuming_goes_on_exactly_there"),
+        Cell("from any event", f"{LANGGRAPH_STREAMS}test_a_client_that_is_cut_off_continues_by_itself"),
+        Cell("from any event", f"{OPENAI}test_responses_are_made_streamed_and_read_again"),
+        Cell("the whole answer", PAGE.test),
+        Cell("from any event", f"{READER}test_offsets_sort_and_each_one_resumes_behind_its_event"),
+    ),
+    "Cancel": (
+        Cell(ANY, "integration/test_control_api.py::test_a_cancelled_run_ends_as_cancelled_whatever_comes"),
+        Cell(ANY, f"{LANGGRAPH_RUNS}test_cancelled_runs_keep_their_steps_or_lose_them"),
+        Cell(ANY, f"{OPENAI}test_responses_in_the_background"),
+        PAGE,
+        WRITES,
+    ),
+    "Usage": (
+        Cell(ANY, "integration/test_usage.py::test_the_status_tells_what_all_attempts_used_and_cost"),
+        Cell("in the state", "integration/test_langgraph_threads.py::test_states_are_read_and_changed"),
+        Cell(ANY, f"{OPENAI}test_tools_of_the_agent_are_calls_that_were_made"),
+        Cell(ANY, "unit/test_ai_sdk_projection.py::test_usage_is_the_sum_of_all_calls"),
+        AS_EVENTS,
+    ),
+}
+
+
+def lines() -> list[str]:
+    """Return the table as Markdown."""
+    rows = [["", *SURFACES], ["---"] * (len(SURFACES) + 1)]
+    rows += [[name, *(cell.text for cell in cells)] for name, cells in TABLE.items()]
+    return [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows]
