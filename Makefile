@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 OLDEST := .venv/oldest_servers
 
-.PHONY: help run worker test test-oldest browsers differential coverage chaos fuzz check format lock docs bench clean
+.PHONY: help run worker test test-oldest browsers differential coverage chaos fuzz check format lock vendor docs bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ check: .venv/dev ## Formatting, lint, types and the layers
 format: .venv/dev ## Format and mend what can be mended by itself
 	$(BIN)/ruff check -q --fix app tests bench clients/python
 	$(BIN)/black -q app tests bench clients/python
+
+vendor: .venv/dev ## Bring what the dashboard's pages load: modules of others, and our TypeScript client
+	@$(BIN)/python -m tests.dashboard.vendored
 
 docs: .venv/dev ## Make the generated documents anew
 	$(BIN)/python -m tests.documents
