@@ -141,6 +141,22 @@ async def test_its_tables_are_in_the_schema_of_the_queue(
     assert count(connection, invalid) == 0
 
 
+async def test_tables_that_another_process_makes_meanwhile_are_used(
+    saver: FencedPostgresSaver, postgres: PostgresServer, connection: psycopg.Connection[Any]
+) -> None:
+    """A run that was cancelled has looked for the schema on the same connection; the server may remember the answer."""
+    async with saver.pool.connection() as cancelled, cancelled.transaction(force_rollback=True):
+        for looking in ("lock_setup", "schema_is_missing"):
+            await cancelled.execute(QUERIES[looking].encode())
+    with psycopg.connect(postgres.url) as first:
+        first.execute(QUERIES["lock_setup"].encode())
+        setting_up = asyncio.create_task(saver.setup())
+        await until_waiting(connection, 1)
+        first.execute(QUERIES["create_schema"].encode())
+    await setting_up
+    await put(saver, (1, 1))
+
+
 async def test_forgetting_leaves_no_row(saver: FencedPostgresSaver, connection: psycopg.Connection[Any]) -> None:
     saved = await put(saver, (1, 1))
     with_id = config((1, 1))

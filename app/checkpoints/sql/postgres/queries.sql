@@ -4,7 +4,8 @@
 SELECT pg_advisory_xact_lock(hashtext('agent_queue checkpoints'))
 
 -- name: schema_is_missing
-SELECT 1 WHERE to_regnamespace('agent_queue_memory') IS NULL
+-- Reads the catalogue's table: functions as to_regnamespace may answer as of before the wait for the lock.
+SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'agent_queue_memory')
 
 -- name: create_schema
 CREATE SCHEMA agent_queue_memory
