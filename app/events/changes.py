@@ -18,7 +18,7 @@ from .fanout import NEVER, Idle, IdleTimer, LogFanout
 PAGE_CHANGES = 1_000
 
 READ_SECONDS = 0.05
-"""Minimum interval between two reads for readers who are up to date. Changes that come meanwhile are read together."""
+"""Time from a hint to the read for readers who are up to date. Changes that come meanwhile are read together."""
 
 POLL_SECONDS = 1.0
 """Interval of the polls: about the longest delay of changes without a hint, such as the start of a worker."""
@@ -124,7 +124,8 @@ class ChangeStreams:
         self._closing = False
         self._log: LogFanout[str, SharedChanges] | None = None
         self._poller: asyncio.Task[None] | None = None
-        self._next_read = 0.0
+        self._up_to_date: str | None = None
+        """The cursor of readers who have all that there was at the last read."""
         self._newer_seconds = NEWER_SECONDS
 
     def close(self) -> None:
@@ -217,18 +218,16 @@ class ChangeStreams:
 
     async def _read(self, after: str) -> SharedChanges:
         """Return the changes of all tenants behind a cursor. Return an empty page while the store is away."""
-        loop = asyncio.get_running_loop()
-        if (wait := self._next_read - loop.time()) > 0:
-            await asyncio.sleep(wait)
+        if after == self._up_to_date:
+            await asyncio.sleep(READ_SECONDS)
         try:
             page = await self._source.read_transitions(None, after=after, limit=PAGE_CHANGES)
         except StoreUnavailable as error:
             self._outage.log("The log of changes could not be read, trying again: error=%s", error)
             page = TransitionPage([], after, missed=False, whole=True)
-        if page.whole:
-            self._next_read = loop.time() + READ_SECONDS
+        self._up_to_date = page.last if page.whole else None
         if page.newer:
-            loop.call_later(self._newer_seconds, self._source.publish, CHANGED)
+            asyncio.get_running_loop().call_later(self._newer_seconds, self._source.publish, CHANGED)
             self._newer_seconds = min(2 * self._newer_seconds, POLL_SECONDS)
         else:
             self._newer_seconds = NEWER_SECONDS
