@@ -5,7 +5,7 @@ from typing import NamedTuple
 ANY = "yes"
 NO = "–"
 
-SURFACES = ("Native", "LangGraph", "OpenAI", "AI SDK", "Durable Streams")
+SURFACES = ("Native", "LangGraph", "OpenAI", "AI SDK", "Durable Streams", "MCP")
 
 
 class Cell(NamedTuple):
@@ -24,6 +24,10 @@ READER = "integration/test_durable_streams.py::"
 WRITES = Cell(NO, f"{READER}test_a_stream_takes_no_writes")
 AS_EVENTS = Cell("as native events", f"{READER}test_a_message_is_read_from_any_offset")
 
+TOOLS = "integration/test_mcp.py::"
+CALLS = "integration/test_mcp_streams.py::"
+NOTES = Cell("as progress", f"{CALLS}test_notes_tell_what_is_no_text_of_the_answer")
+
 TABLE: dict[str, tuple[Cell, ...]] = {
     "Submit": (
         Cell(ANY, "integration/test_submitting.py::test_a_submit_can_be_a_stream_at_once"),
@@ -31,6 +35,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{OPENAI}test_responses_are_made_streamed_and_read_again"),
         PAGE,
         WRITES,
+        Cell(ANY, f"{TOOLS}test_messages_are_submitted_awaited_and_listed"),
     ),
     "Priority": (
         Cell(ANY, "integration/test_submitting.py::test_messages_are_listed_by_what_they_have"),
@@ -38,6 +43,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{OPENAI}test_models_and_chat_completions"),
         PAGE,
         WRITES,
+        Cell(ANY, f"{TOOLS}test_a_header_gives_the_priority_of_calls_that_name_none"),
     ),
     "Position in the queue": (
         Cell(ANY, f"{NATIVE}test_positions_are_told_to_all_who_wait"),
@@ -48,6 +54,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         ),
         PAGE,
         Cell("comment", f"{READER}test_positions_are_comments_behind_the_newest_offset"),
+        Cell("as progress", f"{TOOLS}test_a_waiting_call_tells_the_position"),
     ),
     "Tokens": (
         Cell(ANY, f"{NATIVE}test_tokens_arrive_one_by_one"),
@@ -55,6 +62,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{OPENAI}test_responses_are_made_streamed_and_read_again"),
         PAGE,
         AS_EVENTS,
+        Cell("as progress", f"{TOOLS}test_each_agent_is_a_tool_with_its_input"),
     ),
     "Tools": (
         Cell(ANY, f"{NATIVE}test_tool_calls_and_their_results"),
@@ -62,6 +70,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{OPENAI}test_tools_of_the_agent_are_calls_that_were_made"),
         PAGE,
         AS_EVENTS,
+        NOTES,
     ),
     "Reasoning": (
         Cell(ANY, "unit/test_answer_builder.py::test_reasoning_is_shown_wherever_the_model_puts_it"),
@@ -69,6 +78,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, "unit/test_openai_projection.py::test_text_that_is_taken_back_is_not_in_the_output"),
         PAGE,
         AS_EVENTS,
+        NOTES,
     ),
     "Questions": (
         Cell(ANY, "integration/test_interrupts.py::test_of_many_answers_the_first_one_counts"),
@@ -76,6 +86,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{OPENAI}test_a_question_is_a_function_call_and_its_answer_another_response"),
         PAGE,
         Cell("shown", f"{READER}test_a_question_leaves_the_stream_open"),
+        Cell(ANY, f"{TOOLS}test_a_question_ends_the_run_and_its_answer_goes_on"),
     ),
     "Resume a stream": (
         Cell("from any event", f"{NATIVE}test_resuming_goes_on_exactly_there"),
@@ -83,6 +94,10 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell("from any event", f"{OPENAI}test_responses_are_made_streamed_and_read_again"),
         Cell("the whole answer", PAGE.test),
         Cell("from any event", f"{READER}test_offsets_sort_and_each_one_resumes_behind_its_event"),
+        Cell(
+            "up to 2025-11-25",
+            f"{CALLS}test_a_call_that_is_cut_off_at_any_byte_misses_nothing_and_is_told_nothing_twice",
+        ),
     ),
     "Cancel": (
         Cell(ANY, "integration/test_control_api.py::test_a_cancelled_run_ends_as_cancelled_whatever_comes"),
@@ -90,6 +105,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{OPENAI}test_responses_in_the_background"),
         PAGE,
         WRITES,
+        Cell(ANY, f"{CALLS}test_a_cancelled_run_of_an_agent_is_cancelled"),
     ),
     "Usage": (
         Cell(ANY, "integration/test_usage.py::test_the_status_tells_what_all_attempts_used_and_cost"),
@@ -97,6 +113,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{OPENAI}test_tools_of_the_agent_are_calls_that_were_made"),
         Cell(ANY, "unit/test_ai_sdk_projection.py::test_usage_is_the_sum_of_all_calls"),
         AS_EVENTS,
+        Cell(NO, f"{TOOLS}test_messages_are_submitted_awaited_and_listed"),
     ),
 }
 

@@ -31,6 +31,13 @@ def _of_streams(body: str) -> str:
     return str(problem["detail"])
 
 
+def _of_mcp(body: Any) -> str:
+    """The text of an error of JSON-RPC."""
+    assert body.keys() == {"jsonrpc", "id", "error"}
+    assert body["error"]["data"].keys() == {"code", "status"}
+    return str(body["error"]["message"])
+
+
 def _of_openai(body: Any) -> str:
     """The text of an error that has all four fields."""
     error = body["error"]
@@ -50,6 +57,7 @@ FORMS: dict[str, Form] = {
         media_type="application/problem+json",
         takes_any_query=True,
     ),
+    "/mcp": Form(_of_mcp, "", MappingProxyType({422: 400})),
     "/v1": Form(_of_openai, "/models", MappingProxyType({422: 400})),
 }
 """By the path of a surface, the form of its errors."""

@@ -96,6 +96,17 @@ def link_by_time(
     return next_link(request, limit, round(time.timestamp() * 1000), entry_id)
 
 
+def next_number(found: Sequence[Message], limit: int) -> int | None:
+    """Return the number of the message behind which the next page begins; None after the last page.
+
+    A page with long texts may end early, so a page that is not full can have a next page.
+    """
+    texts = sum(len(each.content) + len(each.result or each.error or "") + len(each.output or "") for each in found)
+    if not found or (len(found) < limit and texts < PAGE_TEXT_LENGTH // 4):
+        return None
+    return found[-1].number
+
+
 def metadata_of_query(query: QueryParams) -> dict[str, str] | None:
     """Return the values of the query parameters `metadata.KEY` by key; None if there are none.
 
@@ -178,8 +189,7 @@ class MessageListing:
     async def read(self, states: frozenset[MessageState] | None) -> tuple[list[Message], dict[str, str]]:
         """Return the messages in these states (None: all), and the headers: `Link` to the next page, and a count.
 
-        A page with long texts may end early, so a page that is not full can have a next page. Raises InvalidRequest if
-        the cursor is invalid.
+        Raises InvalidRequest if the cursor is invalid.
         """
         check_countable(self.count, self.q)
         page = decode_cursor(self.request, self.cursor, self.limit)
@@ -200,10 +210,8 @@ class MessageListing:
 
     async def _read(self, chosen: MessageFilter, page: Page) -> tuple[list[Message], dict[str, str]]:
         found = await self.services.queue.list_messages(self.principal, chosen, page, self.subject)
-        texts = sum(len(each.content) + len(each.result or each.error or "") + len(each.output or "") for each in found)
-        if not found or (len(found) < self.limit and texts < PAGE_TEXT_LENGTH // 4):
-            return found, {}
-        return found, next_link(self.request, self.limit, found[-1].number)
+        number = next_number(found, self.limit)
+        return found, {} if number is None else next_link(self.request, self.limit, number)
 
 
 async def _message_listing(
