@@ -382,6 +382,7 @@ async def test_a_session_is_named_by_the_first_reply(quiet: LiveServer) -> None:
     assert [reply.json()["result"]["protocolVersion"] for reply in replies] == [OLDEST, OLDEST]
     assert len({reply.headers["mcp-session-id"] for reply in replies}) == 2
     async with sdk(quiet, HANDSHAKE) as client:
+        assert client.server_info is not None
         assert client.server_info.name == "agent-queue-system"
 
 
