@@ -30,6 +30,7 @@ from .queries import QueryStore
 from .shares import ShareStore
 from .signals import ACCESS, CANCELS, CHANGED, MOVED, READY, WORKERS, Notifier, message_topic
 from .statistics import StatisticsStore
+from .storage import StorageStore
 from .tenants import TenantStore
 from .threads import ThreadStore
 from .tokens import TokenStore
@@ -63,6 +64,7 @@ __all__ = [
     "QueryStore",
     "ShareStore",
     "StatisticsStore",
+    "StorageStore",
     "Store",
     "TenantStore",
     "ThreadStore",
@@ -100,6 +102,7 @@ class Store(
     AuditStore,
     DiagnosisStore,
     CountStore,
+    StorageStore,
     ErasureStore,
     Notifier,
     Protocol,

@@ -46,6 +46,7 @@ from .session import Session
 from .shares import PostgresShares
 from .signals import Hints
 from .statistics import FigureWrites
+from .storage import PostgresStorage
 from .tenants import TenantWrites
 from .threads import ThreadWrites
 from .tokens import TokenWrites
@@ -71,7 +72,8 @@ VOLATILE = Capabilities(
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
     PostgresWorkers, SqlItems, SqlLimits, SqlAccess, SqlTokens, SqlTenants, SqlTraces, SqlAudit, SqlStatistics,
-    PostgresTransitions, SqlUsage, PostgresDiagnosis, SqlCounts, PostgresShares, SqlErasures, LocalSignals, Store,
+    PostgresTransitions, SqlUsage, PostgresDiagnosis, SqlCounts, PostgresShares, PostgresStorage, SqlErasures,
+    LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 

@@ -29,6 +29,7 @@ from .scripts import load_scripts
 from .shares import RedisShares
 from .signals import Listener
 from .statistics import RedisStatistics
+from .storage import RedisStorage
 from .tenants import RedisTenants
 from .threads import RedisThreads
 from .tokens import RedisTokens
@@ -64,6 +65,7 @@ class RedisStore(
     RedisDiagnosis,
     RedisCounts,
     RedisShares,
+    RedisStorage,
     LocalSignals,
     Store,
 ):

@@ -47,6 +47,7 @@ from .queries import SqliteReads
 from .shares import SqliteShares
 from .signals import HintingWriter, Hints
 from .statistics import FigureWrites
+from .storage import SqliteStorage
 from .tenants import TenantWrites
 from .threads import ThreadWrites
 from .tokens import TokenWrites
@@ -63,7 +64,8 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
     SqliteWorkers, SqlItems, SqlLimits, SqlAccess, SqlTokens, SqlTenants, SqlTraces, SqlAudit, SqlStatistics,
-    SqliteTransitions, SqlUsage, SqliteDiagnosis, SqlCounts, SqliteShares, SqlErasures, LocalSignals, Store,
+    SqliteTransitions, SqlUsage, SqliteDiagnosis, SqlCounts, SqliteShares, SqliteStorage, SqlErasures,
+    LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 

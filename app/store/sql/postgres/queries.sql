@@ -2064,6 +2064,80 @@ WITH old AS (
 )
 SELECT count(*) FROM old
 
+-- name: measure_tables
+-- Tables of the queue and of the agents' memory in this database, with their indexes and long values. Rows are estimates of the
+-- server, NULL for a table that was not analyzed yet.
+SELECT CASE WHEN nspname = current_schema() THEN relname ELSE 'memory.' || relname END,
+    pg_total_relation_size(pg_class.oid), CASE WHEN reltuples >= 0 THEN reltuples::bigint END
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE relkind = 'r' AND nspname IN (current_schema(), 'agent_queue_memory')
+ORDER BY 2 DESC, 1
+
+-- name: list_stored_tenants
+-- Each step seeks the next tenant in three tables, however many rows are in between.
+WITH RECURSIVE found (tenant) AS (
+    SELECT least(
+        (SELECT min(threads.tenant) FROM threads WHERE threads.tenant > %(after)s),
+        (SELECT min(messages.tenant) FROM messages WHERE messages.tenant > %(after)s),
+        (SELECT min(items.tenant) FROM items WHERE items.tenant > %(after)s)
+    )
+    UNION ALL
+    SELECT least(
+        (SELECT min(threads.tenant) FROM threads WHERE threads.tenant > found.tenant),
+        (SELECT min(messages.tenant) FROM messages WHERE messages.tenant > found.tenant),
+        (SELECT min(items.tenant) FROM items WHERE items.tenant > found.tenant)
+    )
+    FROM found WHERE found.tenant IS NOT NULL
+)
+SELECT tenant FROM found WHERE tenant IS NOT NULL LIMIT %(limit)s
+
+-- name: content_bytes
+-- The field `message_bytes` of `app.models.storage.MessageSizes`. Lengths are in the heads of values, so no long text is read.
+octet_length(messages.content) + coalesce(octet_length(messages.options), 0)
++ coalesce(octet_length(messages.metadata), 0) + coalesce(octet_length(messages.result), 0)
++ coalesce(octet_length(messages.output), 0) + coalesce(octet_length(messages.error), 0)
++ coalesce(octet_length(messages.interrupt), 0) + coalesce(octet_length(messages.resume_value), 0)
+
+-- name: log_of_message
+-- LATERAL is needed for both figures of a log.
+LATERAL (
+    SELECT count(*) AS events, coalesce(sum(octet_length(data)), 0)::bigint AS event_bytes
+    FROM events WHERE events.message = page.number
+) AS log
+
+-- name: measure_threads
+SELECT thread_id, thread_number, bytes, events, event_bytes
+FROM (
+    SELECT threads.thread_id, thread_number, messages.number, {content_bytes} AS bytes
+    FROM threads LEFT JOIN messages ON messages.tenant = threads.tenant AND messages.thread_id = threads.thread_id
+    WHERE threads.tenant = %(tenant)s AND threads.thread_id > %(thread_id)s AND threads.hidden IS NULL
+    ORDER BY threads.thread_id, thread_number LIMIT %(limit)s
+) AS page CROSS JOIN {log_of_message}
+ORDER BY thread_id, thread_number
+
+-- name: measure_thread
+SELECT thread_id, thread_number, bytes, events, event_bytes
+FROM (
+    SELECT thread_id, thread_number, number, {content_bytes} AS bytes FROM messages
+    WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND thread_number > %(number)s
+    ORDER BY thread_number LIMIT %(limit)s
+) AS page CROSS JOIN {log_of_message}
+ORDER BY thread_number
+
+-- name: measure_messages
+-- Rows of threads have no id, and their logs are not read.
+SELECT place, id, bytes, events, event_bytes
+FROM (
+    SELECT number AS place, CASE WHEN thread_id IS NULL THEN id END AS id, CASE WHEN thread_id IS NULL THEN number END AS number,
+        {content_bytes} AS bytes
+    FROM messages WHERE tenant = %(tenant)s AND messages.number > %(number)s ORDER BY messages.number LIMIT %(limit)s
+) AS page CROSS JOIN {log_of_message}
+ORDER BY place
+
+-- name: measure_items
+SELECT namespace, key, octet_length(value) FROM items
+WHERE tenant = %(tenant)s AND (namespace, key) > (%(namespace)s, %(key)s) ORDER BY namespace, key LIMIT %(limit)s
+
 -- name: sampled_columns
 id, tenant, thread_id, agent, state, readiness, attempt, crashes, worker_id, coalesce(completed_at, created_at),
     coalesce(error_code, (

@@ -1482,6 +1482,77 @@ DELETE FROM hourly_usage WHERE (tenant, hour, key, subject, agent, model) IN (
     SELECT tenant, hour, key, subject, agent, model FROM hourly_usage WHERE hour < :before ORDER BY hour LIMIT :limit
 )
 
+-- name: unused_bytes
+-- Pages of the file that are free. `agentq compact` gives them back.
+SELECT freelist_count * page_size FROM pragma_freelist_count CROSS JOIN pragma_page_size
+
+-- name: list_stored_tenants
+-- Each step seeks the next tenant in three tables, however many rows are in between.
+WITH RECURSIVE found (tenant) AS (
+    SELECT (
+        SELECT min(next) FROM (
+            SELECT min(tenant) AS next FROM threads WHERE tenant > :after
+            UNION ALL SELECT min(tenant) FROM messages WHERE tenant > :after
+            UNION ALL SELECT min(tenant) FROM items WHERE tenant > :after
+        )
+    )
+    UNION ALL
+    SELECT (
+        SELECT min(next) FROM (
+            SELECT min(threads.tenant) AS next FROM threads WHERE threads.tenant > found.tenant
+            UNION ALL SELECT min(messages.tenant) FROM messages WHERE messages.tenant > found.tenant
+            UNION ALL SELECT min(items.tenant) FROM items WHERE items.tenant > found.tenant
+        )
+    )
+    FROM found WHERE found.tenant IS NOT NULL
+    LIMIT :limit
+)
+SELECT tenant FROM found WHERE tenant IS NOT NULL
+
+-- name: content_bytes
+-- The field `message_bytes` of `app.models.storage.MessageSizes`. Lengths are in the heads of rows, so no long text is read.
+octet_length(messages.content) + coalesce(octet_length(messages.options), 0)
++ coalesce(octet_length(messages.metadata), 0) + coalesce(octet_length(messages.result), 0)
++ coalesce(octet_length(messages.output), 0) + coalesce(octet_length(messages.error), 0)
++ coalesce(octet_length(messages.interrupt), 0) + coalesce(octet_length(messages.resume_value), 0)
+
+-- name: log_of_message
+(SELECT json_array(count(*), coalesce(sum(octet_length(data)), 0)) FROM events WHERE message = messages.number)
+
+-- name: measure_threads
+-- MATERIALIZED, or SQLite would read each log for both of its figures.
+WITH page AS MATERIALIZED (
+    SELECT threads.thread_id, thread_number, {content_bytes} AS bytes, {log_of_message} AS log
+    FROM threads LEFT JOIN messages INDEXED BY messages_in_thread
+        ON messages.tenant = threads.tenant AND messages.thread_id = threads.thread_id AND messages.thread_id IS NOT NULL
+    WHERE threads.tenant = :tenant AND threads.thread_id > :thread_id AND threads.hidden IS NULL
+    ORDER BY threads.thread_id, thread_number LIMIT :limit
+)
+SELECT thread_id, thread_number, bytes, log ->> 0, log ->> 1 FROM page
+
+-- name: measure_thread
+WITH page AS MATERIALIZED (
+    SELECT thread_id, thread_number, {content_bytes} AS bytes, {log_of_message} AS log
+    FROM messages INDEXED BY messages_in_thread
+    WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number > :number
+    ORDER BY thread_number LIMIT :limit
+)
+SELECT thread_id, thread_number, bytes, log ->> 0, log ->> 1 FROM page
+
+-- name: measure_messages
+-- Rows of threads have no id.
+WITH page AS MATERIALIZED (
+    SELECT number, iif(thread_id IS NULL, id, NULL) AS id, {content_bytes} AS bytes,
+        CASE WHEN thread_id IS NULL THEN {log_of_message} END AS log
+    FROM messages INDEXED BY messages_of_tenant
+    WHERE tenant = :tenant AND number > :number ORDER BY number LIMIT :limit
+)
+SELECT number, id, bytes, log ->> 0, log ->> 1 FROM page
+
+-- name: measure_items
+SELECT namespace, key, octet_length(value) FROM items
+WHERE tenant = :tenant AND (namespace, key) > (:namespace, :key) ORDER BY namespace, key LIMIT :limit
+
 -- name: sampled_columns
 id, tenant, thread_id, agent, state, readiness, attempt, crashes, worker_id, coalesce(completed_at, created_at),
     coalesce(error_code, (
