@@ -176,6 +176,11 @@ HOT = {
     "search_items": {"items_pkey"},
     "search_filtered_items": {"items_pkey"},
     "list_namespaces": {"items_pkey"},
+    "list_thread_ids": {"threads_pkey"},
+    "measure_threads": {"messages_in_thread", "events_pkey"},
+    "measure_thread": {"messages_in_thread", "events_pkey"},
+    "measure_messages": {"messages_of_tenant", "events_pkey"},
+    "measure_items": {"items_pkey"},
 }
 """The indexes that each statement has to search by."""
 
@@ -434,6 +439,12 @@ def test_a_page_of_changes_costs_the_same_wherever_it_is(backlog: Seeded, place:
     backlog.price("read_transitions", **values)
     price = backlog.price("read_transitions", **values)
     assert price < 60
+
+
+def test_tenants_are_found_without_a_walk_along_their_rows(backlog: Seeded) -> None:
+    values = {"after": "", "limit": 100}
+    backlog.price("list_stored_tenants", **values)
+    assert backlog.price("list_stored_tenants", **values) < 60
 
 
 CLAIM = {

@@ -35,6 +35,7 @@ ROOMS = {
     "audit": ports.AuditStore,
     "diagnosis": ports.DiagnosisStore,
     "counts": ports.CountStore,
+    "storage": ports.StorageStore,
     "signals": ports.Notifier,
 }
 ENGINES = {"sqlite": SqliteStore, "postgres": PostgresStore, "redis": RedisStore}

@@ -125,6 +125,12 @@ HOT = {
     "refresh_item": "items",
     "list_namespaces": "items",
     "prune_items": "items_expiring",
+    "list_thread_ids": "threads",
+    "measure_threads": "messages_in_thread",
+    "measure_thread": "messages_in_thread",
+    "measure_messages": "messages_of_tenant",
+    "measure_items": "items",
+    "list_stored_tenants": "threads_by_creation",
 }
 """The index, or the key of a table, by which each statement has to search."""
 

@@ -47,24 +47,31 @@ def _threads(reads: QueryRunner, tenant: str, place: str, limit: int) -> Measure
     if number < LAST_NUMBER:
         rest = _thread(reads, tenant, thread_id, json.dumps([thread_id, number]), limit)
         return rest if rest.place else rest._replace(place=json.dumps([thread_id, LAST_NUMBER]))
-    rows = reads.rows("measure_threads", tenant=tenant, thread_id=thread_id, limit=limit)
-    # The last thread may have further messages.
-    return MeasuredThreads(_by_thread(rows), json.dumps([rows[-1][0], rows[-1][1] or 0]) if len(rows) == limit else None)
+    ids = [each for (each,) in reads.rows("list_thread_ids", tenant=tenant, thread_id=thread_id, limit=limit)]
+    if not ids:
+        return MeasuredThreads([], None)
+    rows = reads.rows("measure_threads", tenant=tenant, thread_id=thread_id, last=ids[-1], limit=limit)
+    left = None if len(ids) < limit else json.dumps([ids[-1], LAST_NUMBER])
+    if len(rows) == limit:  # the last of these threads may have further messages
+        last, number = rows[-1][:2]
+        ids, left = [each for each in ids if each.encode() <= last.encode()], json.dumps([last, number])
+    sizes = _by_thread(rows)
+    return MeasuredThreads([MeasuredThread(each, sizes.get(each, MessageSizes())) for each in ids], left)
 
 
 def _thread(reads: QueryRunner, tenant: str, thread_id: str, place: str, limit: int) -> MeasuredThreads:
     number = json.loads(place)[1] if place else 0
     rows = reads.rows("measure_thread", tenant=tenant, thread_id=thread_id, number=number, limit=limit)
-    return MeasuredThreads(_by_thread(rows), json.dumps([thread_id, rows[-1][1]]) if len(rows) == limit else None)
+    threads = [MeasuredThread(*each) for each in _by_thread(rows).items()]
+    return MeasuredThreads(threads, json.dumps([thread_id, rows[-1][1]]) if len(rows) == limit else None)
 
 
-def _by_thread(rows: Sequence[tuple[Any, ...]]) -> list[MeasuredThread]:
-    """Return the sums over rows of thread, thread number and sizes. The number is None for a thread without messages."""
+def _by_thread(rows: Sequence[tuple[Any, ...]]) -> dict[str, MessageSizes]:
+    """Return the sums over rows of thread, thread number and sizes."""
     found: dict[str, MessageSizes] = {}
-    for thread_id, number, *sizes in rows:
-        one = MessageSizes() if number is None else MessageSizes(1, *map(int, sizes))
-        found[thread_id] = found.get(thread_id, MessageSizes()).plus(one)
-    return [MeasuredThread(*each) for each in found.items()]
+    for thread_id, _, *sizes in rows:
+        found[thread_id] = found.get(thread_id, MessageSizes()).plus(MessageSizes(1, *map(int, sizes)))
+    return found
 
 
 def _messages(reads: QueryRunner, tenant: str, place: str, limit: int) -> MeasuredMessages:

@@ -2076,11 +2076,7 @@ ORDER BY 2 DESC, 1
 -- name: list_stored_tenants
 -- Each step seeks the next tenant in three tables, however many rows are in between.
 WITH RECURSIVE found (tenant) AS (
-    SELECT least(
-        (SELECT min(threads.tenant) FROM threads WHERE threads.tenant > %(after)s),
-        (SELECT min(messages.tenant) FROM messages WHERE messages.tenant > %(after)s),
-        (SELECT min(items.tenant) FROM items WHERE items.tenant > %(after)s)
-    )
+    SELECT %(after)s::text COLLATE "C"
     UNION ALL
     SELECT least(
         (SELECT min(threads.tenant) FROM threads WHERE threads.tenant > found.tenant),
@@ -2089,7 +2085,7 @@ WITH RECURSIVE found (tenant) AS (
     )
     FROM found WHERE found.tenant IS NOT NULL
 )
-SELECT tenant FROM found WHERE tenant IS NOT NULL LIMIT %(limit)s
+SELECT tenant FROM found WHERE tenant > %(after)s LIMIT %(limit)s
 
 -- name: content_bytes
 -- The field `message_bytes` of `app.models.storage.MessageSizes`. Lengths are in the heads of values, so no long text is read.
@@ -2105,13 +2101,16 @@ LATERAL (
     FROM events WHERE events.message = page.number
 ) AS log
 
+-- name: list_thread_ids
+SELECT thread_id FROM threads WHERE tenant = %(tenant)s AND thread_id > %(thread_id)s AND hidden IS NULL
+ORDER BY thread_id LIMIT %(limit)s
+
 -- name: measure_threads
 SELECT thread_id, thread_number, bytes, events, event_bytes
 FROM (
-    SELECT threads.thread_id, thread_number, messages.number, {content_bytes} AS bytes
-    FROM threads LEFT JOIN messages ON messages.tenant = threads.tenant AND messages.thread_id = threads.thread_id
-    WHERE threads.tenant = %(tenant)s AND threads.thread_id > %(thread_id)s AND threads.hidden IS NULL
-    ORDER BY threads.thread_id, thread_number LIMIT %(limit)s
+    SELECT thread_id, thread_number, number, {content_bytes} AS bytes FROM messages
+    WHERE tenant = %(tenant)s AND thread_id > %(thread_id)s AND thread_id <= %(last)s
+    ORDER BY thread_id, thread_number LIMIT %(limit)s
 ) AS page CROSS JOIN {log_of_message}
 ORDER BY thread_id, thread_number
 

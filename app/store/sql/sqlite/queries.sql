@@ -1487,27 +1487,19 @@ DELETE FROM hourly_usage WHERE (tenant, hour, key, subject, agent, model) IN (
 SELECT freelist_count * page_size FROM pragma_freelist_count CROSS JOIN pragma_page_size
 
 -- name: list_stored_tenants
--- Each step seeks the next tenant in three tables, however many rows are in between.
+-- Each step seeks the next tenant in three tables, however many rows are in between. char(1114111) is above all names.
 WITH RECURSIVE found (tenant) AS (
-    SELECT (
-        SELECT min(next) FROM (
-            SELECT min(tenant) AS next FROM threads WHERE tenant > :after
-            UNION ALL SELECT min(tenant) FROM messages WHERE tenant > :after
-            UNION ALL SELECT min(tenant) FROM items WHERE tenant > :after
-        )
-    )
+    SELECT :after
     UNION ALL
-    SELECT (
-        SELECT min(next) FROM (
-            SELECT min(threads.tenant) AS next FROM threads WHERE threads.tenant > found.tenant
-            UNION ALL SELECT min(messages.tenant) FROM messages WHERE messages.tenant > found.tenant
-            UNION ALL SELECT min(items.tenant) FROM items WHERE items.tenant > found.tenant
-        )
-    )
+    SELECT nullif(min(
+        coalesce((SELECT min(threads.tenant) FROM threads WHERE threads.tenant > found.tenant), char(1114111)),
+        coalesce((SELECT min(messages.tenant) FROM messages WHERE messages.tenant > found.tenant), char(1114111)),
+        coalesce((SELECT min(items.tenant) FROM items WHERE items.tenant > found.tenant), char(1114111))
+    ), char(1114111))
     FROM found WHERE found.tenant IS NOT NULL
-    LIMIT :limit
+    LIMIT :limit + 1
 )
-SELECT tenant FROM found WHERE tenant IS NOT NULL
+SELECT tenant FROM found WHERE tenant IS NOT NULL AND tenant > :after
 
 -- name: content_bytes
 -- The field `message_bytes` of `app.models.storage.MessageSizes`. Lengths are in the heads of rows, so no long text is read.
@@ -1519,14 +1511,16 @@ octet_length(messages.content) + coalesce(octet_length(messages.options), 0)
 -- name: log_of_message
 (SELECT json_array(count(*), coalesce(sum(octet_length(data)), 0)) FROM events WHERE message = messages.number)
 
+-- name: list_thread_ids
+SELECT thread_id FROM threads WHERE tenant = :tenant AND thread_id > :thread_id AND hidden IS NULL ORDER BY thread_id LIMIT :limit
+
 -- name: measure_threads
 -- MATERIALIZED, or SQLite would read each log for both of its figures.
 WITH page AS MATERIALIZED (
-    SELECT threads.thread_id, thread_number, {content_bytes} AS bytes, {log_of_message} AS log
-    FROM threads LEFT JOIN messages INDEXED BY messages_in_thread
-        ON messages.tenant = threads.tenant AND messages.thread_id = threads.thread_id AND messages.thread_id IS NOT NULL
-    WHERE threads.tenant = :tenant AND threads.thread_id > :thread_id AND threads.hidden IS NULL
-    ORDER BY threads.thread_id, thread_number LIMIT :limit
+    SELECT thread_id, thread_number, {content_bytes} AS bytes, {log_of_message} AS log
+    FROM messages INDEXED BY messages_in_thread
+    WHERE tenant = :tenant AND thread_id > :thread_id AND thread_id <= :last
+    ORDER BY thread_id, thread_number LIMIT :limit
 )
 SELECT thread_id, thread_number, bytes, log ->> 0, log ->> 1 FROM page
 
