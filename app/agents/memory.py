@@ -17,7 +17,7 @@ ANSWER_SECONDS = 30.0
 
 
 class LazyMemory(AgentMemory):
-    """Opens the agents' memory for deletions and copies only: graphs served earlier may have left data there."""
+    """Opens the agents' memory for deletions, copies and sizes only: graphs served earlier may have left data there."""
 
     def __init__(self, open_memory: Callable[[], Awaitable[AgentMemory]]) -> None:
         self._open_memory = open_memory
@@ -38,6 +38,10 @@ class LazyMemory(AgentMemory):
     @override
     async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
         return await (await self._open_memory()).copy_until(source_key, checkpoint_id, target_key)
+
+    @override
+    async def measure(self, memory_keys: Sequence[str]) -> list[int]:
+        return await (await self._open_memory()).measure(memory_keys)
 
 
 class MemoryOnLoop(AgentMemory):
@@ -62,6 +66,10 @@ class MemoryOnLoop(AgentMemory):
     @override
     async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
         return await self._call(lambda: self._memory.copy_until(source_key, checkpoint_id, target_key))
+
+    @override
+    async def measure(self, memory_keys: Sequence[str]) -> list[int]:
+        return await self._call(lambda: self._memory.measure(memory_keys))
 
     async def _call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:

@@ -240,6 +240,12 @@ class FencedPostgresSaver(FencedSaver):
         self._known.drop([target_key])
         return is_copied
 
+    @override
+    async def measure(self, memory_keys: Sequence[str]) -> list[int]:
+        async with self._connection() as connection:
+            found = await connection.execute(QUERIES["measure"].encode(), {"keys": list(memory_keys)})
+            return [row["bytes"] for row in await found.fetchall()]
+
     @asynccontextmanager
     async def _held_transaction(self, memory_key: str, memory_fence: tuple[int, int]) -> AsyncIterator[Connection]:
         """Yield a connection in a transaction that holds a lock on the attempt's mark. Raises LeaseLost."""

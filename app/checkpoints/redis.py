@@ -202,6 +202,10 @@ class FencedRedisSaver(FencedSaver):
             self._known.drop(memory_keys)
 
     @override
+    async def measure(self, memory_keys: Sequence[str]) -> list[int]:
+        return await self._scripts.measure(map(keys_of, memory_keys))
+
+    @override
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         with mapped_errors():
             async with self._client.pipeline(transaction=True) as transaction:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.resources import files
 from typing import Any
@@ -17,11 +17,15 @@ from ..store.redis.scripts import Script
 CLIENT_NAME = "agent-queue-memory"
 TIMEOUT_SECONDS = 5
 
+MEASURED_AT_ONCE = 50
+"""Number of rows that one script measures. The server copies their values for it."""
+
 PARTS = {
     "save": ("fence", "index", "save"),
     "read": ("fence", "read"),
     "list": ("fence", "index", "list"),
     "change": ("fence", "index", "change"),
+    "measure": ("measure",),
 }
 """The scripts and the files that make them."""
 
@@ -52,6 +56,17 @@ class ScriptPipeline(CommandPipeline):
             return await self.run(script, len(keys), *keys, *arguments)
         except StoreError as error:
             raise _memory_error(error) from error
+
+    async def measure(self, conversations: Iterable[Sequence[str]]) -> list[int]:
+        """Return the bytes of the rows of conversations, given their keys. A row that changes meanwhile may count twice."""
+        return await asyncio.gather(*map(self._measure, conversations))
+
+    async def _measure(self, keys: Sequence[str]) -> int:
+        cursor, total = b"", 0
+        while cursor != b"0":
+            cursor, size = await self.call("measure", keys, cursor or b"0", MEASURED_AT_ONCE)
+            total += size
+        return total
 
     @override
     def pack_call(self, script: Script, count: int, packed: bytes, *before: Any) -> bytes:

@@ -255,6 +255,10 @@ class FencedSqliteSaver(FencedSaver):
         return bool(rows)
 
     @override
+    async def measure(self, memory_keys: Sequence[str]) -> list[int]:
+        return await self._file.call(lambda: [sqlite_lists.measured(self.conn, key) for key in memory_keys])
+
+    @override
     def drop_cached(self, memory_key: str) -> None:
         with suppress(RuntimeError):  # the saver is closed
             self._thread.submit(self._known.drop, [memory_key])

@@ -165,6 +165,11 @@ def copy_checkpoints(
     connection.execute(QUERIES["set_next_number"], (old.next, new.id))
 
 
+def measured(connection: sqlite3.Connection, thread_id: str) -> int:
+    """Return the bytes of a conversation."""
+    return int(connection.execute(QUERIES["measure"], {"key": thread_id}).fetchone()[0])
+
+
 def _lists_of_json(stored: str | None) -> StoredLists | None:
     return None if stored is None else StoredLists.of_json(json.loads(stored))
 

@@ -44,7 +44,7 @@ class DroppedMemory(NamedTuple):
 
 
 class AgentMemory(Protocol):
-    """Deletes from the agents' memory, and copies it. A memory key names a conversation."""
+    """Deletes from the agents' memory, copies it and measures it. A memory key names a conversation."""
 
     async def forget(self, memory_keys: list[str]) -> None:
         """Delete everything stored under these keys."""
@@ -69,6 +69,12 @@ class AgentMemory(Protocol):
 
         Leave out what tasks wrote after that checkpoint. Return False, and change nothing, if there is no such
         checkpoint.
+        """
+
+    async def measure(self, memory_keys: Sequence[str]) -> list[int]:
+        """Return how many bytes are stored under each of these keys, as the engine stores them: 0 for an unknown key.
+
+        Counts checkpoints, values, messages and what tasks wrote, without keys and indexes.
         """
 
 

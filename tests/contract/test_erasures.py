@@ -70,6 +70,9 @@ class Memory(AgentMemory):
     async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
         raise NotImplementedError
 
+    async def measure(self, memory_keys: Sequence[str]) -> list[int]:
+        raise NotImplementedError
+
 
 def eraser(store: Store, memory: AgentMemory | None = None) -> Eraser:
     """The duty of one process."""

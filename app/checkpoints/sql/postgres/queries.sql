@@ -293,3 +293,15 @@ DELETE FROM checkpoint_writes WHERE thread_id = %(thread)s AND channel <> %(kept
 AND (checkpoint_ns, checkpoint_id) IN (
     SELECT checkpoint_ns, max(checkpoint_id) FROM checkpoints WHERE thread_id = %(thread)s GROUP BY checkpoint_ns
 )
+
+-- name: measure
+-- Sizes of JSON are those of the stored, perhaps compressed form. No value is read for its length.
+SELECT (
+    (SELECT coalesce(sum(pg_column_size(checkpoint) + pg_column_size(metadata)), 0)
+        FROM checkpoints WHERE thread_id = wanted.key)
+    + (SELECT coalesce(sum(octet_length(blob)), 0) FROM checkpoint_blobs WHERE thread_id = wanted.key)
+    + (SELECT coalesce(sum(octet_length(blob)), 0) FROM checkpoint_writes WHERE thread_id = wanted.key)
+    + (SELECT coalesce(sum(octet_length(value)), 0) FROM checkpoint_numberings AS n
+        JOIN checkpoint_messages AS m ON m.numbering = n.id WHERE n.thread_id = wanted.key)
+)::bigint AS bytes
+FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS wanted (key, place) ORDER BY place

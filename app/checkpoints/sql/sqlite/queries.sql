@@ -124,3 +124,12 @@ DELETE FROM writes WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id =
 DELETE FROM writes WHERE thread_id = ? AND channel <> ? AND (checkpoint_ns, checkpoint_id) IN (
     SELECT checkpoint_ns, max(checkpoint_id) FROM checkpoints WHERE thread_id = ? GROUP BY checkpoint_ns
 )
+
+-- name: measure
+-- Lengths are in the heads of rows, so no value is read.
+SELECT
+    (SELECT coalesce(sum(length(checkpoint) + length(metadata) + coalesce(length(lists), 0)), 0)
+        FROM checkpoints WHERE thread_id = :key)
+    + (SELECT coalesce(sum(length(value)), 0) FROM writes WHERE thread_id = :key)
+    + (SELECT coalesce(sum(length(value)), 0) FROM numberings AS n CROSS JOIN messages AS m
+        WHERE n.thread_id = :key AND m.id >= n.id << 32 AND m.id < (n.id + 1) << 32)
