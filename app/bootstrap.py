@@ -29,6 +29,7 @@ from .agents.conversations import Conversations
 from .agents.descriptions import AgentDescriptions
 from .agents.loop import AgentLoop
 from .bulk_manager import BulkManager
+from .checkpoints.factory import checkpoint_url, memory_file
 from .config import Settings
 from .delivery_manager import DeliveryManager
 from .doctor import Doctor
@@ -47,6 +48,7 @@ from .queue_manager import QueueManager
 from .services import Services
 from .startup import redactor_of
 from .statistics_manager import StatisticsManager
+from .storage_manager import StorageManager
 from .store.factory import make_store
 from .store.measured import measured
 from .store.ports import Store
@@ -148,6 +150,7 @@ class Runtime:
         self.metrics = self._report(metrics)
         self._limits = SubmitLimits(self._store, _limit_rules(settings))
         self._quotas = QuotaChecks(self._store, self._limits)
+        self._storage = StorageManager(self._store, self._agents.open_memory, memory_file(checkpoint_url(settings)))
         queue = self._make_queue(descriptions)
         tokens, sessions, keys, access = _make_access(settings, self._store, self._recheck, self._limits.forget)
         self._access_watch = AccessWatch(self._store, keys, access, outage)
@@ -163,6 +166,7 @@ class Runtime:
             lists=ListManager(self._store),
             deliveries=DeliveryManager(self._store),
             usage=UsageManager(self._store, self._quotas),
+            storage=self._storage,
             read_limits=ReadLimits(self._store, settings.reads_per_minute),
             stream_limits=StreamLimits(self._limits, settings.max_streams, settings.max_streams_per_tenant),
             erasures=ErasureManager(self._store),
@@ -285,7 +289,7 @@ class Runtime:
             await asyncio.gather(*filter(None, [self._draining]))
             if self.metrics is not None:
                 await self.metrics.stop()
-            parts = (self._tracing, self._webhooks, self._maintenance, self._access_watch, self._agents)
+            parts = (self._tracing, self._webhooks, self._maintenance, self._storage, self._access_watch, self._agents)
             for stop in [part.stop for part in parts]:
                 await stop()
             await self._agents.close()

@@ -26,6 +26,7 @@ from .observability.recent_streams import RecentStreams
 from .observability.recorder import Recorder
 from .queue_manager import QueueManager
 from .statistics_manager import StatisticsManager
+from .storage_manager import StorageManager
 from .store.ports import EventLog, Store
 from .thread_manager import ThreadManager
 from .usage_manager import UsageManager
@@ -72,6 +73,7 @@ class Services:
     erasures: ErasureManager
     statistics: StatisticsManager
     usage: UsageManager
+    storage: StorageManager
     read_limits: ReadLimits
     stream_limits: StreamLimits
     streams: Streams

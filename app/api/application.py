@@ -36,6 +36,7 @@ from . import (
     sessions,
     shown_settings,
     statistics,
+    storage,
     streaming,
     tenants,
     thread_states,
@@ -67,6 +68,7 @@ ROUTERS = (
     streaming.router,
     changes.router,
     thread_states.router,
+    storage.router,  # before the threads, whose paths take any id
     threads.router,
     items.router,
     erasures.router,

@@ -34,6 +34,11 @@ def checkpoint_url(settings: Settings) -> str:
     return url
 
 
+def memory_file(url: str) -> Path | None:
+    """Return the file of the agents' memory at this URL; None if it is in no file of this host."""
+    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+
+
 def _beside(url: str) -> str:
     """Return the URL of a file beside the queue's file; the same URL if the queue is no file."""
     if not url.startswith(SQLITE):
@@ -91,7 +96,7 @@ def saver_opener(url: str) -> "Callable[[str, Collection[str], int], AbstractAsy
         return partial(redis.open_saver, url)
     from . import sqlite
 
-    return partial(sqlite.open_saver, None if url == MEMORY else Path(url.removeprefix(SQLITE)))
+    return partial(sqlite.open_saver, memory_file(url))
 
 
 async def check_server(url: str) -> None:

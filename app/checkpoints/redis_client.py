@@ -58,7 +58,7 @@ class ScriptPipeline(CommandPipeline):
             raise _memory_error(error) from error
 
     async def measure(self, conversations: Iterable[Sequence[str]]) -> list[int]:
-        """Return the bytes of the rows of conversations, given their keys. A row that changes meanwhile may count twice."""
+        """Return the bytes of the rows of conversations. A row that changes meanwhile may count twice."""
         return await asyncio.gather(*map(self._measure, conversations))
 
     async def _measure(self, keys: Sequence[str]) -> int:

@@ -66,3 +66,36 @@ class StorageArea(NamedTuple):
     name: str
     bytes: int | None
     rows: int | None = None
+
+
+class ThreadStorage(NamedTuple):
+    """What a thread stores. `memory_bytes` are those of what the agent remembers; None if the memory is away."""
+
+    thread_id: str
+    sizes: MessageSizes
+    memory_bytes: int | None
+
+    @property
+    def total_bytes(self) -> int:
+        """Return the bytes of all of it, as far as it is known."""
+        return self.sizes.message_bytes + self.sizes.event_bytes + (self.memory_bytes or 0)
+
+
+class TenantStorage(NamedTuple):
+    """What a tenant stores. `sizes` has the messages of threads, too.
+
+    `memory_bytes` are those of what agents remember; None if the memory is away. `largest` are the largest threads, the
+    largest first, of `threads`.
+    """
+
+    threads: int = 0
+    sizes: MessageSizes = MessageSizes()
+    memory_bytes: int | None = 0
+    items: int = 0
+    item_bytes: int = 0
+    largest: Sequence[ThreadStorage] = ()
+
+    @property
+    def total_bytes(self) -> int:
+        """Return the bytes of all of it, as far as it is known."""
+        return self.sizes.message_bytes + self.sizes.event_bytes + (self.memory_bytes or 0) + self.item_bytes

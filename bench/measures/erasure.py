@@ -46,6 +46,10 @@ class NoMemory(AgentMemory):
         """Copy nothing."""
         return False
 
+    async def measure(self, memory_keys: Sequence[str]) -> list[int]:
+        """Return that nothing is stored."""
+        return [0] * len(memory_keys)
+
 
 def erasure(backends: Sequence[str]) -> Iterator[Row]:
     """Measure how long others wait for a submit, a claim and a finish while a tenant with a long queue is erased."""

@@ -41,7 +41,7 @@ async def test_each_key_has_its_own_figure(saver: Saver) -> None:
         await turn(saver, number)
     found = await saver.aget_tuple(place())
     assert await saver.copy_until(KEY, found.checkpoint["id"], COPY)
-    (whole, unknown, copied) = await saver.measure([KEY, "default/thread/unknown", COPY])
+    whole, unknown, copied = await saver.measure([KEY, "default/thread/unknown", COPY])
     assert unknown == 0
     assert 0 < copied <= whole
     await saver.forget([KEY])

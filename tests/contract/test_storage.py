@@ -40,10 +40,9 @@ async def threads_of(store: Store, *, limit: int = ALL, tenant: str = TENANT) ->
     place: str | None = FIRST_PLACE
     while place is not None:
         part = await store.measure_threads(tenant, place, limit=limit)
-        for thread_id, sizes in part.threads:
-            if found and found[-1][0] == thread_id:
-                sizes = found.pop()[1].plus(sizes)
-            found.append((thread_id, sizes))
+        for each in part.threads:
+            rest = found.pop()[1] if found and found[-1][0] == each.thread_id else MessageSizes()
+            found.append((each.thread_id, each.sizes.plus(rest)))
         place = part.place
     assert len(dict(found)) == len(found), "a thread came back"
     return dict(found)
@@ -51,7 +50,8 @@ async def threads_of(store: Store, *, limit: int = ALL, tenant: str = TENANT) ->
 
 async def alone(store: Store, *, limit: int = ALL, tenant: str = TENANT) -> tuple[MessageSizes, list[str]]:
     """Return the sizes and the ids of all messages without a thread."""
-    found, ids = MessageSizes(), []
+    found = MessageSizes()
+    ids: list[str] = []
     place: str | None = FIRST_PLACE
     while place is not None:
         part = await store.measure_messages(tenant, place, limit=limit)

@@ -106,6 +106,10 @@ class AwayMemory:
         """Raise NotImplementedError, since no test calls this."""
         raise NotImplementedError
 
+    async def measure(self, memory_keys: Sequence[str]) -> list[int]:
+        """Raise NotImplementedError, since no test calls this."""
+        raise NotImplementedError
+
 
 async def test_nothing_is_pruned_while_the_memory_is_away(store: Store, clock: ManualClock, tmp_path: Path) -> None:
     """The memory of messages that are pruned meanwhile would be kept for ever."""

@@ -284,6 +284,9 @@ class Noted:
     async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
         return False
 
+    async def measure(self, memory_keys: Any) -> list[int]:
+        return [len(key) for key in memory_keys]
+
 
 async def test_a_late_memory_is_opened_when_there_is_something_to_forget() -> None:
     noted = Noted()
@@ -292,3 +295,4 @@ async def test_a_late_memory_is_opened_when_there_is_something_to_forget() -> No
     assert noted.opened == 0
     await memory.forget(["default/thread/t"])
     assert (noted.opened, noted.forgotten) == (1, ["default/thread/t"])
+    assert await memory.measure(["a", "bc"]) == [1, 2]

@@ -7,7 +7,14 @@ from typing import Any
 
 from typing_extensions import override
 
-from ...models.storage import FIRST_PLACE, MeasuredItems, MeasuredMessages, MeasuredThread, MeasuredThreads, MessageSizes
+from ...models.storage import (
+    FIRST_PLACE,
+    MeasuredItems,
+    MeasuredMessages,
+    MeasuredThread,
+    MeasuredThreads,
+    MessageSizes,
+)
 from ..ports import StorageStore
 from .query_runner import QueryRunner
 from .rooms import SqlRooms

@@ -1,0 +1,1 @@
+"""Measures what tenants store, in small parts."""
