@@ -29,8 +29,8 @@ MAX_AGE_SECONDS = 60.0
 AGE_SHARE = 10
 """A long measurement is shown again for so many times as long as it took."""
 
-KEPT_TENANTS = 100
-"""Maximum number of tenants whose last measurement a process keeps."""
+KEPT = 100
+"""Maximum number of tenants whose last measurement a process keeps, and the same of threads."""
 
 
 class MeasuredStore(StorageStore, QueryStore, ThreadStore, TenantStore, Protocol):
@@ -62,7 +62,7 @@ class StoredOfTenant(NamedTuple):
 
 
 class StorageManager:
-    """Measures what tenants and threads store when somebody asks, and keeps the last measurement of each tenant.
+    """Measures what tenants and threads store when somebody asks, and keeps the last measurements.
 
     `memory_file` is the file of the agents' memory; None if it is in no file.
     """
@@ -79,7 +79,8 @@ class StorageManager:
         self._sources = Sources(store, memory, Pace())
         self._memory_file = memory_file
         self._wait_seconds = wait_seconds
-        self._kept: OrderedDict[str, Measurement] = OrderedDict()
+        self._tenants: OrderedDict[StorageTarget, Measurement] = OrderedDict()
+        self._threads: OrderedDict[StorageTarget, Measurement] = OrderedDict()
         self._running: dict[StorageTarget, tuple[Measurement, asyncio.Task[None]]] = {}
 
     async def stop(self) -> None:
@@ -119,8 +120,8 @@ class StorageManager:
             threads = [each for each in threads if place_of(each) > (-size, thread_id)]
         return stored, list(threads[: page.limit])
 
-    async def thread(self, caller: Principal, thread_id: str) -> tuple[Stored, ThreadStorage]:
-        """Return what a thread stores now.
+    async def thread(self, caller: Principal, thread_id: str, *, max_age: float | None) -> tuple[Stored, ThreadStorage]:
+        """Return what a thread stores.
 
         Raises ThreadNotFound, and Forbidden if the caller may use some agents only.
         """
@@ -128,7 +129,7 @@ class StorageManager:
         if caller.agents is not None:
             raise Forbidden(ALL_OF_TENANT)
         deadline = time.monotonic() + self._wait_seconds
-        stored = await self._measured(StorageTarget(caller.tenant, thread_id), 0.0, deadline)
+        stored = await self._measured(StorageTarget(caller.tenant, thread_id), max_age, deadline)
         found = stored.found
         return stored, ThreadStorage(thread_id, found.sizes, found.memory_bytes)
 
@@ -145,7 +146,7 @@ class StorageManager:
         """Return a measurement that is young enough, or at the deadline the newest one. Raises StoreError."""
         asked = time.monotonic()
         while True:
-            kept = self._kept.get(target.tenant) if target.thread_id is None else None
+            kept = self._kept(target).get(target)
             if kept is not None and kept.started >= asked - _age(kept, max_age):
                 return self._stored(target, kept)
             measurement, task = self._running.get(target) or self._begin(target)
@@ -168,17 +169,18 @@ class StorageManager:
 
         def ended(_: asyncio.Task[None]) -> None:
             del self._running[target]
-            if not task.cancelled() and task.exception() is None and target.thread_id is None:
-                self._keep(target.tenant, measurement)
+            if not task.cancelled() and task.exception() is None:
+                kept = self._kept(target)
+                kept[target] = measurement
+                kept.move_to_end(target)
+                if len(kept) > KEPT:
+                    kept.popitem(last=False)
 
         task.add_done_callback(ended)
         return self._running[target]
 
-    def _keep(self, tenant: str, measurement: Measurement) -> None:
-        self._kept[tenant] = measurement
-        self._kept.move_to_end(tenant)
-        if len(self._kept) > KEPT_TENANTS:
-            self._kept.popitem(last=False)
+    def _kept(self, target: StorageTarget) -> "OrderedDict[StorageTarget, Measurement]":
+        return self._tenants if target.thread_id is None else self._threads
 
 
 def _tenant_of(caller: Principal, tenant: str | None) -> str:

@@ -95,10 +95,13 @@ async def list_largest_threads(
     responses=problems(403, 404, 422, 503),
 )
 @needs(AccessScope.READ)
-async def get_thread_storage(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep) -> Response:
+async def get_thread_storage(
+    services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep, max_age: MaxAge = None
+) -> Response:
     """Measure the messages and events of a thread, and what the agent remembers of it.
 
-    The reply comes after five seconds at the latest. `complete` is then false.
+    The reply comes after five seconds at the latest, perhaps with an older measurement, or with one that is not
+    complete yet.
     """
-    stored, thread = await services.storage.thread(principal, thread_id)
+    stored, thread = await services.storage.thread(principal, thread_id, max_age=max_age)
     return JsonReply(ThreadStorageView.of_measured(stored, thread).model_dump_json())

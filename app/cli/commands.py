@@ -36,6 +36,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "workers": Entry("workers", "list, drain and resume the live workers", is_group=True),
         "dead-letters": Entry("dead_letters", "list, queue again and delete failed messages", is_group=True),
         "erase": Entry("erase", "remove all of a thread, an end user or a tenant, with a receipt", is_group=True),
+        "storage": Entry("storage", "show what tenants and conversations store, and for how long", is_group=True),
         "doctor": Entry("doctor", "find faults of the queue, its database and its server, and name their cures"),
     },
     "Server": {

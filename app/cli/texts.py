@@ -26,6 +26,16 @@ def seconds(amount: float) -> str:
     return f"{amount / 86_400:.0f} d"
 
 
+def size(amount: int | None) -> str:
+    """Return an amount of bytes in its largest fitting unit, nothing for None."""
+    if amount is None:
+        return ""
+    for unit, bytes_of_one in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if amount >= bytes_of_one:
+            return f"{amount / bytes_of_one:.1f} {unit}"
+    return f"{amount} B"
+
+
 def age(moment: datetime | None) -> str:
     """Return how long ago a time was, nothing for None."""
     return "" if moment is None else seconds((datetime.now(UTC) - moment).total_seconds())

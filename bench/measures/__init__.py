@@ -17,6 +17,7 @@ from bench.measures.search import search
 from bench.measures.shares import shares
 from bench.measures.start import start
 from bench.measures.stats import stats
+from bench.measures.storage import storage
 from bench.measures.streams import idle, streams
 from bench.measures.submit import submit
 from bench.measures.surfaces import surfaces
@@ -43,6 +44,7 @@ MEASURES: dict[str, Measure] = {
     "claims": claims,
     "depth": depth,
     "erasure": erasure,
+    "storage": storage,
     "shares": shares,
     "growth": growth,
     "memory": memory,

@@ -61,7 +61,7 @@ def erasure(backends: Sequence[str]) -> Iterator[Row]:
         for label, times in (("before", before), ("meanwhile", meanwhile)):
             parts = zip(("submit", "claim", "finish"), zip(*times, strict=True), strict=True)
             for part, found in parts:
-                yield row(f"  {part} of another tenant {label}, p99", [percentile(found, 99)], "ms")
+                yield row(f"  {part} of another tenant {label}, p99", [percentile(found, 0.99)], "ms")
         longest = [max(max(each) for each in times) for times in (before, meanwhile)]
         yield row("  the longest before", longest[:1], "ms")
         yield row("  the longest meanwhile", longest[1:], "ms")
@@ -73,15 +73,15 @@ async def _beside(url: str) -> tuple[list[tuple[float, ...]], list[tuple[float, 
     store = make_store(Settings(_env_file=None, database_url=url))
     await store.open()
     try:
-        await _fill(store)
+        await fill(store)
         await asyncio.sleep(1)
-        before = [await _round(store) for _ in range(BEFORE_ROUNDS)]
+        before = [await one_round(store) for _ in range(BEFORE_ROUNDS)]
         began = time.perf_counter()
         begun = await ErasureManager(store).erase_tenant(GONE)
         working = asyncio.create_task(_work(store, begun))
         meanwhile = []
         while not working.done():
-            meanwhile.append(await _round(store))
+            meanwhile.append(await one_round(store))
         receipt = await working
         return before, meanwhile, time.perf_counter() - began, receipt.counts["messages"]
     finally:
@@ -99,7 +99,7 @@ async def _work(store: Store, begun: Erasure) -> Erasure:
             return found
 
 
-async def _round(store: Store) -> tuple[float, ...]:
+async def one_round(store: Store) -> tuple[float, ...]:
     """Submit a message of the other tenant, claim it, finish it. Return the time of each in ms."""
     new = _message(OTHER, OTHER_AGENT)
     times = [time.perf_counter()]
@@ -119,7 +119,7 @@ def _message(tenant: str, agent: str, thread_id: str | None = None) -> NewMessag
     )
 
 
-async def _fill(store: Store) -> None:
+async def fill(store: Store) -> None:
     """Queue the messages of the tenant that will be erased, half of them in threads of ten."""
     left = iter(range(0, DEPTH, FILL_BATCH))
 

@@ -1,7 +1,6 @@
 """The storage report over HTTP: what is measured, who sees it, and what a long measurement shows meanwhile."""
 
 import asyncio
-import json
 import re
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from app.storage import measurement, pace
 from tests.callers import admit
 from tests.contract.builders import new
 from tests.integration.conftest import Serve
+from tests.integration.test_command_line import run
 from tests.integration.test_key_api import ask
 from tests.servers import LiveServer
 
@@ -232,7 +232,7 @@ async def test_a_memory_that_is_away_leaves_the_rest(quiet: LiveServer, monkeypa
             raise StoreUnavailable("away")
 
     manager = quiet.runtime.services.storage
-    monkeypatch.setattr(manager, "_sources", manager._sources._replace(memory=Away))
+    monkeypatch.setattr(manager, "_sources", manager._sources._replace(memory=Away))  # type: ignore[arg-type]  # it measures only
     (tenant,) = (await get(quiet, "/storage")).json()["tenants"]
     assert (tenant["memory_bytes"], tenant["messages"], tenant["complete"]) == (None, 1, True)
     assert tenant["total_bytes"] == tenant["message_bytes"] == 5
@@ -241,10 +241,10 @@ async def test_a_memory_that_is_away_leaves_the_rest(quiet: LiveServer, monkeypa
 
 
 async def test_old_tenants_are_forgotten(quiet: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_manager, "KEPT_TENANTS", 2)
+    monkeypatch.setattr(storage_manager, "KEPT", 2)
     for tenant in ("a", "b", "c"):
         await get(quiet, "/storage", A._replace(tenant=tenant))
-    assert list(quiet.runtime.services.storage._kept) == ["b", "c"]
+    assert [each.tenant for each in quiet.runtime.services.storage._tenants] == ["b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -255,8 +255,59 @@ def test_parts_follow_how_long_the_last_one_took(limit: int, seconds: float, fol
     assert pace.next_limit(limit, seconds) == following
 
 
-def test_the_example_is_a_report() -> None:
-    from app.api.schemas.storage import StorageReport
+async def test_the_command_shows_tenants_threads_the_engine_and_the_settings(quiet: LiveServer) -> None:
+    await fill(quiet, 1_500, 2_500_000, tenant="default")
+    await fill(quiet, 7)
+    shown = (await run(quiet, "storage")).output.splitlines()
+    assert [line.split("\t")[:4] for line in shown] == [["a", "7 B", "1", "1"], ["default", "2.5 MB", "2", "2"]]
+    assert "TENANT" in (await run(quiet, "storage", width=120)).output.splitlines()[0]
+    records = (await run(quiet, "storage", "list", "--json", "--max-age", "0")).records
+    assert [(each["tenant"], each["total_bytes"], each["complete"]) for each in records] == [
+        ("a", 7, True),
+        ("default", 2_501_500, True),
+    ]
+    (record,) = (await run(quiet, "storage", "--tenant", "a", "--json")).records
+    assert record == records[0]
+    largest = (await run(quiet, "storage", "threads")).output.splitlines()
+    assert [line.split("\t")[:2] for line in largest] == [["t1", "2.5 MB"], ["t0", "1.5 kB"]]
+    (first,) = (await run(quiet, "storage", "threads", "--limit", "1", "--json")).records
+    assert (first["thread_id"], first["message_bytes"]) == ("t1", 2_500_000)
+    thread = await run(quiet, "storage", "thread", "t0")
+    assert re.search(r"messages +1, 1\.5 kB\n", thread.output)
+    (record,) = (await run(quiet, "storage", "thread", "t0", "--json")).records
+    assert record["total_bytes"] == 1_500
+    assert (await run(quiet, "storage", "thread", "nobody")).code == 3
+    assert (await run(quiet, "storage", "engine")).output.startswith("total\t")
+    total, *_ = (await run(quiet, "storage", "engine", "--json")).records
+    assert total["bytes"] > 2_500_000
+    assert "RETENTION_DAYS\t30\tDays after" in (await run(quiet, "storage", "settings")).output
+    setting, *_ = (await run(quiet, "storage", "settings", "--json")).records
+    assert setting["name"] == "RETENTION_DAYS"
 
-    (example,) = StorageReport.model_config["json_schema_extra"]["examples"]  # type: ignore[call-overload,index]  # a plain dict
-    assert json.loads(StorageReport.model_validate(example).model_dump_json()) == example
+
+async def test_the_command_waits_until_all_is_measured(quiet: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(quiet, 5, tenant="default")
+    manager, store = quiet.runtime.services.storage, quiet.runtime.services.store
+    calls = 0
+    let_go = asyncio.Event()
+    measure, report = store.measure_items, manager.tenants
+
+    async def held(*args: Any, **options: Any) -> Any:
+        await let_go.wait()
+        return await measure(*args, **options)
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            let_go.set()
+        return await report(*args, **options)
+
+    monkeypatch.setattr(manager, "_wait_seconds", 0.2)
+    monkeypatch.setattr(store, "measure_items", held)
+    monkeypatch.setattr(manager, "tenants", counted)
+    (partial,) = (await run(quiet, "storage", "--no-wait", "--json")).records
+    assert (partial["complete"], calls) == (False, 1)
+    (whole,) = (await run(quiet, "storage", "--json", "--max-age", "0")).records
+    assert whole["complete"]
+    assert calls > 2

@@ -75,7 +75,7 @@ class ThreadSizesView(SizesView):
 
 
 class ThreadStorageView(ThreadSizesView, MeasuredView):  # the fields of the last class come first
-    """What one thread stores, measured for this request."""
+    """What one thread stores, and when that was measured."""
 
     model_config = example(**MEASURED, **SIZES, memory_bytes=350_000, total_bytes=14_850_000, thread_id=THREAD_ID)
 
@@ -199,9 +199,10 @@ class StorageReport(BaseModel):
         return cls.model_construct(
             tenants=[TenantStorageView.of(each, settings) for each in tenants],
             engine=None if engine is None else [AreaView.model_construct(**area._asdict()) for area in engine],
-            settings=[
-                StorageSetting.model_validate(each._asdict())
-                for each in shown_settings(settings)
-                if each.name in SETTINGS
-            ],
+            settings=_settings_of(settings),
         )
+
+
+def _settings_of(settings: Settings) -> list[StorageSetting]:
+    known = {each.name: each for each in shown_settings(settings)}
+    return [StorageSetting.model_validate(known[name]._asdict()) for name in SETTINGS]

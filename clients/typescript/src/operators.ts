@@ -9,6 +9,7 @@ import { Items } from "./operators/items.js";
 import { DeadLetters, Deliveries, Queue, Workers } from "./operators/queue.js";
 import type { Cancellations, CancelledQueued, Reprioritized } from "./operators/models.js";
 import { Changes, Statistics, Usage, WholeServer } from "./operators/server.js";
+import { Storage } from "./operators/storage.js";
 import { WholeThreads } from "./operators/threads.js";
 import { messagePath, one } from "./reading.js";
 
@@ -27,6 +28,7 @@ export class AgentQOperator extends AgentQ {
   readonly deliveries = new Deliveries(this);
   readonly items = new Items(this);
   readonly usage = new Usage(this);
+  readonly storage = new Storage(this);
   readonly statistics = new Statistics(this);
   readonly changes = new Changes(this);
   readonly keys = new Keys(this);

@@ -136,6 +136,27 @@ export interface components {
             status?: string;
         };
         /**
+         * AreaView
+         * @description A part of what the engine uses up.
+         */
+        AreaView: {
+            /**
+             * Name
+             * @description `total`, and parts of it or what lies beside it: files, tables with their indexes, logs, `unused` space in a file, `memory` for the file of the agents' memory.
+             */
+            name: string;
+            /**
+             * Bytes
+             * @description Null if the engine does not tell.
+             */
+            bytes: number | null;
+            /**
+             * Rows
+             * @description Rows or keys, which may be the engine's estimate. Null if it has none.
+             */
+            rows: number | null;
+        };
+        /**
          * AudioBlock
          * @description A sound.
          */
@@ -1494,6 +1515,34 @@ export interface components {
             signs_webhooks: boolean;
             limits: components["schemas"]["KeyLimitsView"];
             quotas: components["schemas"]["QuotasView"];
+        };
+        /**
+         * LargestThreads
+         * @description The largest threads of a tenant, the largest first.
+         */
+        LargestThreads: {
+            /**
+             * As Of
+             * @description When the measurement began. Later changes may be missing.
+             */
+            as_of: string;
+            /**
+             * Complete
+             * @description Whether the measurement has ended. Until then, the figures are too low.
+             */
+            complete: boolean;
+            /**
+             * Measuring
+             * @description Whether a newer measurement runs. Ask again to see it.
+             */
+            measuring: boolean;
+            /** Tenant */
+            tenant: string;
+            /**
+             * Threads
+             * @description At most the 1,000 largest ones, in pages.
+             */
+            threads: components["schemas"]["ThreadSizesView"][];
         };
         /**
          * LimitsView
@@ -3304,6 +3353,41 @@ export interface components {
          */
         Step: 60 | 300 | 3600 | 86400;
         /**
+         * StorageReport
+         * @description What tenants store, what the engine uses up, and the settings that decide about it.
+         */
+        StorageReport: {
+            /**
+             * Tenants
+             * @description By their names.
+             */
+            tenants: components["schemas"]["TenantStorageView"][];
+            /**
+             * Engine
+             * @description What the database uses up for all tenants. Null for callers without the scope `admin`.
+             */
+            engine: components["schemas"]["AreaView"][] | null;
+            /**
+             * Settings
+             * @description The settings of the process that answers.
+             */
+            settings: components["schemas"]["StorageSetting"][];
+        };
+        /**
+         * StorageSetting
+         * @description A setting that decides how much is kept, or for how long.
+         */
+        StorageSetting: {
+            /** Name */
+            name: string;
+            /** Value */
+            value: number;
+            /** Default */
+            default: number;
+            /** Meaning */
+            meaning: string;
+        };
+        /**
          * StoredEvent
          * @description An event of a message's log. `data` is what the stream sends.
          */
@@ -3401,6 +3485,75 @@ export interface components {
         TenantList: {
             /** Tenants */
             tenants: components["schemas"]["TenantView"][];
+        };
+        /**
+         * TenantStorageView
+         * @description What one tenant stores, and how long it is kept.
+         */
+        TenantStorageView: {
+            /**
+             * As Of
+             * @description When the measurement began. Later changes may be missing.
+             */
+            as_of: string;
+            /**
+             * Complete
+             * @description Whether the measurement has ended. Until then, the figures are too low.
+             */
+            complete: boolean;
+            /**
+             * Measuring
+             * @description Whether a newer measurement runs. Ask again to see it.
+             */
+            measuring: boolean;
+            /** Messages */
+            messages: number;
+            /**
+             * Message Bytes
+             * @description UTF-8 bytes of contents, options, metadata, results, outputs, errors, questions and answers. Images and files are parts of contents.
+             */
+            message_bytes: number;
+            /** Events */
+            events: number;
+            /**
+             * Event Bytes
+             * @description UTF-8 bytes of the data of events.
+             */
+            event_bytes: number;
+            /**
+             * Memory Bytes
+             * @description Bytes of what the agents remember, as the engine stores it. Null if the agents' memory is away.
+             */
+            memory_bytes: number | null;
+            /**
+             * Total Bytes
+             * @description All of these bytes.
+             */
+            total_bytes: number;
+            /** Tenant */
+            tenant: string;
+            /** Threads */
+            threads: number;
+            /**
+             * Items
+             * @description Number of items that agents keep across threads.
+             */
+            items: number;
+            /**
+             * Item Bytes
+             * @description UTF-8 bytes of the values of items.
+             */
+            item_bytes: number;
+            /**
+             * Retention Days
+             * @description Days after their end until messages of the tenant are deleted.
+             */
+            retention_days: number;
+            /**
+             * Event Retention Hours
+             * @description Hours after its end until the events of a message are deleted.
+             */
+            event_retention_hours: number;
         };
         /**
          * TenantView
@@ -3657,6 +3810,38 @@ export interface components {
             ttl?: number | null;
         };
         /**
+         * ThreadSizesView
+         * @description What one thread stores.
+         */
+        ThreadSizesView: {
+            /** Messages */
+            messages: number;
+            /**
+             * Message Bytes
+             * @description UTF-8 bytes of contents, options, metadata, results, outputs, errors, questions and answers. Images and files are parts of contents.
+             */
+            message_bytes: number;
+            /** Events */
+            events: number;
+            /**
+             * Event Bytes
+             * @description UTF-8 bytes of the data of events.
+             */
+            event_bytes: number;
+            /**
+             * Memory Bytes
+             * @description Bytes of what the agents remember, as the engine stores it. Null if the agents' memory is away.
+             */
+            memory_bytes: number | null;
+            /**
+             * Total Bytes
+             * @description All of these bytes.
+             */
+            total_bytes: number;
+            /** Thread Id */
+            thread_id: string;
+        };
+        /**
          * ThreadSort
          * @description The times by which threads are listed.
          * @enum {string}
@@ -3713,6 +3898,53 @@ export interface components {
          * @enum {string}
          */
         ThreadStatus: "idle" | "busy" | "interrupted" | "error";
+        /**
+         * ThreadStorageView
+         * @description What one thread stores, and when that was measured.
+         */
+        ThreadStorageView: {
+            /**
+             * As Of
+             * @description When the measurement began. Later changes may be missing.
+             */
+            as_of: string;
+            /**
+             * Complete
+             * @description Whether the measurement has ended. Until then, the figures are too low.
+             */
+            complete: boolean;
+            /**
+             * Measuring
+             * @description Whether a newer measurement runs. Ask again to see it.
+             */
+            measuring: boolean;
+            /** Messages */
+            messages: number;
+            /**
+             * Message Bytes
+             * @description UTF-8 bytes of contents, options, metadata, results, outputs, errors, questions and answers. Images and files are parts of contents.
+             */
+            message_bytes: number;
+            /** Events */
+            events: number;
+            /**
+             * Event Bytes
+             * @description UTF-8 bytes of the data of events.
+             */
+            event_bytes: number;
+            /**
+             * Memory Bytes
+             * @description Bytes of what the agents remember, as the engine stores it. Null if the agents' memory is away.
+             */
+            memory_bytes: number | null;
+            /**
+             * Total Bytes
+             * @description All of these bytes.
+             */
+            total_bytes: number;
+            /** Thread Id */
+            thread_id: string;
+        };
         /**
          * ThreadSummary
          * @description A thread in the list of threads.
@@ -4837,6 +5069,59 @@ export interface components {
              * @description Where to continue: from the `Link` of the previous page.
              */
             cursor?: string | null;
+        };
+        GetStorageQuery: {
+            /**
+             * Tenant
+             * @description Only this tenant. Other tenants need the scope `admin`.
+             */
+            tenant?: string | null;
+            /**
+             * Max Age
+             * @description How many seconds ago the measurement may have begun. 0 measures anew. By default 60, and longer if a measurement takes more than 6 seconds.
+             */
+            max_age?: number | null;
+            /**
+             * Limit
+             * @description Maximum number of tenants.
+             * @default 100
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+        };
+        ListLargestThreadsQuery: {
+            /**
+             * Tenant
+             * @description Only this tenant. Other tenants need the scope `admin`.
+             */
+            tenant?: string | null;
+            /**
+             * Max Age
+             * @description How many seconds ago the measurement may have begun. 0 measures anew. By default 60, and longer if a measurement takes more than 6 seconds.
+             */
+            max_age?: number | null;
+            /**
+             * Limit
+             * @description Maximum number of threads.
+             * @default 100
+             */
+            limit?: number;
+            /**
+             * Cursor
+             * @description Where to continue: from the `Link` of the previous page.
+             */
+            cursor?: string | null;
+        };
+        GetThreadStorageQuery: {
+            /**
+             * Max Age
+             * @description How many seconds ago the measurement may have begun. 0 measures anew. By default 60, and longer if a measurement takes more than 6 seconds.
+             */
+            max_age?: number | null;
         };
         ListThreadsQuery: {
             /**

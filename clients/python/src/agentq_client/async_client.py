@@ -58,6 +58,7 @@ class AsyncAgentQ:
         self.workers = resources.AsyncWorkers(self)
         self.agents = resources.AsyncAgents(self)
         self.usage = resources.AsyncUsage(self)
+        self.storage = resources.AsyncStorage(self)
         self.statistics = resources.AsyncStatistics(self)
         self.changes = resources.AsyncChanges(self)
         self.items = resources.AsyncItems(self)

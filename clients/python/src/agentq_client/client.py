@@ -59,6 +59,7 @@ class AgentQ:
         self.workers = resources.Workers(self)
         self.agents = resources.Agents(self)
         self.usage = resources.Usage(self)
+        self.storage = resources.Storage(self)
         self.statistics = resources.Statistics(self)
         self.changes = resources.Changes(self)
         self.items = resources.Items(self)

@@ -5,6 +5,7 @@ from .erasures import AsyncErasures
 from .items import AsyncItems
 from .queue import AsyncDeadLetters, AsyncDeliveries, AsyncQueue, AsyncWorkers
 from .server import AsyncAgents, AsyncChanges, AsyncServer, AsyncStatistics, AsyncUsage
+from .storage import AsyncStorage
 from .threads import AsyncThreads
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "AsyncQueue",
     "AsyncServer",
     "AsyncStatistics",
+    "AsyncStorage",
     "AsyncTenants",
     "AsyncThreads",
     "AsyncTickets",

@@ -81,9 +81,30 @@ if TYPE_CHECKING:
         UsageRow,
         WindowTokens,
     )
+    from .storage import (
+        Measured,
+        StorageArea,
+        StorageReport,
+        StorageSetting,
+        StoredSizes,
+        TenantStorage,
+        ThreadSizes,
+        ThreadStorage,
+    )
     from .threads import Checkpoint, ForkSource, StateTask, StateUpdated, Thread, ThreadState
 else:
-    ROOMS = (".messages", ".threads", ".queue", ".server", ".access", ".erasures", ".items", ".changes", ".base")
+    ROOMS = (
+        ".messages",
+        ".threads",
+        ".queue",
+        ".server",
+        ".storage",
+        ".access",
+        ".erasures",
+        ".items",
+        ".changes",
+        ".base",
+    )
 
     def __getattr__(name: str) -> type:
         """Import the room of a model. Raises AttributeError for any other name."""
@@ -125,6 +146,7 @@ __all__ = [
     "KeyLimits",
     "LiveVersion",
     "LiveWorkers",
+    "Measured",
     "Message",
     "MessageDetails",
     "MessageUsage",
@@ -153,10 +175,17 @@ __all__ = [
     "StateTask",
     "StateUpdated",
     "Statistics",
+    "StorageArea",
+    "StorageReport",
+    "StorageSetting",
+    "StoredSizes",
     "Tenant",
     "TenantLimits",
+    "TenantStorage",
     "Thread",
+    "ThreadSizes",
     "ThreadState",
+    "ThreadStorage",
     "Ticket",
     "Times",
     "Token",

@@ -5,6 +5,7 @@ from .erasures import Erasures
 from .items import Items
 from .queue import DeadLetters, Deliveries, Queue, Workers
 from .server import Agents, Changes, Server, Statistics, Usage
+from .storage import Storage
 from .threads import Threads
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Queue",
     "Server",
     "Statistics",
+    "Storage",
     "Tenants",
     "Threads",
     "Tickets",

@@ -1,0 +1,41 @@
+"""What is stored, and how long it is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import models
+from ..calls import storage as calls
+from ..pages import Pages
+
+if TYPE_CHECKING:
+    from ..client import AgentQ
+
+
+class Storage:
+    """Rows and bytes of what tenants and threads store.
+
+    `max_age` is how many seconds ago a measurement may have begun; 0 measures anew. A long measurement goes on after
+    its call: ask again until it is `complete`.
+    """
+
+    def __init__(self, client: AgentQ) -> None:
+        self._client = client
+
+    def report(self, *, tenant: str | None = None, max_age: float | None = None) -> models.StorageReport:
+        """Return what tenants and the engine store, and the settings that decide how long. Has up to 100 tenants."""
+        return self._client.call(calls.report({"tenant": tenant, "max_age": max_age}))
+
+    def tenants(self, *, max_age: float | None = None, limit: int | None = None) -> Pages[models.TenantStorage]:
+        """Return what each tenant stores, by their names. Without the scope `admin`, there is only the caller's own."""
+        return self._client.pages(calls.tenants({"max_age": max_age, "limit": limit}))
+
+    def threads(
+        self, *, tenant: str | None = None, max_age: float | None = None, limit: int | None = None
+    ) -> Pages[models.ThreadSizes]:
+        """Return the largest threads of a tenant, the largest first."""
+        return self._client.pages(calls.threads({"tenant": tenant, "max_age": max_age, "limit": limit}))
+
+    def thread(self, thread_id: str, *, max_age: float | None = None) -> models.ThreadStorage:
+        """Return what one thread stores."""
+        return self._client.call(calls.thread(thread_id, {"max_age": max_age}))
