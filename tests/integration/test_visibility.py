@@ -115,6 +115,7 @@ ROWS: dict[str, Row] = {
         "thread", "POST", "/threads", {"thread_id": "ID", "if_exists": "do_nothing"}, creates=True
     ),
     "getThreadMessages path:thread_id": Row("thread", "GET", "/threads/ID/messages"),
+    "getThreadStorage path:thread_id": Row("thread", "GET", "/threads/ID/storage"),
     "getThreadState path:thread_id": Row("thread", "GET", "/threads/ID/state"),
     "getThreadHistory path:thread_id": Row("thread", "GET", "/threads/ID/history"),
     "updateThreadState path:thread_id": Row("thread", "POST", "/threads/ID/state", {"values": {}}),
@@ -164,6 +165,7 @@ APART = "test_items_are_kept_apart"
 CURSOR = "test_a_cursor_of_another_caller_shows_nothing_of_theirs"
 STATISTICS = "sums of the caller's tenant, refused to narrowed callers: see test_statistics.py"
 CHANGES = "changes of the caller's tenant, refused to narrowed callers: see test_changes.py"
+STORAGE = "sums of the caller's tenant, refused to narrowed callers: see test_storage.py"
 USAGE = "test_callers_see_the_usage_of_their_tenant_or_their_end_user"
 NO_ID = {
     **{
@@ -201,6 +203,8 @@ NO_ID = {
     "getStatisticsSeries query:agent": STATISTICS,
     **{f"listUsage query:{name}": USAGE for name in ("agent", "key", "subject", "cursor")},
     "listAudit query:cursor": "only API keys have the scope `admin`, and no key is narrowed",
+    "getStorage query:cursor": STORAGE,
+    "listLargestThreads query:cursor": STORAGE,
     "listTenants query:cursor": "a narrowed caller lists no tenants, see test_tenant_settings.py",
     **{
         f"{verb}Tenant path:tenant": "a tenant's name is no id of its own, and admins manage all tenants"
