@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from .schemas.blocks import BLOCKS, FORMS
 from .schemas.problems import ProblemError
@@ -47,9 +48,14 @@ def known_fields(model: object, location: Sequence[int | str]) -> list[str]:
         if isinstance(before, int) and (tagged := [each for each in models if _is_tagged(each, name)]):
             models = tagged
         else:
-            fields = [each.model_fields[name] for each in models if name in each.model_fields]
+            fields = [found for each in models if (found := _fields_of(each).get(name)) is not None]
             models = [inner for field in fields for inner in _models_in(field.annotation)]
-    return list(dict.fromkeys(name for each in models for name in each.model_fields))
+    return list(dict.fromkeys(name for each in models for name in _fields_of(each)))
+
+
+def _fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a model by their names in JSON."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _is_tagged(model: type[BaseModel], tag: str) -> bool:

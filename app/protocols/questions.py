@@ -32,11 +32,11 @@ async def answer_question(
 ) -> Run:
     """Answer the questions of a message, and return the run that goes on with it.
 
-    `field` has the answer in the client's request. Raises Forbidden, InvalidRequest, which names the field, and what
-    `QueueManager.resume` raises.
+    Without an alias in `given`, the run gets a new id. `field` has the answer in the client's request. Raises
+    Forbidden, InvalidRequest, which names the field, and what `QueueManager.resume` raises.
     """
     require_control(caller, field)
-    alias = new_id()
+    alias = given.alias or new_id()
     try:
         await services.queue.resume(caller, message.id, given._replace(alias=alias, for_all=True), by=by)
     except InvalidRequest as error:

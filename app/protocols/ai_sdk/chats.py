@@ -9,22 +9,17 @@ from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of
 from ...errors import MessageNotFound, NotCancellable
-from ...models.messages import Message, MessageFilter, MessageState, Page
+from ...models.messages import Message, MessageFilter, Page
 from ...services import Services
 from ..priorities import PriorityDep
-from ..runs import find_run, runs_of
+from ..runs import runs_of
+from ..unfinished import unfinished_message
 from .requests import begun_run
 from .routing import make_router
 from .schemas import ChatRequest
 from .streams import stream_of_message, stream_of_request
 
 router = make_router()
-
-RUNNING = frozenset({MessageState.PROCESSING, MessageState.INTERRUPTED})
-QUEUED = frozenset({MessageState.QUEUED})
-
-MAX_QUEUED = 100
-"""How many of the newest queued messages of a chat are searched for the first one."""
 
 
 @router.post("")
@@ -60,7 +55,7 @@ async def resume(
     With `ended`, the newest answer is streamed although it has ended, as long as its events are kept. A page asks for
     each chat that it opens, a new one too.
     """
-    message = await _unfinished(services, principal, thread_id)
+    message = await unfinished_message(services, principal, thread_id)
     if message is None and ended:
         message = await _newest(services, principal, thread_id)
     if message is None:
@@ -74,20 +69,11 @@ async def resume(
 @needs(AccessScope.CONTROL)
 async def stop(services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep) -> Response:
     """Cancel the unfinished answer of a chat, if there is one."""
-    message = await _unfinished(services, principal, thread_id)
+    message = await unfinished_message(services, principal, thread_id)
     if message is not None:
         with suppress(MessageNotFound, NotCancellable):  # it has ended meanwhile
             await services.queue.cancel(principal, message.id, running=True, by=by)
     return Response(status_code=204)
-
-
-async def _unfinished(services: Services, caller: Principal, chat_id: str) -> Message | None:
-    """Return the message of a chat that runs or asks, or else its first queued message; None if all have ended."""
-    for states, page in ((RUNNING, Page(1)), (QUEUED, Page(MAX_QUEUED))):
-        found = await services.queue.list_messages(caller, MessageFilter(thread_id=chat_id, states=states), page)
-        if found:
-            return await services.queue.get(caller, found[-1].id)
-    return await _private(services, caller, chat_id)
 
 
 async def _newest(services: Services, caller: Principal, chat_id: str) -> Message | None:
@@ -97,12 +83,3 @@ async def _newest(services: Services, caller: Principal, chat_id: str) -> Messag
         if log.events and log.first == 1:
             return await services.queue.get(caller, found.id)
     return None
-
-
-async def _private(services: Services, caller: Principal, chat_id: str) -> Message | None:
-    """Return the unfinished message without a thread that has the chat's id; None if there is none."""
-    try:
-        message = (await find_run(services, caller, chat_id)).message
-    except MessageNotFound:
-        return None
-    return message if message.thread_id is None and message.completed_at is None else None

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from rpds import HashTrieMap
 
 from ...models.events import Event, EventType
+from ..shown_calls import NO_CALLS, Calls, with_answer, with_call
 from ..shown_messages import ShownMessages, with_piece
 from .open_parts import NO_PARTS, Chunk, OpenParts
 from .questions import QUESTION_TOOL, question_input
@@ -31,17 +32,6 @@ class ChatView(NamedTuple):
     whole: bool = True
 
 
-class ShownCalls(NamedTuple):
-    """The tool calls with one id, or without any, of one message of the agent.
-
-    `waiting` has the ids by which unanswered calls are shown, oldest first, and `answered` that of the last answered.
-    """
-
-    message: str
-    waiting: tuple[str, ...]
-    answered: str = ""
-
-
 class Progress(NamedTuple):
     """The state on which later frames depend. It is never changed, so that readers can share it.
 
@@ -55,7 +45,7 @@ class Progress(NamedTuple):
     parts: OpenParts = NO_PARTS
     messages: ShownMessages = HashTrieMap()
     doubtful: frozenset[str] | None = None
-    calls: "HashTrieMap[str, ShownCalls]" = HashTrieMap()
+    calls: Calls = NO_CALLS
     questions: tuple[str, ...] = ()
     usage: Mapping[str, int] | None = None
     ended: bool = False
@@ -150,50 +140,22 @@ def _new_piece(
 ) -> tuple[Sequence[Chunk], Progress]:
     """Return the chunks of a piece that no attempt showed before."""
     if kind == "tool_call":
-        shown_id, calls = _called(progress, event_id, message, piece)
+        shown_id, calls = with_call(progress.calls, event_id, message, piece.get("id") or "")
         chunks, parts = progress.parts.with_call(message)
         chunks = [*chunks, _call(shown_id, piece["name"], piece["args"])]
         return chunks, progress._replace(parts=parts, calls=calls)
     if kind == "tool_result":
         chunks, parts = progress.parts.with_result()
         progress = progress._replace(parts=parts)
-        found, progress = _answered_call(progress, piece)
+        found, calls = with_answer(progress.calls, piece.get("id") or "")
+        progress = progress._replace(calls=calls)
         if found is not None:
             return [*chunks, _result(found, piece)], progress
-        shown_id, calls = _called(progress, event_id, message, piece)
+        shown_id, calls = with_call(progress.calls, event_id, message, piece.get("id") or "")
         called = _call(shown_id, piece.get("name") or "tool", {})
         return [*chunks, called, _result(shown_id, piece)], progress._replace(calls=calls)
     chunks, parts = progress.parts.with_text(message, kind, piece)
     return chunks, progress._replace(parts=parts)
-
-
-def _called(
-    progress: Progress, event_id: int, message: str, piece: Mapping[str, Any]
-) -> tuple[str, "HashTrieMap[str, ShownCalls]"]:
-    """Return the id by which a call is shown, and all calls. Some models use an id again, or give none."""
-    call_id = piece.get("id") or ""
-    before = progress.calls.get(call_id)
-    shown_id = call_id if call_id and before is None else f"{call_id or 'call'}-{event_id}"
-    calls = ShownCalls(message, (shown_id,))
-    if before is not None and before.message == message:  # they run side by side
-        calls = before._replace(waiting=(*before.waiting, shown_id))
-    return shown_id, progress.calls.insert(call_id, calls)
-
-
-def _answered_call(progress: Progress, piece: Mapping[str, Any]) -> tuple[str | None, Progress]:
-    """Return the id by which the call of a result is shown, None for an unknown call, and the progress after it.
-
-    Calls with the same id, or without any, get their results in the order of the calls.
-    """
-    call_id = piece.get("id") or ""
-    calls = progress.calls.get(call_id)
-    if calls is None:
-        return None, progress
-    if not calls.waiting:
-        return calls.answered, progress
-    shown_id, *waiting = calls.waiting
-    answered = calls._replace(waiting=tuple(waiting), answered=shown_id)
-    return shown_id, progress._replace(calls=progress.calls.insert(call_id, answered))
 
 
 def _undoubted(progress: Progress, message: str) -> Progress:

@@ -14,6 +14,7 @@ from ...errors import AgentQueueError
 from ...events.fanout import StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
 from ...services import Services
+from ..agents import visible_agent
 from ..departures import Departure
 from ..priorities import PriorityDep
 from ..routing import KeyNameDep
@@ -24,7 +25,7 @@ from .chat_projection import ChatView, Progress, frames_of, opening
 from .chat_replies import CompletionReply
 from .errors import AccessEnded, failure_frame, object_of
 from .ids import completion_id_of
-from .new_messages import agent_of, new_message
+from .new_messages import new_message
 from .routing import make_router
 from .schemas.chat import ChatCreate
 from .schemas.fields import priority_of
@@ -47,7 +48,7 @@ async def create(
     if body.stream:
         await services.stream_limits.check(principal)
     new = new_message(
-        agent_of(services, principal, body.model),
+        visible_agent(services, principal, body.model),
         body.given,
         priority=priority_of(priority, body.service_tier),
         metadata=body.metadata,

@@ -8,8 +8,7 @@ from fastapi import Response
 from ...access.scopes import AccessScope, needs
 from ...api.deps import PrincipalDep, ServicesDep
 from ...api.replies import JsonReply
-from ..agents import visible_agents
-from .new_messages import agent_of
+from ..agents import visible_agent, visible_agents
 from .routing import make_router
 
 router = make_router()
@@ -31,7 +30,7 @@ async def list_models(services: ServicesDep, principal: PrincipalDep) -> Respons
 @needs(AccessScope.READ)
 async def get(services: ServicesDep, principal: PrincipalDep, model: str) -> Response:
     """Return one agent."""
-    return JsonReply(json.dumps(_view(agent_of(services, principal, model))))
+    return JsonReply(json.dumps(_view(visible_agent(services, principal, model))))
 
 
 def _view(agent: str) -> dict[str, Any]:

@@ -3,23 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...access.principals import Principal
-from ...errors import AgentNotFound
 from ...models.inputs import RunInput
 from ...models.messages import MessageOptions, MetadataValue, NewMessage, Priority
 from ...policy.input_preview import run_preview
-from ...services import Services
-from ..agents import visible_agents
 
 TEXT_MESSAGE = {"role", "content"}
-
-
-def agent_of(services: Services, caller: Principal, model: str) -> str:
-    """Return the agent that a model's name stands for. Raises AgentNotFound."""
-    names = visible_agents(services, caller)
-    if model not in names:
-        raise AgentNotFound(model, names)
-    return model
 
 
 def new_message(

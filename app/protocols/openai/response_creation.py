@@ -12,6 +12,7 @@ from ...models.deliveries import ENDS, WebhookEvent, WebhookForm
 from ...models.messages import IfBusy, Message, MessageState, NewMessage, Priority
 from ...models.requests import Fork, Key, ResumeAnswer
 from ...services import Services
+from ..agents import visible_agent
 from ..ids import new_thread_id
 from ..questions import answer_question, question_of
 from ..runs import Run, find_run, runs_of
@@ -19,7 +20,7 @@ from ..turns import first_run, submit_turns
 from .errors import PreviousResponseNotFound, UnsupportedParameter
 from .ids import RESPONSE, name_in, question_in, response_id_of
 from .item_references import with_items
-from .new_messages import agent_of, new_message
+from .new_messages import new_message
 from .notes import Notes
 from .response_lookup import find_conversation
 from .schemas.responses import ANSWER, FUNCTION_CALL, InputItem, ResponseCreate
@@ -41,7 +42,7 @@ async def create_response(
     PreviousResponseNotFound, ItemNotFound, InvalidRequest, Forbidden, and what `submit_turns`, `answer_question` and
     `ThreadManager.fork` raise.
     """
-    agent = agent_of(services, caller, body.model)
+    agent = visible_agent(services, caller, body.model)
     body = await with_items(services, caller, body)
     if _is_answer(body):
         return await _answer(services, caller, agent, body, by)
