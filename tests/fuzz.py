@@ -14,7 +14,7 @@ from app.access.scopes import AccessScope
 from app.config import Settings
 from app.main import create_app
 from tests.fuzzing import Caller, Findings, NativeApi, Scopes, Target, fuzz, scopes_of
-from tests.fuzzing_chats import ChatPagesApi, OpenAiApi
+from tests.fuzzing_chats import AgUiApi, ChatPagesApi, OpenAiApi
 from tests.fuzzing_langgraph import LangGraphApi
 from tests.graph_control import GraphControl
 from tests.langgraph_clients import AGENTS
@@ -87,7 +87,7 @@ def main() -> int:
     surface = {"AGENTS": AGENTS, "MAX_ATTEMPTS": "1", "KEEPALIVE_INTERVAL": "60"}
     native = fuzz_target(NativeApi(), {}, scopes_of(app), cases // 2, seeded)
     failed = native
-    for target, share in ((LangGraphApi(app), 4), (OpenAiApi(app), 8), (ChatPagesApi(app), 8)):
+    for target, share in ((LangGraphApi(app), 4), (OpenAiApi(app), 8), (ChatPagesApi(app), 8), (AgUiApi(app), 8)):
         failed |= fuzz_target(target, surface, scopes_of(app), cases // share, seeded)
     return failed
 

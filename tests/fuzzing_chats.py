@@ -1,4 +1,4 @@
-"""Odd requests to the APIs for OpenAI's clients and for chat pages of the AI SDK, from descriptions for tests alone."""
+"""Odd requests to the APIs for OpenAI's clients and for chat pages, from descriptions for tests alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from schemathesis import Case
 from schemathesis.schemas import BaseSchema
 
+from app.protocols.agui.routing import PREFIX as AG_UI
+from app.protocols.agui.schemas import AgentRun
 from app.protocols.ai_sdk.routing import PREFIX as CHAT
 from app.protocols.ai_sdk.schemas import ChatRequest
 from app.protocols.openai.routing import PREFIX as OPENAI
@@ -129,3 +131,49 @@ class ChatPagesApi(OpenAiApi):
     def status_of(self, response: requests.Response, caller: Caller) -> int:
         """Chats of others are like chats that have nothing to show."""
         return 404 if response.status_code == 204 and caller.is_foreign else response.status_code
+
+
+class AgUiApi(OpenAiApi):
+    """The surface for clients of AG-UI, whose errors have the fields of `RUN_ERROR`."""
+
+    prefix = AG_UI
+    bodies: Mapping[str, type[BaseModel]] = {"POST /{agent}": AgentRun}
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(app)
+        self._threads: list[str] = []
+
+    def fill(self, client: httpx2.Client) -> Known:
+        """Make a thread with a question, and one whose message has ended."""
+        made = []
+        self._threads = [str(uuid4()) for _ in range(2)]
+        for thread, agent in zip(self._threads, ("approving", AGENT), strict=True):
+            message = {"id": "u", "role": "user", "content": HELLO}
+            body = {"threadId": thread, "runId": "r", "messages": [message]}
+            assert client.post(f"{AG_UI}/{agent}", json=body).status_code == 200
+            (listed,) = client.get(f"/threads/{thread}/messages").json()["messages"]
+            made.append(listed["message_id"])
+        return {"thread_id": self._threads, "agent": [AGENT, "approving"], "message_id": made}
+
+    def adjusted(self, body: Any) -> Any:
+        """A body of which half have nothing that is refused in any form: new messages, or none for a known thread."""
+        if not isinstance(body, dict) or not isinstance(body.get("runId"), str):
+            return body
+        kept = {**body, "tools": [], "context": [], "forwardedProps": {}, "state": {}, "resume": []}
+        match len(body["runId"]) % 4:
+            case 1:
+                return {**kept, "messages": [{"id": "u", "role": "user", "content": HELLO}]}
+            case 3:
+                return {**kept, "threadId": self._threads[-1], "messages": []}
+        return body
+
+    def check_error(self, response: requests.Response, told: str) -> None:
+        assert response.headers["content-type"] == "application/json", told
+        error = response.json()
+        assert error.keys() == {"message", "code"}, told
+        assert error["message"], told
+        assert error["code"] not in FAULTS, told
+
+    def status_of(self, response: requests.Response, caller: Caller) -> int:
+        """Threads of others are like threads that have nothing to show."""
+        return 404 if response.status_code < 300 and caller.is_foreign else response.status_code

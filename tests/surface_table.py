@@ -5,7 +5,7 @@ from typing import NamedTuple
 ANY = "yes"
 NO = "–"
 
-SURFACES = ("Native", "LangGraph", "OpenAI", "AI SDK", "Durable Streams", "MCP")
+SURFACES = ("Native", "LangGraph", "OpenAI", "AI SDK", "AG-UI", "Durable Streams", "MCP")
 
 
 class Cell(NamedTuple):
@@ -20,6 +20,8 @@ LANGGRAPH_STREAMS = "integration/test_langgraph_streams.py::"
 LANGGRAPH_RUNS = "integration/test_langgraph_runs.py::"
 OPENAI = "integration/test_openai_sdk.py::"
 PAGE = Cell(ANY, "integration/test_ai_sdk.py::test_a_page_of_the_ai_sdk_has_its_whole_day")
+RUNS = "integration/test_agui.py::test_a_page_of_ag_ui_has_its_whole_day"
+AG_UI = Cell(ANY, RUNS)
 READER = "integration/test_durable_streams.py::"
 WRITES = Cell(NO, f"{READER}test_a_stream_takes_no_writes")
 AS_EVENTS = Cell("as native events", f"{READER}test_a_message_is_read_from_any_offset")
@@ -34,6 +36,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{LANGGRAPH_STREAMS}test_a_run_is_made_streamed_and_joined_by_later_readers"),
         Cell(ANY, f"{OPENAI}test_responses_are_made_streamed_and_read_again"),
         PAGE,
+        AG_UI,
         WRITES,
         Cell(ANY, f"{TOOLS}test_messages_are_submitted_awaited_and_listed"),
     ),
@@ -42,6 +45,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{LANGGRAPH_RUNS}test_a_header_gives_the_priority_of_runs_that_name_none"),
         Cell(ANY, f"{OPENAI}test_models_and_chat_completions"),
         PAGE,
+        AG_UI,
         WRITES,
         Cell(ANY, f"{TOOLS}test_a_header_gives_the_priority_of_calls_that_name_none"),
     ),
@@ -53,6 +57,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
             "integration/test_openai_errors.py::test_the_header_tells_the_priority_and_a_full_queue_when_to_come_again",
         ),
         PAGE,
+        AG_UI,
         Cell("comment", f"{READER}test_positions_are_comments_behind_the_newest_offset"),
         Cell("as progress", f"{TOOLS}test_a_waiting_call_tells_the_position"),
     ),
@@ -61,6 +66,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, "unit/test_langgraph_projection.py::test_pieces_have_the_text_since_the_piece_before_and_the_run"),
         Cell(ANY, f"{OPENAI}test_responses_are_made_streamed_and_read_again"),
         PAGE,
+        AG_UI,
         AS_EVENTS,
         Cell("as progress", f"{TOOLS}test_each_agent_is_a_tool_with_its_input"),
     ),
@@ -69,6 +75,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, "integration/test_langgraph_protocol.py::test_pythons_client_sees_tools_and_what_they_write"),
         Cell(ANY, f"{OPENAI}test_tools_of_the_agent_are_calls_that_were_made"),
         PAGE,
+        AG_UI,
         AS_EVENTS,
         NOTES,
     ),
@@ -77,6 +84,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, "unit/test_langgraph_projection.py::test_reasoning_is_apart_from_the_text"),
         Cell(ANY, "unit/test_openai_projection.py::test_text_that_is_taken_back_is_not_in_the_output"),
         PAGE,
+        AG_UI,
         AS_EVENTS,
         NOTES,
     ),
@@ -85,6 +93,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{LANGGRAPH_STREAMS}test_a_question_ends_the_stream_and_its_answer_begins_another"),
         Cell(ANY, f"{OPENAI}test_a_question_is_a_function_call_and_its_answer_another_response"),
         PAGE,
+        AG_UI,
         Cell("shown", f"{READER}test_a_question_leaves_the_stream_open"),
         Cell(ANY, f"{TOOLS}test_a_question_ends_the_run_and_its_answer_goes_on"),
     ),
@@ -93,6 +102,10 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell("from any event", f"{LANGGRAPH_STREAMS}test_a_client_that_is_cut_off_continues_by_itself"),
         Cell("from any event", f"{OPENAI}test_responses_are_made_streamed_and_read_again"),
         Cell("the whole answer", PAGE.test),
+        Cell(
+            "snapshot and the rest",
+            "integration/test_agui_streams.py::test_a_page_that_is_cut_off_100_times_has_no_gap_and_no_double",
+        ),
         Cell("from any event", f"{READER}test_offsets_sort_and_each_one_resumes_behind_its_event"),
         Cell(
             "up to 2025-11-25",
@@ -104,6 +117,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, f"{LANGGRAPH_RUNS}test_cancelled_runs_keep_their_steps_or_lose_them"),
         Cell(ANY, f"{OPENAI}test_responses_in_the_background"),
         PAGE,
+        AG_UI,
         WRITES,
         Cell(ANY, f"{CALLS}test_a_cancelled_run_of_an_agent_is_cancelled"),
     ),
@@ -112,6 +126,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell("in the state", "integration/test_langgraph_threads.py::test_states_are_read_and_changed"),
         Cell(ANY, f"{OPENAI}test_tools_of_the_agent_are_calls_that_were_made"),
         Cell(ANY, "unit/test_ai_sdk_projection.py::test_usage_is_the_sum_of_all_calls"),
+        Cell(ANY, "unit/test_agui_projection.py::test_the_usage_is_that_of_all_calls_by_model"),
         AS_EVENTS,
         Cell(NO, f"{TOOLS}test_messages_are_submitted_awaited_and_listed"),
     ),

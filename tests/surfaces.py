@@ -14,7 +14,7 @@ class Form(NamedTuple):
 
     `text` returns the text of a body: of the JSON in it, or of the whole if it is none. `get` is a path below the
     surface that takes only GET. `statuses` has the statuses by the native ones where they differ. With
-    `takes_any_query`, query parameters that are not known are ignored.
+    `takes_any_query`, query parameters that are not known are ignored. With `has_code`, errors have the native code.
     """
 
     text: Callable[[Any], str]
@@ -22,6 +22,7 @@ class Form(NamedTuple):
     statuses: Mapping[int, int] = MappingProxyType({})
     media_type: str = "application/json"
     takes_any_query: bool = False
+    has_code: bool = False
 
 
 def _of_streams(body: str) -> str:
@@ -49,6 +50,7 @@ def _of_openai(body: Any) -> str:
 
 FORMS: dict[str, Form] = {
     "/langgraph": Form(lambda body: str(body["detail"]), "/ok"),
+    "/agui": Form(lambda body: str(body["message"]), "/chat", has_code=True),
     "/api/chat": Form(str, "/x/stream", media_type="text/plain; charset=utf-8"),
     "/streams": Form(
         _of_streams,
@@ -73,7 +75,8 @@ def check_refused(response: wire.RawResponse, path: str, status: int, code: str,
     assert int(response.headers["content-length"]) == len(response.body)
     if form.media_type == "application/json":
         body = response.json()
-        assert not {"code", "title"} & body.keys()
+        assert not {"code", "title"} & body.keys() or (form.has_code and body.keys() == {"message", "code"})
+        assert not form.has_code or body["code"] == (code or body["code"])
         told = form.text(body)
     else:
         told = form.text(response.body.decode())

@@ -1,5 +1,12 @@
 """The APIs that clients of other products use, as views of the same messages, events and threads."""
 
-from . import ai_sdk, durable_streams, langgraph, mcp, openai
+from . import agui, ai_sdk, durable_streams, langgraph, mcp, openai
 
-SURFACES = (langgraph.SURFACE, openai.SURFACE, ai_sdk.SURFACE, durable_streams.SURFACE, mcp.SURFACE)
+SURFACES = (
+    langgraph.SURFACE,
+    openai.SURFACE,
+    ai_sdk.SURFACE,
+    agui.SURFACE,
+    durable_streams.SURFACE,
+    mcp.SURFACE,
+)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fuzz import EVERYTHING, callers_of, made_key
 from tests.fuzzing import Caller, Findings, fuzz, scopes_of
-from tests.fuzzing_chats import ChatPagesApi, OpenAiApi
+from tests.fuzzing_chats import AgUiApi, ChatPagesApi, OpenAiApi
 from tests.fuzzing_langgraph import LangGraphApi
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
@@ -86,7 +86,7 @@ async def test_no_request_of_langgraphs_clients_breaks_the_server(serve: Serve, 
     assert "wrong tenant, positive: POST /langgraph/threads/search" in found
 
 
-@pytest.mark.parametrize("api", [OpenAiApi, ChatPagesApi])
+@pytest.mark.parametrize("api", [OpenAiApi, ChatPagesApi, AgUiApi])
 async def test_no_request_of_other_clients_breaks_the_server(
     serve: Serve, control: GraphControl, api: type[OpenAiApi]
 ) -> None:

@@ -199,12 +199,15 @@ async def test_streams_that_surfaces_open_count(serve: Serve) -> None:
     server = await serve(worker_concurrency=0, max_streams_per_tenant=1)
     accepted = (await server.client.post("/messages", json={**HELLO, "thread_id": "t"})).json()
     page = {"id": "chat", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}
+    run = {"threadId": "t", "runId": "r", "messages": [{"id": "u", "role": "user", "content": "Hello"}]}
     streams: list[tuple[str, str, Any]] = [
         ("POST", "/v1/chat/completions", {"model": "chat", "messages": [{"role": "user", "content": "Hello"}]}),
         ("POST", "/v1/responses", {"model": "chat", "input": "Hello"}),
         ("GET", f"/v1/responses/resp_{accepted['message_id']}?stream=true", None),
         ("POST", "/api/chat", page),
         ("GET", "/api/chat/t/stream", None),
+        ("POST", "/agui/chat", run),
+        ("POST", "/agui/chat", {**run, "messages": []}),
         ("POST", "/langgraph/runs/stream", {"assistant_id": "chat", "input": {"messages": []}}),
         ("POST", "/langgraph/threads/t/stream/events", {"channels": ["messages"]}),
         ("GET", f"/langgraph/threads/t/runs/{accepted['message_id']}/stream", None),

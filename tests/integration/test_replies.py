@@ -36,6 +36,7 @@ async def test_every_json_reply_ends_with_a_newline(quiet: LiveServer) -> None:
         "{run_id}": message_id,
         "{name}": "chat",
         "{model}": "chat",
+        "{agent}": "chat",
         "{response_id}": f"resp_{message_id}",
         "{conversation_id}": "conv_t",
         "{assistant_id}": assistant_id_of("chat"),

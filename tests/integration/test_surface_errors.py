@@ -20,7 +20,7 @@ def check(response: wire.RawResponse, prefix: str, status: int, told: str) -> No
 
 @surfaces
 async def test_unknown_paths_and_methods(quiet: LiveServer, prefix: str) -> None:
-    check(await wire.request(quiet.url, "GET", f"{prefix}/nowhere"), prefix, 404, "nothing at this path")
+    check(await wire.request(quiet.url, "GET", f"{prefix}/nowhere/at/all"), prefix, 404, "nothing at this path")
     refused = await wire.request(quiet.url, "DELETE", f"{prefix}{FORMS[prefix].get}")
     check(refused, prefix, 405, "supports")
     assert "GET" in refused.headers["allow"]
@@ -29,7 +29,7 @@ async def test_unknown_paths_and_methods(quiet: LiveServer, prefix: str) -> None
 @surfaces
 async def test_an_error_for_head_has_the_status_and_no_body(quiet: LiveServer, prefix: str) -> None:
     async with raw.connected(quiet.url) as client:
-        await client.send(raw.get(f"{prefix}/nowhere").replace(b"GET", b"HEAD", 1))
+        await client.send(raw.get(f"{prefix}/nowhere/at/all").replace(b"GET", b"HEAD", 1))
         response = await client.response(head_only=True)
         assert (response.status, response.headers["content-type"]) == (404, FORMS[prefix].media_type)
         await client.send(raw.get("/health/live"))

@@ -1,0 +1,497 @@
+"""Requests of AG-UI's clients: what is refused, by name and in one sentence, who may do what, and what readers get."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from app.access.principals import Principal
+from app.access.scopes import AccessScope
+from app.protocols.agui import SURFACE
+from app.store.limits import KEY_SECONDS
+from tests import wire
+from tests.agui_events import ReadRun, events_of
+from tests.callers import admit
+from tests.clock import ManualClock
+from tests.contract.backends import StoreFactory
+from tests.foreign_ids import Asked, routes_of, walk
+from tests.graph_control import GraphControl
+from tests.integration.conftest import Serve
+from tests.integration.test_keys import bearer, issue, manager
+from tests.integration.test_visibility import AGENTS, STRANGERS, ann_has, snapshot
+from tests.servers import LiveServer, until
+from tests.surfaces import check_refused
+
+GRAPHS = ",".join(
+    f"{name}=tests.graphs:{graph}"
+    for name, graph in (
+        *(("steps", "steps"), ("approving", "approving"), ("other", "steps"), ("lists", "lists")),
+        *(("any_state", "any_state"), ("plain", "plain_function"), ("greets", "greets")),
+    )
+)
+FAR = "https://example.com/f"
+
+
+def said(content: Any = "Hi", id: str = "u1", **fields: Any) -> dict[str, Any]:
+    """A message of the user."""
+    return {"id": id, "role": "user", "content": content, **fields}
+
+
+def run(*messages: Any, run_id: str = "r", **fields: Any) -> dict[str, Any]:
+    """The request of a page."""
+    return {"threadId": "t", "runId": run_id, "messages": list(messages) or [said()], **fields}
+
+
+def back(run_id: str = "again", **fields: Any) -> dict[str, Any]:
+    """The request of a page that comes back with nothing."""
+    return run(run_id=run_id, **fields) | {"messages": []}
+
+
+def answer(question: str, payload: Any = "yes", status: str = "resolved") -> list[dict[str, Any]]:
+    """The field of an answer."""
+    return [{"interruptId": question, "status": status, **({"payload": payload} if status == "resolved" else {})}]
+
+
+def image(**source: Any) -> dict[str, Any]:
+    return {"type": "image", "source": {"type": "data", "value": "iVBORw0KGgo=", "mimeType": "image/png", **source}}
+
+
+WRONG: list[tuple[Any, int, str]] = [
+    ([], 422, "body"),
+    ({"runId": "r", "messages": []}, 422, "threadId"),
+    ({"threadId": "t", "messages": []}, 422, "runId"),
+    ({"threadId": "t", "runId": "r"}, 422, "messages"),
+    (run(threadId=""), 422, "threadId"),
+    (run(threadId=".."), 422, "threadId"),
+    (run(run_id=""), 422, "runId"),
+    (run(run_id="x" * 256), 422, "runId"),
+    (run(thread_id="t"), 422, "unknown field. Known here: threadId, runId"),
+    (run(said(role="person")), 422, "messages.0"),
+    (run(said(id="")), 422, "messages: id: expected 1 to 255"),
+    (run(said(" ")), 422, "messages: content: expected a text that is not blank, or a file"),
+    (run(said("a\x00")), 422, "messages"),
+    (run(said([])), 422, "messages: content"),
+    (run(said([{"type": "binary"}])), 422, "messages.0"),
+    (run(said([{"type": "text", "text": "x"}] * 101)), 422, "at most 100 parts"),
+    (run(said([image(value="%%")])), 422, "source.value: expected data in base64"),
+    (run(said([image(mimeType="png")])), 422, "source.mimeType: expected a media type"),
+    (run(said([image(type="url", value="file:///etc/passwd")])), 422, "source.value: expected http"),
+    (run(tools=[{"name": "t", "description": "d"}]), 422, "tools: agents of this server call no tools of pages"),
+    (run(context=[{"description": "d", "value": "v"}]), 422, "context: agents take an object"),
+    (run(state=[1]), 422, "state"),
+    (run(state={"colour": "red"}), 422, "state.colour: the agent's state has no such key"),
+    (run(forwardedProps={"model": "gpt-4"}), 422, "forwardedProps.model: unknown field. Known here: priority"),
+    (run(forwardedProps={"priority": "odd"}), 422, "forwardedProps.priority"),
+    (run(forwardedProps={"metadata": {"a": [1]}}), 422, "forwardedProps.metadata.a"),
+    (run(forwardedProps={"context": {"user": 1}}), 422, "context"),
+    (run(forwardedProps={"config": {"configurable": {"colour": 1}}}), 422, "config.configurable.colour"),
+    (run(resume=[{"interruptId": "q"}]), 422, "resume.0.status"),
+    (run(resume=answer("q")), 409, "thread 't' has no open question with these ids"),
+]
+
+
+async def ask(
+    server: LiveServer, path: str, body: Any = None, method: str = "POST", key: str = "", **headers: str
+) -> wire.RawResponse:
+    """The reply to a request below the mount."""
+    given = {"Content-Type": "application/json", **headers} | ({"X-API-Key": key} if key else {})
+    text = b"" if body is None else json.dumps(body).encode()
+    return await wire.request(server.url, method, f"/agui{path}", headers=given, body=text)
+
+
+async def sent(server: LiveServer, body: Any, agent: str = "steps", **options: Any) -> ReadRun:
+    """What a client has after a request, when its stream has ended."""
+    response = await ask(server, f"/{agent}", body, **options)
+    assert response.status == 200, response
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    read = ReadRun([dict(each) for each in body["messages"]]).take(*events_of(response.body))
+    assert (read.started["threadId"], read.started["runId"]) == (body["threadId"], body["runId"])
+    return read
+
+
+def question_of(asked: ReadRun) -> str:
+    assert asked.end is not None
+    (question,) = asked.end["outcome"]["interrupts"]
+    return str(question["id"])
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    server: LiveServer, body: Any, agent: str = "steps", **headers: str
+) -> AsyncIterator[httpx2.Response]:
+    """The response to a page that stays."""
+    async with server.client.stream("POST", f"/agui/{agent}", json=body, headers=headers) as response:
+        assert response.status_code == 200
+        yield response
+
+
+async def stored(server: LiveServer) -> list[dict[str, Any]]:
+    """The messages of the thread, oldest first."""
+    messages: list[dict[str, Any]] = (await server.client.get("/threads/t/messages")).json()["messages"]
+    return messages
+
+
+async def test_what_is_wrong_is_named_in_one_sentence(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    await server.runtime.services.registry.loaded.wait()
+    for body, status, told in WRONG:
+        response = await ask(server, "/steps", body)
+        assert told in check_refused(response, "/agui", status, ""), (body, response)
+    unknown = await ask(server, "/nobody", run())
+    assert "There is no agent 'nobody'" in check_refused(unknown, "/agui", 404, "agent_not_found")
+    large = await ask(server, "/steps", run(said("x" * 2_000_000)))
+    assert "larger than" in check_refused(large, "/agui", 413, "body_too_large")
+    assert not (await server.client.get("/messages")).json()["messages"]
+
+
+async def test_an_agent_tells_what_clients_can_do(serve: Serve) -> None:
+    server = await serve(agents=GRAPHS, worker_concurrency=0)
+    told = (await ask(server, "/steps", method="GET")).json()
+    assert told["identity"] == {"name": "steps"}
+    assert (told["transport"]["resumable"], told["tools"]["clientProvided"]) == (True, False)
+    check_refused(await ask(server, "/nobody", method="GET"), "/agui", 404, "agent_not_found")
+
+
+async def test_the_priority_and_other_properties_are_those_of_the_message(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    props = {"priority": "high", "metadata": {"a": 1}, "config": {"recursion_limit": 9}}
+    header = {"X-AgentQ-Priority": "low"}
+    for at, given in enumerate(({}, {"priority": "high"})):
+        body = run(said(id=f"u{at}"), run_id=f"r{at}", forwardedProps=given)
+        assert (await ask(server, "/steps", body, **header)).status == 200
+    await sent(server, run(said(id="u3"), run_id="r3", forwardedProps=props))
+    messages = await stored(server)
+    assert [message["priority"] for message in messages] == ["low", "high", "high"]
+    assert messages[-1]["metadata"] == {"a": 1}
+    greeted = await sent(server, run(forwardedProps={"context": {"name": "Ann"}}, threadId="g"), "greets")
+    assert greeted.shown()[-1] == "Ann/1 None u1: Hi"
+
+
+async def test_each_kind_of_file_is_a_content_block(serve: Serve) -> None:
+    server = await serve(agents=GRAPHS, worker_concurrency=0)
+    far = [{"type": kind, "source": {"type": "url", "value": FAR}} for kind in ("audio", "video", "document")]
+    named = {"type": "document", "source": {"type": "file", "value": "f1"}, "metadata": {"filename": "a.pdf"}}
+    async with reading(server, run(said([{"type": "text", "text": " "}, image(), *far, named]))):
+        await until(lambda: server.runtime.services.streams.open_by_kind()["stream"], "a reader")
+    (listed,) = await stored(server)
+    message = await server.runtime.services.store.get("default", listed["message_id"])
+    assert message.content == "[image] [audio] [video] [file] [file]"
+    blocks = (
+        {"type": "image", "mime_type": "image/png", "base64": "iVBORw0KGgo="},
+        *({"type": kind, "url": FAR} for kind in ("audio", "video", "file")),
+        {"type": "file", "file_id": "f1", "extras": {"filename": "a.pdf"}},
+    )
+    assert message.options.run.blocks == blocks
+    async with reading(server, back()) as page:
+        (line,) = [each async for each in first_events(page, 2)][1:]
+    parts = line["messages"][0]["content"]
+    assert [(part["type"], part["source"]["type"]) for part in parts] == [
+        *(("image", "data"), ("audio", "url"), ("video", "url"), ("document", "url"), ("document", "file"))
+    ]
+
+
+async def first_events(response: httpx2.Response, count: int) -> AsyncIterator[dict[str, Any]]:
+    """Yield the first events of a stream that goes on."""
+    async for line in response.aiter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+            count -= 1
+        if not count:
+            return
+
+
+async def test_only_the_messages_after_those_of_the_agent_are_new(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    system = {"id": "s", "role": "system", "content": "Be kind."}
+    first = await sent(server, run(system, said("One", "u1"), said("Two", "u2")))
+    assert first.shown()[-1] == "Heard: One | Two"
+    second = await sent(server, run(*first.messages, said("Three", "u3"), run_id="r2"))
+    assert second.shown()[-1] == "Heard: One | Two | Three"
+    state = (await server.client.get("/threads/t/state")).json()["values"]["messages"]
+    assert [each["id"] for each in state if each["type"] in ("system", "human")] == ["s", "u1", "u2", "u3"]
+    whole = await sent(server, back())
+    assert whole.shown() == second.shown()
+
+
+async def test_a_thread_that_the_server_does_not_have_begins_with_all_messages(
+    serve: Serve, control: GraphControl
+) -> None:
+    server = await serve(agents=GRAPHS)
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    history = [
+        said("One", "u1"),
+        {"id": "th", "role": "reasoning", "content": "Hm"},
+        {"id": "a1", "role": "assistant", "toolCalls": [call]},
+        {"id": "t1", "role": "tool", "toolCallId": "c1", "content": "2"},
+        {"id": "a2", "role": "assistant", "content": "Two."},
+    ]
+    assert (await sent(server, run(*history, said("Three", "u3")))).shown()[-1] == "Heard: One | Three"
+    whole = await sent(server, back())
+    assert [each["id"] for each in whole.messages][:5] == ["u1", "a1", "t1", "a2", "u3"]
+    (listed,) = await stored(server)
+    assert (await server.runtime.services.store.get("default", listed["message_id"])).content == "Three"
+
+
+async def test_the_state_of_a_page_is_given_to_the_agent_where_it_has_changed(
+    serve: Serve, control: GraphControl
+) -> None:
+    server = await serve(agents=GRAPHS)
+    first = await sent(server, run(state={"items": ["mine"]}), "lists")
+    assert first.state == {"items": ["mine", "x"]}
+    second = await sent(server, run(*first.messages, said(id="u2"), run_id="r2", state=first.state), "lists")
+    assert second.state == {"items": ["mine", "x", "x"]}, "what the agent has already is not added again"
+    assert (await sent(server, back(), "lists")).state == second.state
+
+
+async def test_agents_without_messages_or_memory(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    told = await sent(server, run(said("Hello")), "plain")
+    assert told.shown() == [("user", "Hello"), "Hello"]
+    again = await sent(server, run(*told.messages), "plain")
+    assert again.shown() == told.shown()
+    odd = await ask(server, "/any_state", run(said("Hello"), threadId="other"))
+    assert "input" in check_refused(odd, "/agui", 422, "")
+
+
+async def test_answers_go_on_and_change_nothing_else(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    props = {"priority": "high", "metadata": {"a": 1}}
+    asked = await sent(server, run(forwardedProps=props), "approving")
+    question = question_of(asked)
+    for name, other in (
+        ("priority", "low"),
+        ("context", {"a": 1}),
+        ("config", {"recursion_limit": 5}),
+        ("metadata", {}),
+    ):
+        body = run(*asked.messages, run_id="r2", resume=answer(question), forwardedProps={name: other})
+        told = check_refused(await ask(server, "/approving", body), "/agui", 422, "")
+        assert told.startswith(f"forwardedProps.{name}: an answer goes on"), told
+    resume = answer(question)
+    elsewhere = await ask(server, "/steps", run(*asked.messages, run_id="r2", resume=resume))
+    assert "'approving' asks" in check_refused(elsewhere, "/agui", 422, "")
+    more = await ask(server, "/approving", run(*asked.messages, said(id="u2"), run_id="r2", resume=resume))
+    assert "comes without a new message" in check_refused(more, "/agui", 422, "")
+    both = await ask(server, "/approving", run(run_id="r2", resume=[*resume, *answer(question, status="cancelled")]))
+    assert "resume.status" in check_refused(both, "/agui", 422, "")
+    wrong = await ask(server, "/approving", run(run_id="r2", resume=answer("another")))
+    check_refused(wrong, "/agui", 409, "not_interrupted")
+    body = run(*asked.messages, run_id="r2", resume=resume, forwardedProps=props)
+    answered = await sent(server, body, "approving")
+    assert answered.shown() == [("user", "Hi"), "Step one. ", "yes", "Heard: Hi"]
+    repeated = await sent(server, body, "approving")
+    assert (repeated.shown(), repeated.outcome) == (answered.shown(), "success"), "a client may not have had the reply"
+    first = await sent(server, run(*answered.messages, run_id="r"), "approving")
+    assert (first.outcome, question_of(first)) == ("interrupt", question), "the first run still ends as it ended"
+    assert control.runs["asks"] == 2, "the question and its answer"
+
+
+async def test_a_cancelled_question_ends_the_message_and_a_new_message_may_come_with_it(
+    serve: Serve, control: GraphControl
+) -> None:
+    server = await serve(agents=GRAPHS)
+    asked = await sent(server, run(), "approving")
+    refused = answer(question_of(asked), status="cancelled")
+    cancelled = await sent(server, run(*asked.messages, run_id="r2", resume=refused), "approving")
+    assert (cancelled.outcome, cancelled.shown()) == ("cancelled", asked.shown())
+    asked = await sent(server, run(*asked.messages, said(id="u2"), run_id="r3"), "approving")
+    refused = answer(question_of(asked), status="cancelled")
+    await sent(server, run(*asked.messages, said(id="u3"), run_id="r4", resume=refused), "steps")
+    assert [each["state"] for each in await stored(server)] == ["cancelled", "cancelled", "completed"]
+
+
+async def test_a_message_that_comes_again_is_run_once(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    control.hold("second")
+    bodies = [run(), run(), run(run_id="other"), back("r")]
+    first = asyncio.create_task(sent(server, bodies[0]))
+    await until(lambda: control.waits("second"), "the second node")
+    pages = [asyncio.create_task(sent(server, body)) for body in bodies[1:]]
+    await until(lambda: server.runtime.services.streams.open_by_kind()["stream"] == 4, "all read")
+    control.release("second")
+    wanted = (await first).shown()
+    assert wanted == [("user", "Hi"), "Step one. ", "Heard: Hi"]
+    for page in pages:
+        assert (await page).shown() == wanted
+    assert len(await stored(server)) == 1
+    edited = await sent(server, run(said("Edited"), run_id="r2"))
+    assert edited.shown()[-1] == "Heard: Edited", "it replaces the message with its id in the memory"
+    reused = await ask(server, "/steps", run(said("New", "u9")))
+    assert "runId: 'r' is the run of another message" in check_refused(reused, "/agui", 409, "alias_taken")
+    assert (await server.client.delete("/threads/t")).status_code == 204
+    anew = await sent(server, run())
+    assert anew.shown()[-1] == "Heard: Hi", "another thread may have the same ids"
+
+
+@pytest.mark.parametrize("make_store", ["sqlite"], indirect=True)
+async def test_a_request_that_comes_again_after_its_key_is_forgotten_is_run_once(
+    serve: Serve, control: GraphControl, make_store: StoreFactory, tmp_path: Path
+) -> None:
+    clock = ManualClock()
+    store = make_store(tmp_path, clock)
+    server = await serve(agents=GRAPHS, store=store)
+    first = await sent(server, run())
+    clock.advance(KEY_SECONDS + 1)
+    await store.prune_keys()
+    for body in (run(), run(run_id="other")):
+        assert (await sent(server, body)).shown() == first.shown()
+    assert len(await stored(server)) == 1
+    assert (await sent(server, run(said("Edited"), run_id="r2"))).shown()[-1] == "Heard: Edited"
+    check_refused(await ask(server, "/steps", run(said("New", "u9"))), "/agui", 409, "alias_taken")
+
+
+async def test_a_page_that_comes_back_has_the_thread_and_the_rest(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    done = await sent(server, run(said("One")))
+    control.hold("second")
+    body = run(*done.messages, said("Two", "u2"), run_id="r2")
+    first = asyncio.create_task(sent(server, body))
+    await until(lambda: control.waits("second"), "the second node")
+    pages = [asyncio.create_task(sent(server, each)) for each in (back(), back("r2"), run(*done.messages, run_id="x"))]
+    await until(lambda: server.runtime.services.streams.open_by_kind()["stream"] == 4, "all read")
+    control.release("second")
+    wanted = (await first).shown()
+    assert wanted == [
+        *(("user", "One"), "Step one. ", "Heard: One"),
+        *(("user", "Two"), "Step one. ", "Heard: One | Two"),
+    ]
+    for page in pages:
+        assert (await page).shown() == wanted
+    assert (await sent(server, back())).shown() == wanted
+    earlier = await sent(server, back("r"))
+    assert (earlier.shown(), earlier.outcome) == (wanted, "success"), "a run of before comes with the whole thread"
+
+
+async def test_a_run_whose_events_are_no_longer_kept_still_gives_its_messages(
+    serve: Serve, control: GraphControl
+) -> None:
+    server = await serve(agents=GRAPHS)
+    done = await sent(server, run())
+    asked = await sent(server, run(threadId="q"), "approving")
+    store = server.runtime.services.store
+
+    async def pruned() -> int:
+        return (await store.prune_logs(older_than_seconds=0, limit=10))[0]
+
+    await until(pruned, "the log is deleted")
+    again = await sent(server, back())
+    assert (again.shown(), again.outcome) == (done.shown(), "success")
+    assert again.end is not None
+    assert again.end["result"] == "Heard: Hi"
+    assert (await sent(server, back(threadId="q"))).outcome == asked.outcome == "interrupt"
+
+
+async def test_scopes(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    await issue(server)
+    key = await admit(server, Principal("default", frozenset({AccessScope.SUBMIT, AccessScope.READ})))
+    asked = await sent(server, run(), "approving", key=key)
+    response = await ask(server, "/approving", run(run_id="r2", resume=answer(question_of(asked))), key=key)
+    assert "scope `control`" in check_refused(response, "/agui", 403, "insufficient_scope")
+    check_refused(await ask(server, "/steps/t/stop", key=key), "/agui", 403, "")
+    check_refused(await ask(server, "/steps", run()), "/agui", 401, "")
+    submits = await admit(server, Principal("default", frozenset({AccessScope.SUBMIT})))
+    lists = await sent(server, run(threadId="l"), "lists", key=submits)
+    assert lists.state is None, "the state has what others have left there"
+    for body in (run(threadId="l"), back(threadId="l")):
+        refused = await ask(server, "/lists", body, key=submits)
+        assert "scope `read`" in check_refused(refused, "/agui", 403, "insufficient_scope")
+
+
+async def test_a_stop_cancels_what_runs(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    control.hold("second")
+    body = run(threadId="a/b")
+    running = asyncio.create_task(sent(server, body))
+    await until(lambda: control.waits("second"), "the second node")
+    assert (await ask(server, "/steps/a%2Fb/stop")).status == 204
+    assert (await running).outcome == "cancelled"
+    assert (await ask(server, "/steps/a%2Fb/stop")).status == 204, "nothing runs"
+    check_refused(await ask(server, "/nobody/t/stop"), "/agui", 404, "agent_not_found")
+    control.release("second")
+
+
+async def test_foreign_threads_are_like_new_ones(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, agents=AGENTS)
+    await issue(server)
+    store = server.runtime.services.store
+    known = await ann_has(store)
+    before = await snapshot(store)
+    agent = AGENTS.partition("=")[0]
+    asked: list[tuple[str, str, Any]] = [
+        (method, path.replace("{agent}", agent), None) for method, path in routes_of(SURFACE) if "{thread_id}" in path
+    ]
+    asked += [("POST", f"/{agent}", run(resume=answer("q"), threadId="{thread_id}"))]
+
+    def requests(_: str) -> Iterator[Asked]:
+        for method, path, body in asked:
+            for name in (*known["thread"], *known["message"], *known["alias"]):
+                yield Asked(method, path, {"thread_id": name}, {"thread_id": "ann/nothing"}, body)
+
+    await walk(server, SURFACE, requests, at_least=100)
+    for stranger in STRANGERS.values():
+        key = await admit(server, stranger)
+        served = agent if stranger.agents is None else min(stranger.agents)
+        for name in (*known["thread"], *known["message"], *known["alias"], "ann/nothing"):
+            read = await sent(server, back(threadId=name), served, key=key)
+            assert (read.messages, read.state, read.outcome) == ([], None, "success"), name
+    for who in ("another subject", "other threads"):
+        key = await admit(server, STRANGERS[who])
+        for messages in ([said()], [said(id="u1"), {"id": "a", "role": "assistant", "content": "x"}, said(id="u2")]):
+            refused = await ask(server, f"/{agent}", run(*messages, threadId=known["thread"][0]), key=key)
+            check_refused(refused, "/agui", 404, "")
+    assert await snapshot(store) == before
+
+
+async def test_two_tenants_with_the_same_ids_have_threads_of_their_own(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    await issue(server)
+    scopes = frozenset({AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL})
+    one, other = [await admit(server, Principal(tenant, scopes)) for tenant in ("one", "other")]
+    assert (await sent(server, run(said("Mine")), key=one)).shown()[-1] == "Heard: Mine"
+    assert (await sent(server, back("r"), key=other)).shown() == []
+    assert (await sent(server, run(said("Yours")), key=other)).shown()[-1] == "Heard: Yours"
+    assert (await sent(server, back("r"), key=one)).shown()[-1] == "Heard: Mine"
+
+
+async def test_readers_of_a_run_share_its_frames_and_a_stop_of_the_server_is_an_error(
+    serve: Serve, control: GraphControl
+) -> None:
+    server = await serve(agents=GRAPHS)
+    services = server.runtime.services
+    control.hold("second")
+    async with contextlib.AsyncExitStack() as opened:
+        streams = [await opened.enter_async_context(reading(server, run()))]
+        await until(lambda: control.waits("second"), "the second node")
+        streams += [await opened.enter_async_context(reading(server, back(f"r{at}"))) for at in range(2)]
+        await until(lambda: services.streams.open_by_kind()["stream"] == 3, "three readers")
+        control.release("second")
+        rests = [(await stream.aread()).rpartition(b"MESSAGES_SNAPSHOT")[2] for stream in streams[1:]]
+        one, other = [rest.partition(b"\n\n")[2].replace(b'"r1"', b'"r0"') for rest in rests]
+        assert one == other
+        assert b"Heard: Hi" in one
+    control.hold("first")
+    async with reading(server, run(said(id="u2"), run_id="r2")) as stream:
+        await until(lambda: control.waits("first"), "the first node")
+        services.streams.close()
+        read = ReadRun().take(*events_of(await stream.aread()))
+    assert read.outcome == "server_stopping"
+    assert read.end is not None
+    assert "Send the same request again" in read.end["message"]
+    control.release("first")
+
+
+async def test_a_page_whose_key_is_revoked_is_told_so(serve: Serve) -> None:
+    server = await serve(agents=GRAPHS, worker_concurrency=0)
+    key = await issue(server)
+    async with reading(server, run(), **bearer(key)) as stream:
+        await until(lambda: server.runtime.services.streams.open_by_kind()["stream"], "a reader")
+        await manager(server).revoke(None, key.key.id)
+        read = ReadRun().take(*events_of(await stream.aread()))
+    assert read.end is not None
+    assert "access has ended" in read.end["message"]
