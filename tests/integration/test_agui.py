@@ -105,7 +105,7 @@ async def test_the_examples_of_the_page_print_answers(serve: Serve, control: Gra
     server, asking = await serve(), await serve(agents="approving=tests.graphs:approving")
 
     async def printed(name: str, server: LiveServer) -> list[str]:
-        code = named(PAGE, f"tested: {name}").replace("http://localhost:8000", server.url)
+        code = named(PAGE, name).replace("http://localhost:8000", server.url)
         program = [node(), "--input-type=module", "--eval", code.replace('"@ag-ui/client"', '"ag-ui-1"')]
         done = await asyncio.to_thread(
             subprocess.run, program, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS
@@ -113,11 +113,11 @@ async def test_the_examples_of_the_page_print_answers(serve: Serve, control: Gra
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 
-    told = await printed("ag-ui in node", server)
+    told = await printed("tested: ag-ui in node", server)
     (message,) = (await server.client.get("/messages")).json()["messages"]
     assert told == [message["result"]] * 2
     assert (message["thread_id"], message["priority"]) == ("t1", "high")
     question = "What is the capital of France?"
     assert model.text_of_users(0) == [question]
-    assert await printed("ag-ui comes back", server) == [f"user: {question}", f"assistant: {message['result']}"]
-    assert await printed("ag-ui answers", asking) == ["May I?", "Heard: Delete the reports"]
+    assert await printed("tested: ag-ui comes back", server) == [f"user: {question}", f"assistant: {message['result']}"]
+    assert await printed("tested: ag-ui answers", asking) == ["May I?", "Heard: Delete the reports"]
