@@ -27,13 +27,14 @@ async def test_workers_come_and_are_lost_and_usage_is_added_up(tmp_path: Path) -
                 server.client.headers.update(bearer(key))
                 given_to_tenant = {"weight": 2.5, "quotas": {"messages_per_day": 100, "tokens_per_month": 5}}
                 (await server.client.patch("/tenants/default", json=given_to_tenant)).raise_for_status()
-                await server.ended((await server.submit("Hello"))["message_id"])
+                await server.ended((await server.submit("Hello", thread_id=HOSTILE))["message_id"])
                 await page.goto(f"{server.url}/dashboard/#/workers")
                 await page.get_by_label("API key or token").fill(key.text)
                 await page.get_by_role("button", name="Sign in").click()
                 await _a_worker_is_lost(page, other)
                 await _usage_is_added_up(page, tmp_path / "usage.csv")
                 await _quotas_tell_what_is_left(page)
+                await _storage_is_measured(page)
     text = (tmp_path / "usage.csv").read_text()
     assert text.startswith("key,calls,")
     assert key.key.id in text
@@ -110,3 +111,20 @@ async def _quotas_tell_what_is_left(page: Page) -> None:
     await expect(quotas.filter(has_text="Tokens a month of your tenant")).to_contain_text("none left")
     row = page.get_by_role("region", name="Tenants").get_by_role("row").nth(1)
     await expect(row).to_have_text(re.compile(r"^\s*default2.5––––?100––?5\s*$"))
+
+
+async def _storage_is_measured(page: Page) -> None:
+    storage = page.get_by_role("region", name="Storage")
+    await expect(storage.get_by_role("table")).to_have_count(0)
+    await storage.get_by_role("button", name="Measure").click()
+    row = storage.get_by_role("group", name="Table of storage").get_by_role("row").nth(1)
+    await expect(row).to_contain_text(re.compile(r"^\s*default[\d.]+ k?B1[\d.]+ B"))
+    await expect(row).to_contain_text("30 days")
+    await expect(storage.get_by_role("group", name="Table of the largest threads").get_by_role("link")).to_have_count(1)
+    engine = storage.get_by_role("group", name="Table of the database").get_by_role("row")
+    await expect(engine.nth(1)).to_contain_text(re.compile(r"total[\d.]+ [kM]B"))
+    await storage.get_by_text("Settings that decide").click()
+    await expect(storage.get_by_text("RETENTION_DAYS=30", exact=True)).to_be_visible()
+    for theme in ("light", "dark"):
+        await page.emulate_media(color_scheme=theme)
+        assert await faults_of_access(page) == []

@@ -15,6 +15,7 @@ import { Drawn } from "./usage/drawn.js";
 import { Quotas } from "./usage/quotas.js";
 import { GROUPS, groupsOf, wantedOf, WINDOWS, windowOf } from "./usage/query.js";
 import { Rows } from "./usage/rows.js";
+import { Storage } from "./usage/storage.js";
 
 /** Sums of an hour change slowly. */
 const PACE = { busyMs: 30_000, idleMs: 300_000, concerns: ended };
@@ -46,6 +47,7 @@ export default function Usage({ query }) {
       ${!value && error === null && html`<p class="quiet" role="status">Loading…</p>`}
       ${value && html`<${Present} ...${{ value, isStale, groups }} />`}
       <${Quotas} />
+      <${Storage} />
     </div>
   `;
 }
