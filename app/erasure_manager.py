@@ -107,11 +107,10 @@ class ErasureManager:
         return await self._begin(target, by)
 
     async def erase_tenant(self, tenant: str, by: Actor | None = None) -> Erasure:
-        """Begin to erase a tenant: end its tokens, and revoke its keys. Raises NothingOfTenant."""
+        """Begin to erase a tenant, and revoke its keys, which ends their tokens too. Raises NothingOfTenant."""
         target = ErasureTarget(tenant, ErasureKind.TENANT)
         if not await self._has_any(target):
             raise NothingOfTenant(tenant)
-        await self._store.end_tokens(tenant, None)
         begun = await self._begin(target, by)
         await revoke_keys(self._store, tenant)
         return begun

@@ -12,7 +12,9 @@ from urllib.parse import quote
 import pytest
 
 from app.access.management import IssuedKey
+from app.access.principals import Principal
 from app.access.scopes import AccessScope
+from app.errors import Forbidden
 from tests import wire
 from tests.integration.conftest import Serve
 from tests.integration.states import SECRET
@@ -98,12 +100,14 @@ async def test_a_tenant_is_erased_and_its_keys_end(serve: Serve) -> None:
     server = await serve()
     operator = await issue(server, *AccessScope)
     other = await manager(server).create("other", "", tuple(AccessScope), None)
+    token = await mint(server, other, subject="ann")
     assert (await submitted(server, "Hello", other)).status == 202
     for scopes, status in (((AccessScope.CONTROL, AccessScope.READ), 403), (tuple(AccessScope), 202)):
         caller = await issue(server, *scopes)
         begun = await ask(server.url, "DELETE", "/tenants/other", **bearer(caller))
         assert begun.status == status, begun.body
-    assert (await ask(server.url, "GET", "/messages", **bearer(other))).status == 401
+    for credential in (other, token):
+        assert (await ask(server.url, "GET", "/messages", **bearer(credential))).status == 401
     receipt = await completed(server.url, begun.json()["id"], **bearer(operator))
     assert receipt["counts"].items() >= {"messages": 1, "api_keys": 1}.items()
     unknown = await ask(server.url, "DELETE", "/tenants/other", **bearer(operator))
@@ -120,6 +124,10 @@ async def test_callers_see_only_erasures_of_their_tenant(serve: Serve) -> None:
     assert (await ask(server.url, "GET", f"/erasures/{begun['id']}", **bearer(foreign))).status == 404
     assert (await ask(server.url, "GET", "/erasures", **bearer(foreign))).json()["erasures"] == []
     assert (await ask(server.url, "DELETE", "/subjects/ann", **bearer(foreign))).status == 404
+    assert (await submitted(server, "Hello", key, thread_id="t")).status == 202
+    of_one_agent = Principal("default", frozenset(AccessScope), agents=frozenset({"chat"}))
+    with pytest.raises(Forbidden):
+        await server.runtime.services.erasures.erase_thread(of_one_agent, "t")
     for method, path in (("GET", "/erasures"), ("DELETE", "/subjects/bob")):
         assert (await ask(server.url, method, path, **bearer(narrowed))).status in (401, 403)
 
