@@ -1,6 +1,7 @@
 """Fair share: within a priority, tenants or subjects take turns, however many messages each of them has queued."""
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.models.attempts import Claim, Retry
-from app.models.messages import Message
+from app.models.messages import IfBusy, Message
 from app.models.sharing import FairShare
 from app.models.tenants import TenantSettings
 from app.policy.rank import RankPolicy
@@ -201,6 +202,13 @@ async def test_a_tenant_that_cancelled_a_burst_waits_for_none_of_it(store: Store
     assert again.queue_position <= 1
 
 
+async def test_messages_of_a_batch_that_cancel_each_other_take_one_turn(store: Store) -> None:
+    await burst(store)
+    last = (await burst(store, 20, SMALL, thread="t", if_busy=IfBusy.INTERRUPT))[-1]
+    assert last.queue_position is not None
+    assert last.queue_position <= 1
+
+
 async def test_what_is_left_of_a_burst_keeps_its_turns(store: Store) -> None:
     messages = await burst(store, 40)
     for message in messages[:30]:
@@ -213,21 +221,24 @@ async def test_what_is_left_of_a_burst_keeps_its_turns(store: Store) -> None:
     assert order.index(others[-1].id) < len(others) * 2 + 1
 
 
-async def test_a_run_that_was_cancelled_was_a_turn(store: Store) -> None:
+@pytest.mark.parametrize("while_it_runs", [True, False])
+async def test_a_run_that_was_cancelled_was_a_turn(store: Store, while_it_runs: bool) -> None:
     await burst(store)
     await run(store, 5)
+    await add(store, tenant=SMALL)
     order = []
-    for _ in range(10):
+    for _ in range(20):
+        (taken,) = await claim(store)
+        order.append(taken.message.tenant)
+        if taken.message.tenant == BIG:
+            await store.finish(taken.lease, DONE)
+            continue
+        if not while_it_runs:
+            await store.finish(taken.lease, Retry("It broke for now.", "agent_error", 5.0))
+        await store.cancel(SMALL, taken.message.id, running=True)
+        if while_it_runs:
+            await store.finish(taken.lease, CANCELLED)
         await add(store, tenant=SMALL)
-        for _ in range(2):
-            (taken,) = await claim(store)
-            order.append(taken.message.tenant)
-            if taken.message.tenant == SMALL:
-                await store.cancel(SMALL, taken.message.id, running=True)
-                await store.finish(taken.lease, CANCELLED)
-                await add(store, tenant=SMALL)
-            else:
-                await store.finish(taken.lease, DONE)
     assert Counter(order)[BIG] >= 9
 
 
@@ -353,19 +364,25 @@ async def test_without_shares_messages_go_by_time(shared: Store, clock: ManualCl
     assert await drain(shared) == [*[message.id for message in first], second.id]
 
 
-@pytest.mark.parametrize("before", [FairShare.TENANT, FairShare.NONE, FairShare.SUBJECT])
-@pytest.mark.parametrize("after", [FairShare.TENANT, FairShare.NONE])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *itertools.product([FairShare.TENANT, FairShare.NONE, FairShare.SUBJECT], [FairShare.TENANT, FairShare.NONE]),
+        (FairShare.NONE, FairShare.TENANT, FairShare.NONE),  # turns that are later than the time
+    ],
+    ids="-".join,
+)
 async def test_a_change_of_the_setting_keeps_the_order_of_a_tenant(
-    make_store: StoreFactory, tmp_path: Path, clock: ManualClock, before: FairShare, after: FairShare
+    make_store: StoreFactory, tmp_path: Path, clock: ManualClock, settings: tuple[FairShare, ...]
 ) -> None:
     ids = []
-    for last, share in enumerate((before, after)):
+    for number, share in enumerate(settings, start=1):
         store = make_store(tmp_path, clock, RankPolicy(fair_share=share))
         await store.open()
         for _ in range(5):
             ids.append((await add(store)).id)
             clock.advance(0.1)
-        if last:
+        if number == len(settings):
             assert await drain(store) == ids
         await store.close()
 
