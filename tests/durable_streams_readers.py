@@ -65,6 +65,11 @@ class CuttingProxy(Proxy):
         self._changed = asyncio.Event()
         self._arm()
 
+    def begin(self, cuts: int) -> None:
+        """Cut so often from now on."""
+        self._left = cuts
+        self._arm()
+
     def _arm(self) -> None:
         if self._left:
             self.cut_after(self._random.randint(1, self._most_bytes))

@@ -2,16 +2,19 @@
 
 import contextlib
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 import httpx2
 from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent
 
 from tests import wire
-from tests.servers import DEADLINE_SECONDS, LiveServer
+from tests.servers import DEADLINE_SECONDS, ROOT, LiveServer
 
 HANDSHAKE, STATELESS = "legacy", "2026-07-28"
 """How the SDK's client is told to speak the revisions of each kind."""
@@ -109,3 +112,16 @@ def events_of(text: str) -> list[Event]:
             data = fields.get("data", "").strip()
             events.append(Event(fields.get("id", "").strip(), json.loads(data) if data else None))
     return events
+
+
+@contextlib.asynccontextmanager
+async def stdio(url: str, kind: str = STATELESS, **environment: str) -> AsyncIterator[Client]:
+    """The SDK's client with `agentq mcp` for a server as a program of its own."""
+    program = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "app.cli", "mcp"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "AGENTQ_URL": url, **environment},
+        cwd=str(ROOT),
+    )
+    async with Client(program, mode=kind) as client:
+        yield client

@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "cancel": Entry("messages", "cancel messages in any state"),
         "retry": Entry("messages", "queue failed messages again"),
         "resume": Entry("resume", "answer the question of an interrupted message"),
+        "mcp": Entry("mcp", "serve MCP on standard input and output, for hosts that start programs"),
         "threads": Entry("threads", "list, show and delete conversations", is_group=True),
     },
     "Operation": {

@@ -15,8 +15,12 @@ from .texts import reason
 
 if TYPE_CHECKING:
     from ..client import AgentQ, AsyncAgentQ
+    from ..client.core.requests import Config
 
 MAX_KEY_BYTES = 16 * 1024
+
+CONNECT_SECONDS = 30.0
+"""How long a connection of `Session.config` may take."""
 
 MAX_LIST = 10**9
 """The most entries that a list shows."""
@@ -69,6 +73,13 @@ class Session:
 
         resume_collections()
         return AsyncAgentQ(self.place.url, key_in(self._key_file))
+
+    def config(self) -> "Config":
+        """Return the address and the key. Raises Failure if the key cannot be read."""
+        import_httpx()
+        from ..client.core.requests import config_of
+
+        return config_of(self.place.url, key_in(self._key_file), CONNECT_SECONDS, 0, None)
 
     def close(self) -> None:
         """Close the connections."""
