@@ -43,6 +43,10 @@ class Host:
         while line := await self.lines.get():
             yield line
 
+    async def told_often(self, times: int) -> None:
+        """Wait until the host was told so many messages."""
+        await until(lambda: len(self.told) == times, "all is told")
+
     async def answer(self, request_id: object) -> dict[str, Any]:
         """The answer to a request."""
         return dict(await until(lambda: next((each for each in self.told if _answers(each, request_id)), None), "told"))
@@ -171,7 +175,7 @@ async def test_errors_say_what_to_do(serve: Serve) -> None:
             host.send("[]")
             host.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
             host.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}})
-            await until(lambda host=host: len(host.told) == 3, "both are told")
+            await host.told_often(3)
             assert [each["error"]["code"] for each in host.told[1:]] == [-32700, -32700]
 
 
