@@ -32,6 +32,8 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 class Host:
     """A host of the bridge in this process: what it sends, and what it is told."""
 
+    bridge: Bridge
+
     def __init__(self) -> None:
         self.lines: asyncio.Queue[str] = asyncio.Queue()
         self.told: list[dict[str, Any]] = []
@@ -61,6 +63,7 @@ async def hosted(url: str, key: str | None = None) -> AsyncIterator[Host]:
     """A host whose bridge leads to a server."""
     host = Host()
     async with Bridge(config_of(url, key, 5.0, 0, None), host.told.append) as bridge:
+        host.bridge = bridge
         carrying = asyncio.create_task(bridge.carry(host.sent()))
         yield host
         host.send("")
@@ -123,8 +126,19 @@ async def test_a_host_cancels_a_run(
         assert (await server.ended(message_id))["state"] == MessageState.CANCELLED
 
 
-async def test_a_cancel_waits_until_the_call_has_begun(quiet: LiveServer) -> None:
+async def test_a_cancel_waits_until_the_call_has_begun(quiet: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancel that overtakes its call would find nothing to cancel."""
+    queue = quiet.runtime.services.queue
+    submit = queue.submit
+
     async with hosted(quiet.url) as host:
+
+        async def submit_late(*arguments: Any, **options: Any) -> Any:
+            await until(lambda: host.bridge._cancels, "the host cancels")
+            await asyncio.wait(host.bridge._cancels, timeout=0.5)
+            return await submit(*arguments, **options)
+
+        monkeypatch.setattr(queue, "submit", submit_late)
         params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
         host.send({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
         await host.answer(0)
