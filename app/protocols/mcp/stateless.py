@@ -57,6 +57,7 @@ class StatelessReply(Response):
         if not is_whole:
             if connection is not None:
                 connection.abort()  # no client takes half an answer for a whole one
+                await asyncio.sleep(0)  # else uvicorn does not know yet, and logs the missing end as an error
             if exchange.run is not None and not services.streams.is_closing:
                 await Departure(services, exchange.caller, exchange.run, cancels_as=exchange.by).cancel()
 
