@@ -1,8 +1,8 @@
 // Uses the page of `use_chat_page.jsx` in Chromium: `node use_chat.mjs PAGE MODEL AGENTS FOLDER`. It prints what it saw as
 // JSON, and takes pictures. The first server has the embedded model, the second one the agents of `agents.py`.
-import net from "node:net";
 import chromium from "@sparticuz/chromium";
 import { chromium as playwright } from "playwright-core";
+import { cut, way_to } from "./way.mjs";
 
 const [, , page_url, model, agents, folder] = process.argv;
 const executablePath = process.env.CHROMIUM ?? (await chromium.executablePath());
@@ -11,21 +11,6 @@ const browser = await playwright.launch({ executablePath, args: [...options, "--
 const context = await browser.newContext({ locale: "en-US", viewport: { width: 1000, height: 760 } });
 const saw = { errors: [] };
 
-// A way to the server that can be cut while bytes are on it.
-const sockets = new Set();
-function way_to(url) {
-  const { hostname, port } = new URL(url);
-  const server = net.createServer((near) => {
-    const far = net.connect(Number(port), hostname);
-    for (const socket of [near, far]) {
-      sockets.add(socket);
-      socket.on("error", () => {}).on("close", () => (near.destroy(), far.destroy(), sockets.delete(socket)));
-    }
-    near.pipe(far).pipe(near);
-  });
-  return new Promise((done) => server.listen(0, "127.0.0.1", () => done(`http://127.0.0.1:${server.address().port}`)));
-}
-const cut = () => sockets.forEach((socket) => socket.resetAndDestroy());
 const [model_way, agents_way] = [await way_to(model), await way_to(agents)];
 
 async function open(agent, chat, way = agents_way) {
