@@ -1,7 +1,10 @@
-"""Finds the message of a thread that a page follows when it comes back."""
+"""Finds the message of a thread that a page follows when it comes back, or stops."""
+
+from contextlib import suppress
 
 from ..access.principals import Principal
-from ..errors import MessageNotFound
+from ..errors import MessageNotFound, NotCancellable
+from ..models.audit import Actor
 from ..models.messages import Message, MessageFilter, MessageState, Page
 from ..services import Services
 from .runs import find_run
@@ -20,6 +23,14 @@ async def unfinished_message(services: Services, caller: Principal, thread_id: s
         if found:
             return await services.queue.get(caller, found[-1].id)
     return await _private(services, caller, thread_id)
+
+
+async def cancel_unfinished(services: Services, caller: Principal, thread_id: str, *, by: Actor) -> None:
+    """Cancel the unfinished message of a thread, if there is one."""
+    message = await unfinished_message(services, caller, thread_id)
+    if message is not None:
+        with suppress(MessageNotFound, NotCancellable):  # it has ended meanwhile
+            await services.queue.cancel(caller, message.id, running=True, by=by)
 
 
 async def _private(services: Services, caller: Principal, thread_id: str) -> Message | None:

@@ -148,14 +148,15 @@ def deliver(
     events: int,
     when_open: Callable[[], object] | None,
     mark: str = "\ndata: ",
+    body: str = "",
 ) -> Delivered:
     """Have readers read `events` events each. Count the time of connecting only without `when_open`.
 
-    Each event has the text `mark` once.
+    Each event has the text `mark` once. With `body`, the readers post it.
     """
     with LineProgram("-m", "bench.programs.streamload") as load:
         processor = processor_seconds(server.pid)
-        load.send(json.dumps({"port": server.port, "readers": readers, "paths": paths, "mark": mark}))
+        load.send(json.dumps({"port": server.port, "readers": readers, "paths": paths, "mark": mark, "body": body}))
         load.receive()
         if when_open is not None:
             processor = processor_seconds(server.pid)

@@ -35,6 +35,9 @@ NEW_ID = "NEW_ID"
 """Stands for an id that is new for each request."""
 
 
+MESSAGE_ID = "MESSAGE_ID"
+"""Stands for the id of the message that is read. A message without a thread has one of its own with this id."""
+
 OPEN_SECONDS = 0.02
 """Pause between the opening of a thread's stream and its first command, as a page is opened before its user types."""
 
@@ -53,6 +56,8 @@ class Surface(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
     mark: str = "\ndata: "
     """A text that each event of the stream has once."""
+    reads: str = ""
+    """The body of the POST that reads the stream, in which MESSAGE_ID stands for the id; empty for a GET."""
 
 
 AGENT_PROTOCOL = "LangGraph's agent protocol"
@@ -66,6 +71,17 @@ NATIVE_THREAD = NATIVE._replace(
 NATIVE_CHAT = NATIVE._replace(
     name="native, with all that the AI SDK's runs have",
     body={"message": "Hi", "thread_id": NEW_ID, "events": ["custom"]},
+    headers=MappingProxyType({"Idempotency-Key": NEW_ID}),
+)
+NATIVE_RUN = NATIVE._replace(
+    name="native, with all that AG-UI's runs have",
+    body={
+        "message": "Hi",
+        "thread_id": NEW_ID,
+        "events": ["custom", "node"],
+        "client_message_id": NEW_ID,
+        "aliases": [f"run-{NEW_ID}", f"message-{NEW_ID}"],
+    },
     headers=MappingProxyType({"Idempotency-Key": NEW_ID}),
 )
 NATIVE_INPUT = NATIVE._replace(
@@ -103,6 +119,14 @@ SURFACES = (
         },
         b'data: {"type":"text-delta"',
     ),
+    Surface(
+        "AG-UI",
+        "/agui/clock",
+        "/agui/clock",
+        {"threadId": NEW_ID, "runId": NEW_ID, "messages": [{"id": NEW_ID, "role": "user", "content": "Hi"}]},
+        b'data: {"type":"TEXT_MESSAGE_CONTENT"',
+        reads=json.dumps({"threadId": MESSAGE_ID, "runId": "bench", "messages": []}),
+    ),
 )
 
 
@@ -135,7 +159,9 @@ def _readers(backend: str, server: Server, writer: LineProgram) -> Iterator[Row]
         for each in (NATIVE, *SURFACES):
             (message_id,) = writer.ask("running 1")
             write = functools.partial(writer.ask, f"write {LIVE.events} {LIVE.burst} {LIVE.pause}")
-            delivered = deliver(server, LIVE.readers, [each.stream.format(message_id)], LIVE.events, write, each.mark)
+            body = each.reads.replace(MESSAGE_ID, message_id)
+            paths = [each.stream.format(message_id)]
+            delivered = deliver(server, LIVE.readers, paths, LIVE.events, write, each.mark, body)
             costs[each.name].append(delivered.processor / delivered.events * 1e6)
     yield row(f"processor time of an event, 64 readers, {backend}", costs[NATIVE.name], "us")
     for each in SURFACES:
@@ -148,10 +174,11 @@ def _firsts(backend: str, server: Server) -> Iterator[Row]:
         "LangGraph": NATIVE_INPUT.name,
         "OpenAI": NATIVE.name,
         "AI SDK": NATIVE_CHAT.name,
+        "AG-UI": NATIVE_RUN.name,
         AGENT_PROTOCOL: NATIVE_THREAD.name,
         STREAMS: NATIVE_READ,
     }
-    all_natives = (NATIVE, NATIVE_INPUT, NATIVE_CHAT, NATIVE_THREAD)
+    all_natives = (NATIVE, NATIVE_INPUT, NATIVE_CHAT, NATIVE_RUN, NATIVE_THREAD)
     firsts: dict[str, Callable[[int], float]] = {
         each.name: functools.partial(_first, surface=each) for each in (*all_natives, *SURFACES) if each.submit
     }

@@ -52,11 +52,19 @@ def say(**fields: float) -> None:
     print(json.dumps(fields), flush=True)
 
 
-async def run(port: int, readers: int, paths: Sequence[str], mark: str = "\ndata: ") -> None:
-    """Open `readers` connections, which get the paths in turn, and count their events."""
+def request(port: int, path: str, body: str) -> bytes:
+    """Return a request to read a stream: a GET, or a POST with a body."""
+    if not body:
+        return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+    about = f"Host: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(body.encode())}"
+    return f"POST {path} HTTP/1.1\r\n{about}\r\n\r\n{body}".encode()
+
+
+async def run(port: int, readers: int, paths: Sequence[str], mark: str = "\ndata: ", body: str = "") -> None:
+    """Open `readers` connections, which get the paths in turn, and count their events. With `body`, they post it."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
-    payloads = itertools.cycle(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode() for path in paths)
+    payloads = itertools.cycle(request(port, path, body) for path in paths)
     opened: list[Reader] = []
     while len(opened) < readers:
         some = [

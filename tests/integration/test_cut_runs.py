@@ -10,6 +10,7 @@ import pytest
 
 from app.errors import MessageNotFound
 from app.protocols.departures import Departure
+from tests.agui_events import ReadRun, events_of
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_ai_sdk_requests import chat
@@ -77,9 +78,12 @@ async def test_a_deleted_thread_ends_all_that_read_it(serve: Serve, control: Gra
     asked = [posted(server, RESPONSES, stream=stream, conversation=talk) for stream in (True, False)]
     page = asyncio.create_task(server.client.post("/api/chat", json=chat(id=thread, agent="steps")))
     await readers(server, 3)
+    run = {"threadId": thread, "runId": "r", "messages": []}
+    back = asyncio.create_task(server.client.post("/agui/steps", json=run))
+    await readers(server, 4)
     message_id = (await server.client.get(f"/threads/{thread}/messages")).json()["messages"][0]["message_id"]
     native = asyncio.create_task(server.client.get(f"/messages/{message_id}/stream"))
-    await readers(server, 4)
+    await readers(server, 5)
     assert (await server.client.delete(f"/threads/{thread}")).status_code == 204
     assert (await native).text.startswith("retry:")  # httpx raises an error for a body without an end
     streamed, held = [await each for each in asked]
@@ -88,6 +92,12 @@ async def test_a_deleted_thread_ends_all_that_read_it(serve: Serve, control: Gra
     assert "deleted" in error_in(held, RESPONSES, 404)["message"]
     message = ReadMessage().take(*chunks_of((await page).content))
     assert message.end == {"type": "error", "errorText": "The chat was deleted before the answer was complete."}
+    read = ReadRun().take(*events_of((await back).content))
+    assert read.end is not None
+    assert (read.outcome, read.end["message"]) == (
+        "message_not_found",
+        "The thread was deleted before the run was complete.",
+    )
 
 
 async def test_a_completion_whose_message_is_deleted_is_not_found(

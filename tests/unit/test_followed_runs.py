@@ -12,6 +12,9 @@ from app.events.tail import Reset, TailItem, WaitingUpdate
 from app.models.events import Event, EventType
 from app.models.messages import MessageState
 from app.protocols import run_streams
+from app.protocols.agui.projection import Progress as RunProgress
+from app.protocols.agui.projection import RunView
+from app.protocols.agui.streams import AgUiReader, Named
 from app.protocols.ai_sdk.projection import ChatView
 from app.protocols.ai_sdk.projection import Progress as PageProgress
 from app.protocols.ai_sdk.streams import ChatReader as PageReader
@@ -80,6 +83,7 @@ READERS: dict[str, Callable[[], RunReader]] = {
     "completion": lambda: CompletionReader(CompletionView("c", "steps", 0, includes_usage=False)),
     "response": lambda: ResponseReader(VIEW, Progress(sequence=2), -1, is_last=True),
     "chat": lambda: PageReader(ChatView("m"), PageProgress()),
+    "run": lambda: AgUiReader(RunView("m"), Named("t", "r"), RunProgress()),
 }
 
 

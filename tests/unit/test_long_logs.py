@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.models.events import Event, NewEvent
+from app.protocols.agui import projection as agui
 from app.protocols.ai_sdk import projection as ai_sdk
 from app.protocols.growing_texts import GrowingText, grown
 from app.protocols.langgraph import projection as langgraph
@@ -33,6 +34,7 @@ def runs_of(mode: StreamMode) -> Project:
 THREAD = agent_protocol.MessageView("m", 1, "agent", agent_protocol.Subscription(frozenset({"messages", "tools"})))
 RESPONSE = responses.ResponseView("resp_m", "m", "agent", {"id": "resp_m"})
 CHAT = ai_sdk.ChatView("m")
+RUN = agui.RunView("m")
 
 PROJECTIONS: dict[str, tuple[Project, Any]] = {
     "pieces": (runs_of(StreamMode.MESSAGES_TUPLE), langgraph.Progress()),
@@ -43,6 +45,7 @@ PROJECTIONS: dict[str, tuple[Project, Any]] = {
     ),
     "response": (lambda progress, events: responses.frames_of(RESPONSE, progress, events), responses.Progress()),
     "chat": (lambda progress, events: ai_sdk.frames_of(CHAT, progress, events), ai_sdk.Progress()),
+    "run": (lambda progress, events: agui.frames_of(RUN, progress, events), agui.Progress()),
 }
 
 

@@ -1,15 +1,13 @@
-"""The API that clients of AG-UI post to, below `/agui`. It needs the package of the extra `agui`."""
+"""The API that clients of AG-UI post to, below `/agui`.
 
-from importlib.util import find_spec
+The package of the protocol takes a tenth of a second to import, so only the first request imports the modules that need
+it. Servers that are installed without it tell what to install.
+"""
 
 from ...api.surfaces import Surface
+from . import endpoints
 from .errors import error_of
 from .routing import PREFIX
 
-if find_spec("ag_ui") is None:
-    from .not_installed import router
-else:
-    from .endpoints import router
-
-SURFACE = Surface(PREFIX, router.routes, error_of)
+SURFACE = Surface(PREFIX, endpoints.router.routes, error_of)
 """Runs of agents, by threads."""

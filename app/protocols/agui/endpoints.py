@@ -1,23 +1,26 @@
 """Endpoints of agents: the run of a page, and the end of it."""
 
-from contextlib import suppress
+import asyncio
+import sys
+from importlib import import_module
+from typing import Any
 
 from fastapi import Request, Response
+from starlette.exceptions import HTTPException
 
 from ...access.scopes import AccessScope, needs
-from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of
-from ...api.replies import JsonReply
-from ...errors import MessageNotFound, NotCancellable
+from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep
 from ..agents import visible_agent
 from ..priorities import PriorityDep
-from ..unfinished import unfinished_message
-from .capabilities import capabilities_of
-from .requests import begun_run
+from ..unfinished import cancel_unfinished
 from .routing import make_router
-from .schemas import AgentRun
-from .streams import stream_of
 
 router = make_router()
+
+NOT_INSTALLED = (
+    "This server lacks the package of AG-UI. Its operator installs it with `pip install 'agent-queue-system[agui]'` "
+    "and starts the server again."
+)
 
 
 @router.post("/{agent}")
@@ -32,19 +35,16 @@ async def run(
 ) -> Response:
     """Store what a page sends and stream the run. A page that sends nothing new gets its thread and what runs there."""
     name = visible_agent(services, principal, agent)
-    body = await body_of(request, AgentRun)
-    if body.props.priority is None and priority is not None:
-        body = body.model_copy(update={"forwarded_props": body.props.model_copy(update={"priority": priority})})
-    await services.stream_limits.check(principal)
-    begun = await begun_run(services, principal, name, body, by=by)
-    return await stream_of(services, principal, body, begun)
+    reply: Response = await (await _replies()).run(request, services, principal, name, priority, by=by)
+    return reply
 
 
 @router.get("/{agent}")
 @needs(AccessScope.READ)
 async def describe(services: ServicesDep, principal: PrincipalDep, agent: str) -> Response:
-    """Tell what clients can do with an agent, in the form that the protocol has for it."""
-    return JsonReply(capabilities_of(visible_agent(services, principal, agent)).model_dump_json(by_alias=True))
+    """Tell what clients can do with an agent."""
+    reply: Response = (await _replies()).describe(visible_agent(services, principal, agent))
+    return reply
 
 
 @router.post("/{agent}/{thread_id}/stop")
@@ -54,8 +54,19 @@ async def stop(
 ) -> Response:
     """Cancel the unfinished message of a thread, if there is one."""
     visible_agent(services, principal, agent)
-    message = await unfinished_message(services, principal, thread_id)
-    if message is not None:
-        with suppress(MessageNotFound, NotCancellable):  # it has ended meanwhile
-            await services.queue.cancel(principal, message.id, running=True, by=by)
+    await cancel_unfinished(services, principal, thread_id, by=by)
     return Response(status_code=204)
+
+
+async def _replies() -> Any:
+    """Return the module that needs the package of the protocol. Raises HTTPException without the package.
+
+    The first call imports it, on a thread. A thread for each call would cost a tenth of a millisecond.
+    """
+    name = f"{__package__}.replies"
+    try:
+        return import_module(name) if name in sys.modules else await asyncio.to_thread(import_module, name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "ag_ui":
+            raise HTTPException(501, NOT_INSTALLED) from None
+        raise

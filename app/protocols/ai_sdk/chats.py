@@ -1,6 +1,5 @@
 """Endpoints of chats, which are threads."""
 
-from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Query, Request, Response
@@ -8,12 +7,11 @@ from fastapi import Query, Request, Response
 from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of
-from ...errors import MessageNotFound, NotCancellable
 from ...models.messages import Message, MessageFilter, Page
 from ...services import Services
 from ..priorities import PriorityDep
 from ..runs import runs_of
-from ..unfinished import unfinished_message
+from ..unfinished import cancel_unfinished, unfinished_message
 from .requests import begun_run
 from .routing import make_router
 from .schemas import ChatRequest
@@ -69,10 +67,7 @@ async def resume(
 @needs(AccessScope.CONTROL)
 async def stop(services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep) -> Response:
     """Cancel the unfinished answer of a chat, if there is one."""
-    message = await unfinished_message(services, principal, thread_id)
-    if message is not None:
-        with suppress(MessageNotFound, NotCancellable):  # it has ended meanwhile
-            await services.queue.cancel(principal, message.id, running=True, by=by)
+    await cancel_unfinished(services, principal, thread_id, by=by)
     return Response(status_code=204)
 
 
