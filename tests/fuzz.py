@@ -16,6 +16,7 @@ from app.main import create_app
 from tests.fuzzing import Caller, Findings, NativeApi, Scopes, Target, fuzz, scopes_of
 from tests.fuzzing_chats import AgUiApi, ChatPagesApi, OpenAiApi
 from tests.fuzzing_langgraph import LangGraphApi
+from tests.fuzzing_tools import McpApi
 from tests.graph_control import GraphControl
 from tests.langgraph_clients import AGENTS
 from tests.openai_stub import openai_stub_in_thread
@@ -87,7 +88,8 @@ def main() -> int:
     surface = {"AGENTS": AGENTS, "MAX_ATTEMPTS": "1", "KEEPALIVE_INTERVAL": "60"}
     native = fuzz_target(NativeApi(), {}, scopes_of(app), cases // 2, seeded)
     failed = native
-    for target, share in ((LangGraphApi(app), 4), (OpenAiApi(app), 8), (ChatPagesApi(app), 8), (AgUiApi(app), 8)):
+    others = [each(app) for each in (OpenAiApi, ChatPagesApi, AgUiApi, McpApi)]
+    for target, share in ((LangGraphApi(app), 4), *((each, 8) for each in others)):
         failed |= fuzz_target(target, surface, scopes_of(app), cases // share, seeded)
     return failed
 

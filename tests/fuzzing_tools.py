@@ -1,0 +1,131 @@
+"""Odd requests to the API for clients of MCP, from a description for tests alone."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import httpx2
+import requests
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from schemathesis import Case
+from typing_extensions import override
+
+from app.protocols.mcp.agent_tools import PREFIX as RUN
+from app.protocols.mcp.agent_tools import RunArguments
+from app.protocols.mcp.routing import PREFIX
+from app.protocols.mcp.tools import (
+    AnswerArguments,
+    ListArguments,
+    MessageArguments,
+    SubmitArguments,
+    WaitArguments,
+)
+from tests.fuzzing import Caller, Known
+from tests.fuzzing_chats import AGENT, FAULTS, OpenAiApi
+from tests.mcp_clients import JSON_OR_EVENTS, events_of
+
+MOST_SECONDS = 0.05
+"""How long a call waits at most for a message."""
+
+HELLO = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+
+Arguments = SubmitArguments | WaitArguments | AnswerArguments | ListArguments | RunArguments | MessageArguments
+
+
+class Call(BaseModel):
+    """A call of a tool, or another request."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str | None = None
+    arguments: Arguments | dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Message(BaseModel):
+    """A message of the protocol."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str
+    method: Literal["tools/call", "tools/list", "ping", "initialize", "server/discover", "notifications/cancelled"]
+    params: Call
+
+
+class McpApi(OpenAiApi):
+    """The surface for clients of MCP. Errors of tools are told in results."""
+
+    prefix = PREFIX
+    bodies: Mapping[str, type[BaseModel]] = {"POST ": Message}
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(app)
+        self._messages: list[str] = []
+        self._asked = 0
+
+    @override
+    def fill(self, client: httpx2.Client) -> Known:
+        """Make a message that has ended, and one with a question."""
+        self._messages = []
+        for agent in (AGENT, "approving"):
+            response = client.post("/messages", json={"message": "Hi", "agent": agent}, headers={"Prefer": "wait=20"})
+            assert response.status_code == 200, response.text
+            self._messages.append(response.json()["message_id"])
+        return {"message_id": self._messages}
+
+    @override
+    def ask(self, url: str, case: Case[Any], caller: Caller, known: Known) -> int:
+        headers = {**(case.headers or {}), **JSON_OR_EVENTS}
+        case.headers = headers  # type: ignore[assignment]  # schemathesis takes any mapping
+        return super().ask(url, case, replace(caller), known)
+
+    @override
+    def adjusted(self, body: Any) -> Any:
+        """A body that waits for no time, of which half call a tool that exists, and half of these as it should be."""
+        self._asked += 1
+        if not isinstance(body, dict):
+            return body
+        params = body.get("params")
+        arguments = params.get("arguments") if isinstance(params, dict) else None
+        given = {**arguments} if isinstance(arguments, dict) else {}
+        for name in ("timeout_seconds", "wait_seconds"):
+            if isinstance(given.get(name), int | float):
+                given[name] = min(given[name], MOST_SECONDS)
+        message_id = self._messages[self._asked % len(self._messages)]
+        calls: dict[int, tuple[str, dict[str, Any]]] = {
+            0: ("list_messages", {}),
+            1: ("get_message", {"message_id": message_id}),
+            2: ("submit_message", {**given, "message": "Hi"}),
+            3: ("wait_for_message", {**given, "message_id": message_id, "timeout_seconds": MOST_SECONDS}),
+            4: (f"{RUN}{AGENT}", given),
+            5: ("answer_message", {**given, "message_id": message_id}),
+            6: ("cancel_message", given),
+            7: ("list_messages", given),
+        }
+        if (call := calls.get(self._asked % 16)) is not None:
+            return {**HELLO, "params": {"name": call[0], "arguments": call[1]}}
+        return {**body, "params": {**params, "arguments": given}} if isinstance(params, dict) else body
+
+    @override
+    def check_error(self, response: requests.Response, told: str) -> None:
+        assert response.headers["content-type"] == "application/json", told
+        body = response.json()
+        assert body.keys() == {"jsonrpc", "id", "error"}, told
+        assert body["error"]["message"], told
+        assert response.status_code < 500, told
+
+    @override
+    def status_of(self, response: requests.Response, _: Caller) -> int:
+        """The status that a native reply with the code of a tool's failure has."""
+        if response.status_code != 200 or not response.content:
+            return response.status_code
+        is_stream = response.headers["content-type"].startswith("text/event-stream")
+        message = events_of(response.content.decode())[-1].message if is_stream else response.json()
+        assert message["jsonrpc"] == "2.0", message
+        if (error := message.get("error")) is not None:
+            assert error["code"] != -32603, message
+            return 400
+        code = str(message["result"].get("_meta", {}).get("agentq/code", ""))
+        assert code not in FAULTS, message
+        if code == "insufficient_scope":
+            return 403
+        return 404 if code.endswith("_not_found") else 200
