@@ -18,6 +18,7 @@ EXPOSED_HEADERS = (
     "Idempotent-Replayed",
     "Link",
     "Location",
+    "Mcp-Session-Id",
     "Preference-Applied",
     "Retry-After",
     "Stream-Closed",

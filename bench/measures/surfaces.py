@@ -87,6 +87,13 @@ NATIVE_RUN = NATIVE._replace(
 NATIVE_INPUT = NATIVE._replace(
     name="native, with an object as input", body={"input": {"messages": [["user", "Hi"]]}, "agent": "clock"}
 )
+TOOLS = "MCP"
+CALL = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {"name": "run_clock", "arguments": {"message": "Hi"}, "_meta": {"progressToken": "t"}},
+}
 STREAMS = "Durable Streams"
 """They are read only: a native request submits, and another one reads the stream."""
 
@@ -177,6 +184,7 @@ def _firsts(backend: str, server: Server) -> Iterator[Row]:
         "AG-UI": NATIVE_RUN.name,
         AGENT_PROTOCOL: NATIVE_THREAD.name,
         STREAMS: NATIVE_READ,
+        TOOLS: NATIVE.name,
     }
     all_natives = (NATIVE, NATIVE_INPUT, NATIVE_CHAT, NATIVE_RUN, NATIVE_THREAD)
     firsts: dict[str, Callable[[int], float]] = {
@@ -189,6 +197,7 @@ def _firsts(backend: str, server: Server) -> Iterator[Row]:
     for each_name, (path, piece) in streams.items():
         firsts[each_name] = functools.partial(_first_by_two, path=path, piece=piece)
     firsts[AGENT_PROTOCOL] = _first_in_thread
+    firsts[TOOLS] = _first_of_call
     times: dict[str, list[float]] = {name: [] for name in firsts}
     for number in range(FIRSTS + 20):
         for name, first in firsts.items():
@@ -227,6 +236,19 @@ def _first_by_two(port: int, path: str, piece: bytes) -> float:
             if piece in line:
                 return time.perf_counter() - began
     raise RuntimeError(f"the stream ended before {piece!r}")
+
+
+def _first_of_call(port: int) -> float:
+    """Return the time from the call of an agent's tool to the first text. Notes have numbers with a fraction."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        began = time.perf_counter()
+        stream = _posted(connection, "/mcp", json.dumps(CALL), {"Accept": "application/json, text/event-stream"})
+        while line := stream.readline():
+            if line.startswith(b"data: {"):
+                told = json.loads(line.removeprefix(b"data: ")).get("params", {})
+                if float(told.get("progress", 0.5)).is_integer():
+                    return time.perf_counter() - began
+    raise RuntimeError("the call ended before its first text")
 
 
 def _first_in_thread(port: int) -> float:

@@ -16,6 +16,7 @@ from app.clock import SteadyClock
 from app.models.events import NewEvent
 from app.models.messages import MessageState
 from app.models.parts import ChunkType
+from app.observability.recent_streams import StreamEnd
 from app.protocols import departures
 from app.protocols.mcp.exchanges import MAX_CLIENT_IDS
 from app.store.ports import Store
@@ -415,3 +416,21 @@ async def test_notes_tell_what_is_no_text_of_the_answer(quiet: LiveServer, kind:
         (6.5, "The last text is not part of the answer."),
         (8.0, "Seven."),
     ]
+
+
+@kinds
+async def test_calls_that_wait_are_counted_as_streams(quiet: LiveServer, kind: str) -> None:
+    recent = quiet.runtime.services.recent_streams
+    async with sdk(quiet, kind) as client:
+        submitted = found(await client.call_tool("submit_message", {"message": "Hello"}))
+        assert list(recent.seconds_of(StreamEnd.WHOLE)) == []
+        waited = {"message_id": submitted["message_id"], "timeout_seconds": 0.05}
+        await client.call_tool("wait_for_message", waited)
+        await until(lambda: len(recent.seconds_of(StreamEnd.WHOLE)) == 1, "it is counted")
+        leaving = asyncio.create_task(
+            client.call_tool("wait_for_message", {"message_id": submitted["message_id"]}, progress_callback=Progress())
+        )
+        await until(lambda: quiet.runtime.streams.open_by_kind()["stream"] == 1, "it waits")
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+    await until(lambda: len(recent.seconds_of(StreamEnd.LEFT)) == 1, "it is counted")

@@ -219,7 +219,7 @@ class CallStream(EventStreamResponse):
         self._request = request
         self._exchange = exchange
         self._message = message
-        super().__init__(self._frames(), exchange.services)
+        super().__init__(self._frames(), exchange.services, counted=False)
 
     @override
     def refusal(self) -> bytes:
@@ -234,13 +234,14 @@ class CallStream(EventStreamResponse):
         channel = Channel(self._request, message.id, progress_token_from_params(message.params), frames)
         exchange.tool = str((message.params or {}).get("name"))
 
-        async def name_event() -> None:
+        async def begin_to_wait() -> None:
+            self._is_counted = True  # other calls end at once
             if not is_version_at_least(_version(self._request), FIRST_WITH_EMPTY_EVENTS):
                 return
             if (event_id := event_id_of(channel)) is not None:
                 await frames.put(f"id: {event_id}\ndata:\n\n".encode())
 
-        exchange.when_waiting = name_event
+        exchange.when_waiting = begin_to_wait
         seconds = exchange.services.settings.keepalive_seconds
         answering = asyncio.ensure_future(_answer(self._request, message, channel))
         getting = asyncio.ensure_future(frames.get())

@@ -1,6 +1,7 @@
 """Serves the revisions without a handshake: 2026-07-28 and newer. The SDK does all that is about HTTP."""
 
 import asyncio
+import time
 from typing import Any
 
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -11,6 +12,7 @@ from typing_extensions import override
 from ...api.streaming import send_while_it_moves
 from ...api.targets import PRINCIPAL, TARGET
 from ...api.uvicorn_protocol import connection_of
+from ...observability.recent_streams import StreamEnd
 from ..departures import Departure
 from .exchanges import Exchange
 from .server import make_server
@@ -30,6 +32,7 @@ class StatelessReply(Response):
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange, services, connection = self._exchange, self._exchange.services, connection_of(scope)
+        began = time.monotonic()
         is_whole = is_slow = False
 
         async def send_while_read(message: Message) -> None:
@@ -52,6 +55,9 @@ class StatelessReply(Response):
         finally:
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
+        if exchange.message_id is not None:  # other calls end at once
+            end = StreamEnd.WHOLE if is_whole else StreamEnd.SLOW if is_slow else StreamEnd.LEFT
+            services.recent_streams.ended(time.monotonic() - began, end)
         if not (serving.cancelled() or is_slow):
             serving.result()
         if not is_whole:
