@@ -88,7 +88,7 @@ def main() -> int:
     surface = {"AGENTS": AGENTS, "MAX_ATTEMPTS": "1", "KEEPALIVE_INTERVAL": "60"}
     native = fuzz_target(NativeApi(), {}, scopes_of(app), cases // 2, seeded)
     failed = native
-    others = [each(app) for each in (OpenAiApi, ChatPagesApi, AgUiApi, McpApi)]
+    others: list[Target] = [OpenAiApi(app), ChatPagesApi(app), AgUiApi(app), McpApi(app)]
     for target, share in ((LangGraphApi(app), 4), *((each, 8) for each in others)):
         failed |= fuzz_target(target, surface, scopes_of(app), cases // share, seeded)
     return failed

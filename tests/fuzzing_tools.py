@@ -1,7 +1,6 @@
 """Odd requests to the API for clients of MCP, from a description for tests alone."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 import httpx2
@@ -74,9 +73,8 @@ class McpApi(OpenAiApi):
 
     @override
     def ask(self, url: str, case: Case[Any], caller: Caller, known: Known) -> int:
-        headers = {**(case.headers or {}), **JSON_OR_EVENTS}
-        case.headers = headers  # type: ignore[assignment]  # schemathesis takes any mapping
-        return super().ask(url, case, replace(caller), known)
+        case.headers.update(JSON_OR_EVENTS)
+        return super().ask(url, case, caller, known)
 
     @override
     def adjusted(self, body: Any) -> Any:

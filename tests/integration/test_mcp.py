@@ -1,6 +1,7 @@
 """The queue and its agents as tools of MCP, by the SDK's own client over both kinds of revisions."""
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -377,6 +378,7 @@ async def test_a_server_without_the_package_says_how_to_get_it(
         raise ModuleNotFoundError("No module named 'mcp'", name="mcp")
 
     monkeypatch.setattr("app.protocols.mcp.endpoints.import_module", missing)
+    monkeypatch.delitem(sys.modules, "app.protocols.mcp.replies", raising=False)
     reply = await post(quiet, call("queue_summary"))
     assert (reply.status, "pip install" in reply.json()["error"]["message"]) == (501, True)
 

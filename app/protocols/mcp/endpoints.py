@@ -1,6 +1,7 @@
 """Endpoints of the protocol. Each request has one message of it."""
 
 import asyncio
+import sys
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -63,9 +64,15 @@ async def resume_call(
 
 
 async def _replies() -> Any:
-    """Import the module that needs the package `mcp`, on a thread. Raises HTTPException without the package."""
+    """Return the module that needs the package `mcp`. Raises HTTPException without the package.
+
+    It is imported on a thread, since this takes seconds. Once it is there, no call waits for a thread.
+    """
+    name = f"{__package__}.replies"
+    if hasattr(found := sys.modules.get(name), "resume"):  # its last name, so that its import has ended
+        return found
     try:
-        return await asyncio.to_thread(import_module, f"{__package__}.replies")
+        return await asyncio.to_thread(import_module, name)
     except ModuleNotFoundError as error:
         if error.name in ("mcp", "mcp_types"):
             raise HTTPException(501, NOT_INSTALLED) from None
