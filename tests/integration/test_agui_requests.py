@@ -235,6 +235,12 @@ async def test_a_thread_that_the_server_does_not_have_begins_with_all_messages(
     assert [each["id"] for each in whole.messages][:5] == ["u1", "a1", "t1", "a2", "u3"]
     (listed,) = await stored(server)
     assert (await server.runtime.services.store.get("default", listed["message_id"])).content == "Three"
+    assert (await server.client.post("/threads", json={"thread_id": "empty"})).status_code == 201
+    made = await sent(server, run(*history, said("Three", "u3"), threadId="empty"))
+    assert made.shown()[-1] == "Heard: One | Three", "nobody has said anything in this thread yet"
+    assert (await server.client.post("/threads/t/fork", json={"thread_id": "fork"})).status_code == 201
+    forked = await sent(server, run(said("Lost", "u0"), *whole.messages, said("Four", "u4"), threadId="fork"))
+    assert forked.shown()[-1] == "Heard: One | Three | Four", "the agent remembers what came before the fork"
 
 
 async def test_the_state_of_a_page_is_given_to_the_agent_where_it_has_changed(

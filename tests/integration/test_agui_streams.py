@@ -13,8 +13,9 @@ from app.clock import SteadyClock
 from app.models.events import EventType, NewEvent
 from app.store.ports import Store
 from tests import wire
+from tests.agui_events import ReadRun, events_of
 from tests.contract.backends import StoreFactory
-from tests.contract.builders import DONE, claim_one
+from tests.contract.builders import DONE, FAILED, claim_one, requeue
 from tests.durable_streams_readers import CuttingProxy
 from tests.integration.conftest import Serve
 from tests.node_packages import installed, node
@@ -128,3 +129,25 @@ async def test_a_page_that_is_cut_off_100_times_has_no_gap_and_no_double(server:
     assert results == {f"c{number}": str(number * 40 + 21) for number in range(EVENTS // 40)}
     assert saw["state"] == {"count": EVENTS - 10}
     assert len((await server.client.get("/messages")).json()["messages"]) == 1
+
+
+async def test_a_page_that_comes_back_to_a_requeued_message_has_its_new_answer(
+    server: LiveServer, store: Store
+) -> None:
+    body = {"threadId": "t", "runId": "r", "messages": [{"id": "u", "role": "user", "content": "Hi"}]}
+    first = asyncio.create_task(server.client.post("/agui/steps", json=body))
+    await until(lambda: server.runtime.services.streams.open_by_kind()["stream"], "a reader")
+    lease = await claim_one(store, agents=["steps"])
+    await store.append(lease, [NewEvent.chunk("content", "Old", 0, message="m1")])
+    await store.finish(lease, FAILED)
+    failed = ReadRun().take(*events_of((await first).content))
+    assert (failed.shown(), failed.outcome) == (["Old"], "agent_error")
+    await requeue(store, lease.message_id)
+    lease = await claim_one(store, agents=["steps"])
+    await store.append(lease, [NewEvent.chunk("content", "New, ", 0, message="m2")])
+    back = asyncio.create_task(server.client.post("/agui/steps", json={**body, "messages": []}))
+    await until(lambda: server.runtime.services.streams.open_by_kind()["stream"], "a reader")
+    await store.append(lease, [NewEvent.chunk("content", "newer", 0, message="m2")])
+    await store.finish(lease, DONE)
+    read = ReadRun().take(*events_of((await back).content))
+    assert (read.shown(), read.outcome) == ([("user", "Hi"), "New, newer"], "success")

@@ -271,3 +271,19 @@ def discarded(run: ReadRun) -> set[str]:
 def texts(run: ReadRun, but: set[str]) -> dict[str, str]:
     """The texts of messages by their ids."""
     return {each["id"]: each["content"] for each in run.messages if each.get("content") and each["id"] not in but}
+
+
+def test_a_page_that_comes_back_gets_no_text_that_is_not_the_answer() -> None:
+    transcript = Transcript()
+    pieces = [
+        text("Draft"),
+        call(),
+        discard(kept=False),
+        text("Kept", "m2"),
+        discard("m2", kept=True),
+        text("So", "m3"),
+    ]
+    transcript.take(events_of(RunView("run"), Progress(), log(*pieces))[0])
+    draft, *others = [each.model_dump() for each in transcript.messages()]
+    assert (draft["id"], draft.get("content"), [each["id"] for each in draft["tool_calls"]]) == ("m1", None, ["c1"])
+    assert [(each["id"], each["content"]) for each in others] == [("m2", "Kept"), ("m3", "So")]

@@ -94,7 +94,7 @@ async def _submitted(services: Services, caller: Principal, agent: str, body: Ag
     except (KeyReused, MessageDeleted):  # another message with this id, or another thread
         accepted = await _submitted_anew(services, caller, body, new, by)
     except AliasTaken:
-        known = await _known(services, caller, body, new)
+        known = await _known(services, caller, new)
         if known is not None:
             return known
         accepted = await _submitted_anew(services, caller, body, new, by)
@@ -112,11 +112,8 @@ async def _submitted_anew(services: Services, caller: Principal, body: AgentRun,
         raise RunIdTaken(body.run_id) from None
 
 
-async def _known(services: Services, caller: Principal, body: AgentRun, new: NewMessage) -> Begun | None:
-    """Return the run that an earlier request began with the same message; None if it was another message.
-
-    Raises RunIdTaken if the run was begun by another message.
-    """
+async def _known(services: Services, caller: Principal, new: NewMessage) -> Begun | None:
+    """Return the run that an earlier request began with the same message; None if it was another message."""
     for name in new.aliases:
         try:
             run = await find_run(services, caller, name)
@@ -124,8 +121,6 @@ async def _known(services: Services, caller: Principal, body: AgentRun, new: New
             continue
         if _is_same(run.message, new):
             return await _back_to(services, caller, run.message.id)
-        if name == new.aliases[0]:
-            raise RunIdTaken(body.run_id)
     return None
 
 

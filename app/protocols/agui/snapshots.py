@@ -65,12 +65,10 @@ async def _read_log(
 ) -> tuple[list[Message], Progress, int]:
     """Return the messages that a run has made so far, its progress, and the event up to which they go.
 
-    A log that is no longer whole gives nothing but the end. The state has its messages.
+    A log that is no longer kept gives nothing but the end. The state has its messages.
     """
     progress, transcript = Progress(), Transcript()
     page = await services.log.read(caller.tenant, run.message.id, after=0, limit=1)
-    if page.events and page.first > 1:
-        return [], progress._replace(end=end_of(run.message)), page.last
     if not page.events and run.message.completed_at is not None:
         return [], progress._replace(end=end_of(run.message)), page.last
     try:
