@@ -33,6 +33,10 @@ KEPT = 100
 """Maximum number of tenants whose last measurement a process keeps, and the same of threads."""
 
 
+RUNNING = 100
+"""Number of measurements above which the oldest one of a thread is given up. Its requests get what it found."""
+
+
 class MeasuredStore(StorageStore, QueryStore, ThreadStore, TenantStore, Protocol):
     """The ports of the storage manager, and the store's time."""
 
@@ -153,6 +157,8 @@ class StorageManager:
             await asyncio.wait({task}, timeout=max(deadline - time.monotonic(), 0))
             if not task.done():
                 return self._stored(target, measurement if kept is None else kept)
+            if task.cancelled():
+                return self._stored(target, measurement if kept is None else kept)
             task.result()  # raises what made it fail
             if measurement.started >= asked - _age(measurement, max_age):
                 return self._stored(target, measurement)
@@ -163,6 +169,8 @@ class StorageManager:
         return Stored(target.tenant, measurement.started_at, complete, measuring, measurement.found)
 
     def _begin(self, target: StorageTarget) -> tuple[Measurement, asyncio.Task[None]]:
+        if len(self._running) >= RUNNING:
+            self._give_up_one()
         measurement = Measurement(target, self._sources, self._store.now())
         task = asyncio.create_task(measurement.run(), name="measure what is stored")
         self._running[target] = measurement, task
@@ -178,6 +186,13 @@ class StorageManager:
 
         task.add_done_callback(ended)
         return self._running[target]
+
+    def _give_up_one(self) -> None:
+        """Cancel the measurement of a thread that runs for the longest time."""
+        for target, (_, task) in self._running.items():
+            if target.thread_id is not None and not task.cancelling():
+                task.cancel()
+                return
 
     def _kept(self, target: StorageTarget) -> "OrderedDict[StorageTarget, Measurement]":
         return self._tenants if target.thread_id is None else self._threads

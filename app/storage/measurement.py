@@ -41,7 +41,7 @@ Measure = Callable[[str, int], Awaitable[P]]
 LARGEST_THREADS = 1_000
 """How many of a tenant's threads a measurement keeps."""
 
-KEYS_AT_ONCE = 50
+KEYS_AT_ONCE = 100
 """Maximum number of conversations whose memory is measured at once."""
 
 
@@ -153,9 +153,9 @@ class Measurement:
     async def _remembered(self, keys: Sequence[str]) -> list[int] | list[None]:
         """Add what agents remember under these keys, and return it. None for all once the memory is away."""
         sizes: list[int] = []
-        for first in range(0, len(keys), KEYS_AT_ONCE):
+        while len(sizes) < len(keys):
             known = self._found.memory_bytes
-            measured = None if known is None else await self._measure_memory(keys[first : first + KEYS_AT_ONCE])
+            measured = None if known is None else await self._measure_memory(keys[len(sizes) :])
             if known is None or measured is None:
                 self._found = self._found._replace(memory_bytes=None)
                 return [None] * len(keys)
@@ -164,9 +164,14 @@ class Measurement:
         return sizes
 
     async def _measure_memory(self, keys: Sequence[str]) -> list[int] | None:
-        """Return what agents remember under each key, None if the memory is away."""
+        """Return what agents remember under the first of these keys, None if the memory is away."""
+        memory = self._sources.memory
+
+        def measure(limit: int) -> Awaitable[list[int]]:
+            return memory().measure(keys[: min(limit, KEYS_AT_ONCE)])
+
         try:
-            return await self._sources.pace.part("memory", lambda _: self._sources.memory().measure(keys))
+            return await self._sources.pace.part("memory", measure)
         except AgentQueueError as error:
             logger.warning("The agents' memory is not measured: error=%s", error)
             return None

@@ -195,6 +195,27 @@ async def test_what_is_measured_so_far_is_shown(quiet: LiveServer, monkeypatch: 
     assert older == {**whole, "measuring": True}, "an older whole measurement is better than a part"
 
 
+async def test_measurements_of_threads_do_not_pile_up(quiet: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(quiet, 5, 5)
+    monkeypatch.setattr(storage_manager, "RUNNING", 1)
+    store = quiet.runtime.services.store
+    begun = asyncio.Event()
+    measure = store.measure_thread
+
+    async def held(tenant: str, thread_id: str, *args: Any, **options: Any) -> Any:
+        if thread_id == "t0":
+            begun.set()
+            await asyncio.Event().wait()
+        return await measure(tenant, thread_id, *args, **options)
+
+    monkeypatch.setattr(store, "measure_thread", held)
+    first = asyncio.create_task(get(quiet, "/threads/t0/storage"))
+    await begun.wait()
+    assert (await get(quiet, "/threads/t1/storage")).json()["complete"]
+    given_up = (await first).json()
+    assert (given_up["complete"], given_up["measuring"], given_up["messages"]) == (False, False, 0)
+
+
 async def test_requests_share_a_measurement(quiet: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(quiet, 5)
     store = quiet.runtime.services.store

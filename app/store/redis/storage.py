@@ -21,7 +21,7 @@ from .rooms import RedisRooms
 KEYS_AT_ONCE = 500
 """Number of keys that one script looks at for the names of tenants."""
 
-READ_AT_ONCE = 2_000
+READ_AT_ONCE = 1_000
 """Most that one script reads, in events. A message counts for five."""
 
 
