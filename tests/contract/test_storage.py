@@ -193,7 +193,8 @@ async def test_what_is_deleted_is_not_measured(store: Store) -> None:
     await ended(store, thread="t")
     await ended(store)
     await store.delete_thread(TENANT, "t")
-    assert await threads_of(store) == {}, "the thread is hidden until its memory is deleted"
+    await store.draft_thread(TENANT, "draft")
+    assert await threads_of(store) == {}, "both are hidden until their memory is deleted or copied"
     assert (await alone(store))[0].messages == 1
 
 

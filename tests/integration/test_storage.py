@@ -105,6 +105,20 @@ async def test_only_the_largest_threads_are_kept(quiet: LiveServer, monkeypatch:
     assert (await get(quiet, "/storage")).json()["tenants"][0]["threads"] == 8
 
 
+async def test_a_thread_that_is_measured_in_parts_is_one(quiet: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FIRST_LIMIT", "LONGEST_LIMIT"):
+        monkeypatch.setattr(pace, name, 1)
+    for _ in range(3):
+        await fill(quiet, 10, 20)
+    (tenant,) = (await get(quiet, "/storage")).json()["tenants"]
+    assert (tenant["threads"], tenant["messages"]) == (2, 6)
+    threads = (await get(quiet, "/storage/threads")).json()["threads"]
+    assert [(each["thread_id"], each["messages"], each["message_bytes"]) for each in threads] == [
+        ("t1", 3, 60),
+        ("t0", 3, 30),
+    ]
+
+
 async def test_tenants_come_in_pages(quiet: LiveServer) -> None:
     for tenant in ("c", "a", "b"):
         await fill(quiet, 1, tenant=tenant)

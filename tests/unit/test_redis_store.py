@@ -11,6 +11,7 @@ import redis
 
 from app.errors import StoreError
 from app.models.attempts import Released
+from app.models.storage import FIRST_PLACE
 from app.store.ports import READY, message_topic
 from app.store.redis.scripts import load_scripts
 from app.store.redis.store import RedisStore
@@ -272,3 +273,27 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
 
 async def test_no_cost_grows_with_the_depth_of_the_queue(admin: redis.Redis, tmp_path: Path) -> None:
     assert await costs(admin, tmp_path / "deep", 3_000) == await costs(admin, tmp_path / "shallow", 100)
+
+
+@pytest.mark.parametrize("thread", ["t", None])
+async def test_a_script_that_measures_ends_in_the_midst_of_a_long_log(store: RedisStore, thread: str | None) -> None:
+    """The server does nothing else meanwhile, and a log may have any number of events."""
+    lease = await start(store, thread=thread)
+    await store.append(lease, [chunk(number) for number in range(1_000)])
+    if thread is None:
+        alone = await store.measure_messages(TENANT, FIRST_PLACE, limit=10)
+        sizes, place, ids = alone.sizes, alone.place, alone.ids
+    else:
+        first = await store.measure_threads(TENANT, FIRST_PLACE, limit=10)
+        sizes, place, ids = first.threads[0].sizes, first.place, [lease.message_id]
+    assert place is not None
+    assert (sizes.messages, ids) == (1, [lease.message_id])
+    assert 0 < sizes.events < 100
+
+
+async def test_a_script_that_measures_reads_no_more_than_some_megabytes(store: RedisStore) -> None:
+    lease = await start(store)
+    await store.append(lease, [chunk(number, "x" * 100_000) for number in range(100)])
+    part = await store.measure_messages(TENANT, FIRST_PLACE, limit=1_000)
+    assert part.place is not None
+    assert part.sizes.event_bytes < 8_000_000
