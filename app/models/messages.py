@@ -63,6 +63,7 @@ class Readiness(StrEnum):
     READY = "ready"
     BLOCKED = "blocked"  # an earlier message of the thread is unfinished
     DELAYED = "delayed"  # it is the head of its thread, but its `run_at` is in the future
+    HELD = "held"  # a claim found that its tenant already runs as many messages as it may
 
 
 class IfBusy(StrEnum):

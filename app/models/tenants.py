@@ -16,12 +16,14 @@ class TenantLimits(NamedTuple):
     """How much a tenant may do at a time. None stands for the server's setting, 0 for no limit.
 
     `subject_submits_per_minute` counts for each end user. `streams` are open streams and WebSockets in one process.
+    `running` are messages that run at the same time, on all workers together.
     """
 
     submits_per_minute: int | None = None
     subject_submits_per_minute: int | None = None
     streams: int | None = None
     queued: int | None = None
+    running: int | None = None
 
 
 class Quotas(NamedTuple):

@@ -33,6 +33,12 @@ THROUGHPUT_MESSAGES = 50
 DRAFT_SECONDS = 600
 """Age at which the draft of a thread is abandoned: the process that was copying its memory has died."""
 
+HELD_AT_ONCE = 100
+"""Number of messages beyond its limit that a claim looks at, once it holds messages back."""
+
+RELEASED_AT_ONCE = 500
+"""Maximum number of held messages of a tenant, of one agent, that become ready in one transaction."""
+
 MAX_CRASHES = 3
 """Number of lost leases after which a message fails: it may be the message that kills its workers."""
 

@@ -16,25 +16,26 @@ from tests.migrated_files import make_migrated
 class StoreFactory(Protocol):
     """Makes a store that is not yet open. For each folder it is an empty one of its own."""
 
-    def __call__(self, folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store: ...
+    def __call__(self, folder: Path, clock: Clock, ranks: RankPolicy | None = None, *, running: int = 0) -> Store: ...
 
 
-def memory(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
-    return _migrated(SqliteStore(None, ranks=ranks, clock=clock))
+def memory(folder: Path, clock: Clock, ranks: RankPolicy | None = None, *, running: int = 0) -> Store:
+    return _migrated(SqliteStore(None, ranks=ranks, clock=clock, running=running))
 
 
-def sqlite(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
-    return _migrated(SqliteStore(folder / "queue.db", ranks=ranks, clock=clock))
+def sqlite(folder: Path, clock: Clock, ranks: RankPolicy | None = None, *, running: int = 0) -> Store:
+    return _migrated(SqliteStore(folder / "queue.db", ranks=ranks, clock=clock, running=running))
 
 
-def postgres(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
+def postgres(folder: Path, clock: Clock, ranks: RankPolicy | None = None, *, running: int = 0) -> Store:
     """On one server for all, with connections that other stores have left; the folder names the database."""
-    return KeptPostgresStore(shared_queues().of(folder), ranks, clock)
+    return KeptPostgresStore(shared_queues().of(folder), ranks, clock, running)
 
 
-def valkey(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
+def valkey(folder: Path, clock: Clock, ranks: RankPolicy | None = None, *, running: int = 0) -> Store:
     """On one server for all; the folder names the queue."""
-    return RedisStore(valkey_server.shared_server().url, ranks=ranks, clock=clock, prefix=str(folder))
+    url = valkey_server.shared_server().url
+    return RedisStore(url, ranks=ranks, clock=clock, prefix=str(folder), running=running)
 
 
 def _migrated(store: SqliteStore) -> Store:

@@ -135,13 +135,13 @@ class KeptSession(Session):
 class KeptPostgresStore(PostgresStore):
     """A store whose connections are kept."""
 
-    def __init__(self, queue: Queue, ranks: RankPolicy | None, clock: Clock) -> None:
+    def __init__(self, queue: Queue, ranks: RankPolicy | None, clock: Clock, running: int) -> None:
         self._queue = queue
-        super().__init__(queue.url, ranks=ranks, clock=clock, allow_volatile=True)
+        super().__init__(queue.url, ranks=ranks, clock=clock, allow_volatile=True, running=running)
 
     @override
     def _make_session(self) -> Session:
-        return KeptSession(self._queue.kept[len(self._sessions)], self._parameters, self._queries, self._watchdog)
+        return KeptSession(self._queue.kept[len(self._sessions)], self._parameters, self._queries, self._watchdog, self._running)
 
     @override
     def _prepare(self) -> bool:

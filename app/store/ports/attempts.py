@@ -31,6 +31,11 @@ class AttemptStore(Protocol):
         A claim adds 1 to the message's `attempt` and raises its fence. Only the first unfinished message of a thread is
         ever ready. Two claims never return the same attempt. The event `processing` is appended in the same
         transaction.
+
+        Of a tenant with a limit of running messages, no more messages than this run at the same time, over all
+        processes. The limit is `running` of its record, or that of the store. A claim holds back the messages that it
+        finds above the limit. As soon as the tenant may run another, its first held message of each agent is ready
+        again (tests/contract/test_running.py).
         """
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:

@@ -18,7 +18,11 @@ class UpkeepStore(Protocol):
         """
 
     async def promote(self) -> int:
-        """Make delayed messages ready when their `run_at` has come. Return how many."""
+        """Make delayed messages ready when their `run_at` has come. Return how many.
+
+        Also release held messages of tenants that may run more: their limit was raised, or a process died before it
+        released them (tests/contract/test_running.py).
+        """
 
     async def move_versions(self, *, wait_seconds: float) -> int:
         """Give ready messages another version if no live worker has their version. Return how many.

@@ -1,11 +1,12 @@
 """Claims messages and ends their attempts."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from typing_extensions import override
 
-from ...errors import LeaseLost
+from ...errors import LeaseLost, StoreError
 from ...models.attempts import (
     Cancelled,
     Claim,
@@ -18,8 +19,11 @@ from ...models.attempts import (
     Retry,
 )
 from ...models.events import NewEvent
+from ...models.messages import Message
 from ...policy.rank import LEVEL
-from ..ports import MOVED, AttemptStore, message_topic
+from ...policy.running import Admitted, Candidate, admitted
+from ..limits import HELD_AT_ONCE
+from ..ports import MOVED, READY, AttemptStore, message_topic
 from ..ports.attempts import NO_VERSIONS
 from ..rows import to_message
 from ..sql.group_commit import GroupCommitThread
@@ -27,7 +31,8 @@ from ..sql.rooms import SqlRooms
 from ..terminal_states import ending, outcome_size
 from ..versions import claimed_lists
 from .changes import Changes, Ended, FailedNow, Locked, Logs, NewInterrupt, PutBack, Writes, named_leases, next_events
-from .session import Step, step
+from .running import find_room, release_room
+from .session import Rows, Step, step
 
 ENDINGS = (Completed, Failed, Cancelled)
 """Outcomes that end a message. They do not need the first event of its present attempt."""
@@ -52,17 +57,33 @@ class ClaimWrites(Writes):
         versions: Mapping[str, str] = NO_VERSIONS,
     ) -> list[Claim]:
         """Implement `AttemptStore.claim`."""
-        lists = claimed_lists(agents, versions)
-        taking = step(
-            "claim", agents=[each.agent for each in lists], wanted=[each.wanted for each in lists],
-            own=[each.own for each in lists], limit=limit, worker_id=worker_id,
-            lease_milliseconds=int(lease_seconds * 1000), now=self.clock.now(),
-        )  # fmt: skip
-        with self.transaction(taking) as (now, [rows]):
-            if not rows:
+        lists, running = claimed_lists(agents, versions), self.session.running
+        listed = {
+            "agents": [each.agent for each in lists], "wanted": [each.wanted for each in lists],
+            "own": [each.own for each in lists], "running": running,
+        }  # fmt: skip
+        lease = {
+            "worker_id": worker_id, "lease_milliseconds": int(lease_seconds * 1000), "now": self.clock.now(),
+        }  # fmt: skip
+        first = step("claim", limit=limit, **listed, **lease)
+        holding: list[str] = []
+        with self.transaction(first, step("has_limits")) as (now, [rows, [(limits,)]]):
+            if (limits or running) and len(rows) < limit:
+                taken, holding = self._admit(listed, limit - len(rows))
+                numbers, own = [each.number for each in taken], [each.own for each in taken]
+                rows = rows + (self.rows("claim_candidates", numbers=numbers, own=own, **lease) if taken else [])
+            if not rows and not holding:
                 self.session.discard()
                 return []
-            messages = [to_message(row) for row in sorted(rows, key=lambda row: (row[-2], row[0]))]
+            messages = self._begin(rows, now)
+        if holding:
+            self._release_room(holding)
+        return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
+
+    def _begin(self, rows: Rows, now: int) -> list[Message]:
+        """Append the first events of claimed messages. Return the messages in the order of claims."""
+        messages = [to_message(row) for row in sorted(rows, key=lambda row: (row[-2], row[0]))]
+        if messages:
             self.clock.witness(max(row[-1] for row in rows))  # so that no later change is dated before the claim
             self.touched |= {MOVED, *(message_topic(each.id) for each in messages)}
             highest = {rank // LEVEL: rank for rank in sorted(row[-2] for row in rows)}
@@ -70,7 +91,42 @@ class ClaimWrites(Writes):
                 next_events({each.number: NewEvent.processing(each.attempt) for each in messages}, now),
                 step("raise_claimed_ranks", ranks=list(highest.values())),
             )
-        return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
+        return messages
+
+    def _admit(self, listed: Mapping[str, Any], limit: int) -> tuple[Sequence[Candidate], list[str]]:
+        """Return up to `limit` ready messages to claim, whatever their tenants, and the tenants of held messages.
+
+        Messages of tenants that run as many as they may are held back.
+        """
+        room: dict[str, int] = {}
+        found = self._look(listed, limit, limit, room, waiting=True)
+        if not found.over:
+            return found.taken, []
+        found = self._look(listed, limit, limit + HELD_AT_ONCE, room, waiting=False)
+        self.rows("hold_back", numbers=[each.number for each in found.over])
+        if len(found.taken) < limit and len(found.over) >= HELD_AT_ONCE:
+            self.touched.add(READY)
+        return found.taken, list({each.tenant for each in found.over})
+
+    def _look(
+        self, listed: Mapping[str, Any], limit: int, depth: int, room: dict[str, int], *, waiting: bool
+    ) -> Admitted:
+        """Return what may be claimed of the first `depth` ready messages, and lock their tenants.
+
+        `room` has the room of the tenants that are locked already. Without `waiting`, messages of tenants that another
+        claim has locked are left out.
+        """
+        rows = self.rows("find_candidates", limit=depth, **listed)
+        limited = {tenant for _, _, tenant, _, most in rows if most > 0}
+        if unlocked := limited - room.keys():
+            room |= find_room(self.session, list(unlocked), waiting=waiting)
+        candidates = [Candidate(*row) for *row, most in sorted(rows) if row[2] in room or not most]
+        return admitted(candidates, dict(room), limit)
+
+    def _release_room(self, tenants: Sequence[str]) -> None:
+        """Look once more for room of tenants, since messages may have ended while theirs were held back."""
+        with suppress(StoreError), self.session.statement():  # `promote` does it if this fails
+            release_room(self.session, tenants)
 
 
 class Outcomes:
@@ -93,9 +149,9 @@ class Outcomes:
                 self.ended.append(Ended(locked, ending(done, self._now)))
             case Retry(error=error, delay=delay) as retry:
                 self.failed.append(FailedNow(locked.number, retry))
-                self.back.append(PutBack(locked.number, attempt, error, self._later(delay)))
+                self.back.append(PutBack(locked, attempt, error, self._later(delay)))
             case Released(reason, delay):
-                self.back.append(PutBack(locked.number, attempt, reason, self._later(delay), refunded=1))
+                self.back.append(PutBack(locked, attempt, reason, self._later(delay), refunded=1))
             case Interrupted() as interrupted:
                 self.new_interrupts.append(NewInterrupt(locked, attempt, interrupted))
 

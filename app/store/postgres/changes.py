@@ -2,11 +2,11 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from ...clock import Clock, to_datetime
-from ...errors import MessageNotFound
+from ...errors import MessageNotFound, StoreError
 from ...models.attempts import Cancelled, Failed, Interrupted, Retry
 from ...models.events import NewEvent
 from ...models.messages import Message, MessageState, Readiness
@@ -15,6 +15,7 @@ from ..ports import CANCELS, MOVED, READY, message_topic
 from ..rows import interrupt_delivery_id, stored_details, to_message, wants_delivery
 from ..terminal_states import Ending, ending
 from .audit import Recording
+from .running import release
 from .session import Rows, Session, Step, step
 
 
@@ -36,12 +37,21 @@ class Writes(Recording):
     def transaction(self, *first: Step) -> Iterator[tuple[int, list[Rows]]]:
         """Run a transaction that begins with the steps `first`. Yields the time after them, and their rows."""
         self.touched.clear()
+        self.session.freed.clear()
         try:
             with self.session.transaction(*first) as rows:
                 yield self.clock.now(), rows
+            self._release_freed()
         except BaseException:
             self.touched.clear()
             raise
+
+
+    def _release_freed(self) -> None:
+        """Release as many held messages of each tenant as the transaction has ended or put back."""
+        if self.session.freed:
+            with suppress(StoreError), self.session.statement():  # `promote` releases them if this fails
+                release(self.session, self.session.freed)
 
 
 def next_events(events: Mapping[int, NewEvent], now: int) -> Step:
@@ -101,6 +111,8 @@ class Locked(NamedTuple):
     cancel_requested: bool
     webhook_url: str | None
     webhook_events: str | None
+    limited: bool
+    """Whether its tenant has a limit of running messages in its record."""
 
 
 class Ended(NamedTuple):
@@ -114,7 +126,7 @@ class Ended(NamedTuple):
 class PutBack(NamedTuple):
     """A message that goes back to the queue. Its attempt count falls by `refunded`."""
 
-    number: int
+    locked: Locked
     attempt: int
     error: str
     run_at: int
@@ -156,6 +168,11 @@ class Logs:
 class Changes(Writes):
     """Makes the steps of state changes, which the caller runs together."""
 
+    def free(self, locked: Locked) -> None:
+        """Note that a message has made room for another one of its tenant, or may no longer be its first."""
+        if locked.limited or self.session.running:
+            self.session.freed[locked.tenant] += 1
+
     def end(self, ended: Sequence[Ended], now: int, *, raise_fence: bool = False, crashed: int = 0) -> list[Step]:
         """Return the steps that end messages.
 
@@ -166,6 +183,7 @@ class Changes(Writes):
             return []
         for locked, _, _ in ended:
             self.touched |= {MOVED, message_topic(locked.id)}
+            self.free(locked)
         return [
             step(
                 "end_messages",
@@ -216,7 +234,9 @@ class Changes(Writes):
             return []
         self.touched |= {READY, MOVED}
         events = NewRows()
-        for number, attempt, error, run_at, _ in back:
+        for locked, attempt, error, run_at, _ in back:
+            self.free(locked)
+            number = locked.number
             retry = NewEvent.retry(
                 attempt=attempt, error=error, next_at=to_datetime(run_at), discard_from=logs.start[number]
             )
@@ -224,7 +244,7 @@ class Changes(Writes):
         return [
             step(
                 "put_back_messages",
-                numbers=[each.number for each in back],
+                numbers=[each.locked.number for each in back],
                 run_ats=[each.run_at for each in back],
                 refunds=[each.refunded for each in back],
                 crashed=crashed,
@@ -241,6 +261,7 @@ class Changes(Writes):
         expire_at: list[int] = []
         deliveries: list[NewDelivery] = []
         for locked, attempt, outcome in new_interrupts:
+            self.free(locked)
             expire_at.append(now + int(outcome.ttl_seconds * 1000))
             event = NewEvent.interrupted(
                 attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expire_at[-1])

@@ -73,6 +73,7 @@ class ControlWrites(Placing, Keyed, ControlChanges):
                 self.rows("record_changes", numbers=[locked.number], type=TransitionType.PRIORITY.value, now=now)
             if locked.thread_id is not None:
                 self._settle(tenant, locked, locked.thread_number + 1)
+            self.free(locked)
             self.touched |= {MOVED, message_topic(message_id)}
             return self.message(tenant, message_id)
 

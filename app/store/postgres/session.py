@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -44,7 +45,9 @@ class Session:
     long.
     """
 
-    def __init__(self, parameters: str, queries: Mapping[str, str], watchdog: Watchdog) -> None:
+    def __init__(
+        self, parameters: str, queries: Mapping[str, str], watchdog: Watchdog, running: int = 0
+    ) -> None:
         self._parameters = parameters
         self._queries = queries
         self._watchdog = watchdog
@@ -59,6 +62,10 @@ class Session:
         self._closing = threading.Event()
         self.touched: set[str] = set()
         """Topics of the hints to send after the transaction."""
+        self.freed: Counter[str] = Counter()
+        """By tenant with a limit, how many messages the transaction has ended, put back or moved."""
+        self.running = running
+        """How many messages a tenant may run that has no limit in its record; 0 for any number."""
 
     @property
     def connected(self) -> bool:

@@ -87,7 +87,10 @@ class PostgresStore(
         ranks: RankPolicy | None = None,
         clock: Clock | None = None,
         allow_volatile: bool = False,
+        running: int = 0,
     ) -> None:
+        """`running` is how many messages a tenant may run that has no limit in its record; 0 for any number."""
+        self._running = running
         self._parameters = connection_parameters(url)
         self._clock = clock or SteadyClock()
         self._ranks = ranks or RankPolicy()
@@ -144,7 +147,7 @@ class PostgresStore(
         self._claim_thread = self._thread("claim", OneByOne(self._claims.session, publish))
 
     def _make_session(self) -> Session:
-        return Session(self._parameters, self._queries, self._watchdog)
+        return Session(self._parameters, self._queries, self._watchdog, self._running)
 
     def _session(self) -> Session:
         self._sessions.append(self._make_session())

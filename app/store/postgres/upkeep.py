@@ -20,6 +20,7 @@ from ..versions import VERSION_KEPT_MS
 from .changes import Ended, FailedNow, Locked, Logs, PutBack, next_events
 from .keys import KEY_MS
 from .ranking import Ranking
+from .running import release_room
 from .session import step
 from .usage import fold_usage
 
@@ -79,7 +80,7 @@ class UpkeepWrites(Ranking, UpkeepChanges):
                 if locked.crashes + 1 >= max_crashes:
                     ended.append(Ended(locked, ending(worker_lost(locked.crashes + 1), now)))
                 else:
-                    back.append(PutBack(locked.number, locked.attempt, WORKER_LOST, now))
+                    back.append(PutBack(locked, locked.attempt, WORKER_LOST, now))
             logs = Logs(found)
             steps = self.note_attempts(failed, now) + self.put_back(back, logs, now, crashed=1)
             steps += self.end(ended, now, raise_fence=True, crashed=1)
@@ -139,6 +140,12 @@ class UpkeepWrites(Ranking, UpkeepChanges):
             self._promote([DueRow._make(row) for row in sorted(due)], now)
             self.touched |= {READY, MOVED}
         return len(due)
+
+    @override
+    def release_held(self) -> bool:
+        with self.session.statement():
+            holding = [tenant for (tenant,) in self.rows("list_holding_tenants")]
+            return bool(holding) and release_room(self.session, holding)
 
     def _promote(self, due: Sequence[DueRow], now: int) -> None:
         """Make locked messages ready. Those that were never ready before take their turns, in the order given."""

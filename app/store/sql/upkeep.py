@@ -29,6 +29,12 @@ class UpkeepChanges(SharedDuties, Protocol):
     def promote(self) -> int:
         """Make up to PROMOTED_AT_ONCE delayed messages ready whose `run_at` has come. Return how many."""
 
+    def release_held(self) -> bool:
+        """Release held messages of each tenant that may run more, up to RELEASED_AT_ONCE of each agent.
+
+        Return whether messages are left of a tenant without a limit.
+        """
+
     def expire_interrupts(self) -> int:
         """Fail up to EXPIRED_AT_ONCE messages that were not answered in time. Return how many."""
 
@@ -79,7 +85,10 @@ class SqlUpkeep(SqlRooms, UpkeepStore):
     @override
     async def promote(self) -> int:
         await self._read_clock()
-        return await repeat(lambda: self._upkeep_thread.run(self._upkeep.promote), PROMOTED_AT_ONCE)
+        promoted = await repeat(lambda: self._upkeep_thread.run(self._upkeep.promote), PROMOTED_AT_ONCE)
+        while await self._upkeep_thread.run(self._upkeep.release_held):
+            pass
+        return promoted
 
     @override
     async def move_versions(self, *, wait_seconds: float) -> int:

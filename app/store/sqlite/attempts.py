@@ -1,5 +1,6 @@
 """Claims messages and ends their attempts."""
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -13,13 +14,15 @@ from ...models.attempts import Cancelled, Claim, Completed, Failed, Interrupted,
 from ...models.events import NewEvent
 from ...models.messages import Message, MessageState
 from ...policy.rank import LEVEL
-from ..ports import MOVED, AttemptStore, message_topic
+from ...policy.running import Admitted, Candidate, admitted
+from ..limits import HELD_AT_ONCE
+from ..ports import MOVED, READY, AttemptStore, message_topic
 from ..ports.attempts import NO_VERSIONS
 from ..rows import interrupt_delivery_id, to_message
 from ..sql.group_commit import GroupCommitThread
 from ..sql.rooms import SqlRooms
 from ..terminal_states import ending, outcome_size
-from ..versions import claimed_lists
+from ..versions import ClaimedList, claimed_lists
 from .changes import Changes
 
 
@@ -35,16 +38,14 @@ class AttemptWrites(Changes):
         versions: Mapping[str, str] = NO_VERSIONS,
     ) -> list[Claim]:
         """Implement `AttemptStore.claim`."""
-        if self.execute("is_paused").get:
+        paused, limited = self.rows("claim_state")[0]
+        if paused:
             return []
-        found: list[tuple[int, int, str | None]] = []
-        for agent, wanted, own in claimed_lists(agents, versions):
-            ready = self.rows("find_ready", agent=agent, version=wanted, limit=limit)
-            found += [(rank, number, None if own == wanted else own) for rank, number in ready]
+        lists = claimed_lists(agents, versions)
+        found = self._admit(lists, limit) if limited or self._running else self._find(lists, limit)
         if not found:
             return []
         now = self._now()
-        found = sorted(found)[:limit]
         claimed = self._take(found, worker_id, now, now + int(lease_seconds * 1000))
         highest = {rank // LEVEL: rank for rank, *_ in found}
         self.execute_each("raise_claimed_rank", [{"rank": rank} for rank in highest.values()])
@@ -61,6 +62,40 @@ class AttemptWrites(Changes):
         self.touched.add(MOVED)
         self.touched.update(message_topic(each.id) for each in messages)
         return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
+
+    def _find(self, lists: Sequence[ClaimedList], limit: int) -> list[tuple[int, int, str | None]]:
+        """Return the first ready messages as (rank, number, version that it gets or None), in order."""
+        found: list[tuple[int, int, str | None]] = []
+        for agent, wanted, own in lists:
+            ready = self.rows("find_ready", agent=agent, version=wanted, limit=limit)
+            found += [(rank, number, None if own == wanted else own) for rank, number in ready]
+        return sorted(found)[:limit]
+
+    def _admit(self, lists: Sequence[ClaimedList], limit: int) -> list[tuple[int, int, str | None]]:
+        """Return what `_find` returns, without messages of tenants that run as many as they may. Hold those back.
+
+        If more than HELD_AT_ONCE have to be held back, wake claims again.
+        """
+        taken, over = self._look(lists, limit, limit)
+        if over:
+            taken, over = self._look(lists, limit, limit + HELD_AT_ONCE)
+            self.execute("hold_back", numbers=json.dumps([each.number for each in over]))
+            if len(taken) < limit and len(over) >= HELD_AT_ONCE:
+                self.touched.add(READY)
+        return [(each.rank, each.number, each.own) for each in taken]
+
+    def _look(self, lists: Sequence[ClaimedList], limit: int, depth: int) -> Admitted:
+        """Return what may be claimed of the first `depth` ready messages."""
+        found: list[Candidate] = []
+        for agent, wanted, own in lists:
+            ready = self.rows("find_ready_of_tenants", agent=agent, version=wanted, limit=depth)
+            found += [Candidate(*row, None if own == wanted else own) for row in ready]
+        if not found:
+            return Admitted([], [])
+        first = sorted(found)[:depth]
+        tenants = json.dumps(list({each.tenant for each in first}))
+        room: dict[str, int] = dict(self.rows("find_room", tenants=tenants, most=self._running))
+        return admitted(first, room, limit)
 
     def _take(
         self, found: Sequence[tuple[int, int, str | None]], worker_id: str, now: int, until: int
@@ -119,6 +154,7 @@ class AttemptWrites(Changes):
         )
         event = NewEvent.interrupted(attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expires_at))
         delivery_id = interrupt_delivery_id(asking[1], number, asking[-1] + 1)
+        self._freed[asking[2]] += 1
         self._add_state_event(asking, MessageState.INTERRUPTED, event, delivery_id, now)
 
 

@@ -4,7 +4,7 @@ If a change raises after it has written, the batch is rolled back and run again.
 outside the database.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,6 +50,10 @@ class Writing:
     touched: set[str] = field(default_factory=set)
     """Topics of the hints to send after the commit."""
     counted: Counted = field(default_factory=Counted)
+    running: int = 0
+    """How many messages a tenant may run that has no limit in its record; 0 for any number."""
+    freed: Counter[str] = field(default_factory=Counter)
+    """By tenant, how many messages the transaction has ended, put back or moved."""
 
 
 class Changes(Recording):
@@ -62,6 +66,8 @@ class Changes(Recording):
         self._clock = writing.clock
         self.touched = writing.touched
         self._counted = writing.counted
+        self._running = writing.running
+        self._freed = writing.freed
         self.unsettled: deque[Unsettled] = deque()
         """Long threads that `settle` has to settle further. A batch that runs again adds them twice."""
 
@@ -139,6 +145,7 @@ class Changes(Recording):
         `ended` is the row of `end_message`.
         """
         number, message_id, tenant, thread_id, *_ = ended
+        self._freed[tenant] += 1
         self._add_state_event(ended, end.state, end.event, f"{message_id}.{number}", now)
         if was_head and thread_id is not None:
             self.execute("promote_next", tenant=tenant, thread_id=thread_id, now=now)
@@ -166,7 +173,8 @@ class Changes(Recording):
         count, and `crashed` is added to the crashes.
         """
         discard_from = self.execute("attempt_start", message=number).get
-        self.execute("put_back", number=number, now=now, run_at=run_at, refunded=refunded, crashed=crashed)
+        values = {"now": now, "run_at": run_at, "refunded": refunded, "crashed": crashed}
+        self._freed[self.value("put_back", number=number, **values)] += 1
         retry = NewEvent.retry(attempt=attempt, error=error, next_at=to_datetime(run_at), discard_from=discard_from)
         self._append(number, [retry], now)
         self.touched |= {READY, MOVED}

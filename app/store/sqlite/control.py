@@ -75,6 +75,7 @@ class ControlWrites(Keyed, ControlChanges):
             rank = self._rank_with(message, priority)
             self.execute("reprioritize", number=message.number, priority=priority, rank=rank)
             self.execute("record_change", number=message.number, type=TransitionType.PRIORITY, now=self._now())
+        self._freed[tenant] += 1  # another message may now be the first of the tenant
         if message.thread_id is None:
             self.execute("rerank", number=message.number)
         else:

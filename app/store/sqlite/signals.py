@@ -19,6 +19,7 @@ from ..sql.group_commit import AwaitedThread
 from .changes import Changes, Writing
 from .connection import Writer, connect, mapped_errors
 from .limits import Limiting
+from .running import Releasing
 
 HINT_POLL_SECONDS = 0.003
 """Interval at which a process checks for writes of others. A check takes 30 µs; all checks take 1 % of a core."""
@@ -128,21 +129,27 @@ class HintingWriter(Writer):
         self._hints = hints
         self._writes: HintWrites | None = None
         self._limiting: Limiting | None = None
+        self._releasing: Releasing | None = None
 
     def share(self, writing: Writing) -> None:
         """Store what the writers over this connection count, and hints for the topics that they touch."""
         self._writes = HintWrites(writing)
         self._limiting = Limiting(writing)
+        self._releasing = Releasing(writing)
 
     @override
     def after_begin(self) -> None:
         if self._limiting is not None:
             self._limiting.begin_counting()
+        if self._releasing is not None:
+            self._releasing.forget_freed()
 
     @override
     def before_commit(self) -> None:
         if self._limiting is not None:
             self._limiting.write_counted()
+        if self._releasing is not None:
+            self._releasing.release_freed()
         if self._writes is not None:
             self._hints.store(self._writes)
 

@@ -69,7 +69,10 @@ class SqliteStore(
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 
-    def __init__(self, path: Path | None, *, ranks: RankPolicy | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, path: Path | None, *, ranks: RankPolicy | None = None, clock: Clock | None = None, running: int = 0
+    ) -> None:
+        """`running` is how many messages a tenant may run that has no limit in its record; 0 for any number."""
         name = f"agent-queue-{uuid.uuid4().hex}"
         self._folder = Path(tempfile.gettempdir(), name) if path is None else None
         self._path = path or Path(tempfile.gettempdir(), name, "queue.db")
@@ -79,7 +82,7 @@ class SqliteStore(
         self._notifier = LocalNotifier()
         self._hints = Hints(self._path, queries, self._notifier, shared=path is not None)
         self._writer = writer = HintingWriter(self._path, self._hints, durable=path is not None)
-        self._writing = Writing(lambda: writer.connection, queries, self._ranks, self._clock)
+        self._writing = Writing(lambda: writer.connection, queries, self._ranks, self._clock, running=running)
         writer.share(self._writing)
         reader, list_reader = Reader(self._path), Reader(self._path)
         self._reads = SqliteReads(lambda: reader.connection, queries)

@@ -54,6 +54,7 @@ class ThreadWrites(Keyed, ThreadChanges):
         numbers = json.dumps([number for (number,) in self.rows("list_unfinished", **thread)])
         now = self._now()
         cancelled = self.rows("cancel_thread", numbers=numbers, now=now)
+        self._freed[tenant] += len(cancelled)
         self.execute("note_deleted", **thread, now=now, after=now - KEY_SECONDS * 1000)
         self.execute("delete_thread_messages", **thread)
         self.execute("hide_thread", **thread)

@@ -16,10 +16,10 @@ from ..ports import CHANGED, MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, worker_lost
 from ..versions import VERSION_KEPT_MS
-from .changes import Changes
+from .running import Releasing
 
 
-class UpkeepWrites(Changes, UpkeepChanges):
+class UpkeepWrites(Releasing, UpkeepChanges):
     """Runs regular duties in a transaction. Most change a limited number of rows."""
 
     @override

@@ -1,7 +1,7 @@
 -- Named queries, read by `app.store.sql.named_sql`. {name} is replaced by the text of the entry `name`.
 --
 -- Lock order: request keys, then threads, messages, aliases, items, each sorted by key. This order rules out deadlocks. For a
--- message that is queued but not ready, the lock of its thread is enough.
+-- message that is queued but neither ready nor held, the lock of its thread is enough. Tenants (`lock_running`) come last.
 
 -- name: text_octets
 octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_length(output), 0)
@@ -288,7 +288,7 @@ WITH bounds AS MATERIALIZED (  -- else the planner may walk the tail again for e
     FROM unnest(%(tenants)s::text[], %(threads)s::text[], %(ranks)s::bigint[], %(firsts)s::bigint[])
         AS lift (tenant, thread_id, rank, first)
 ), lifted AS (
-    UPDATE messages SET rank = bounds.rank FROM bounds
+    UPDATE messages SET rank = bounds.rank, readiness = {ready_again} FROM bounds
     WHERE messages.tenant = bounds.tenant AND messages.thread_id = bounds.thread_id AND messages.state = 'queued'
         AND messages.thread_number < bounds.first AND messages.thread_number > bounds.behind
         AND messages.rank > bounds.rank  -- not a delayed head, whose rank is NULL
@@ -298,7 +298,7 @@ SELECT tenant, thread_id, min(thread_number) FROM lifted GROUP BY tenant, thread
 
 -- name: settle_thread
 -- Computes ranks again from the base ranks, for some messages before `below`. They inherit the rank of the next message.
-UPDATE messages SET rank = settled.rank
+UPDATE messages SET rank = settled.rank, readiness = {ready_again}
 FROM (
     SELECT number, least(
         (
@@ -1119,11 +1119,20 @@ WITH old AS (
 INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM abandoned ON CONFLICT DO NOTHING
 
 -- name: claim
+-- No message starts earlier than the change that made it ready. Another process may have dated this change. Clocks of
+-- processes differ by the time of one answer from the server. Messages of tenants with a limit of running messages stay,
+-- locked; see `find_candidates`.
+WITH {picked}
+UPDATE messages SET {taken}
+FROM picked WHERE messages.number = picked.number AND (
+    %(running)s::bigint = 0 AND NOT EXISTS (SELECT FROM tenants WHERE running > 0) OR {most_running} = 0
+)
+RETURNING {claimed_columns}, rank, changed_at
+
+-- name: picked
 -- `wanted` has the versions to look for: none, and the worker's. `own` has the worker's version of the agent.
 -- With several lists, first finds how many messages of each to claim, so that only claimed messages are locked.
--- No message starts earlier than the change that made it ready. Another process may have dated this change. Clocks of
--- processes differ by the time of one answer from the server.
-WITH quota AS (
+quota AS (
     SELECT agent, wanted, own, count(*) AS most FROM (
         SELECT named.* FROM (SELECT FROM queue WHERE NOT paused) AS working
         CROSS JOIN unnest(%(agents)s::text[], %(wanted)s::text[], %(own)s::text[]) AS named (agent, wanted, own)
@@ -1141,13 +1150,110 @@ WITH quota AS (
         ORDER BY rank, number LIMIT quota.most FOR NO KEY UPDATE SKIP LOCKED
     ) AS ready
 )
-UPDATE messages SET
-    state = 'processing', readiness = NULL, attempt = attempt + 1,
-    fence = {next_fence}, worker_id = %(worker_id)s, lease_until = %(now)s + %(lease_milliseconds)s,
-    started_at = coalesce(started_at, greatest(%(now)s, changed_at)), changed_at = greatest(%(now)s, changed_at),
-    agent_version = picked.own
-FROM picked WHERE messages.number = picked.number
+
+-- name: taken
+state = 'processing', readiness = NULL, attempt = attempt + 1,
+fence = {next_fence}, worker_id = %(worker_id)s, lease_until = %(now)s + %(lease_milliseconds)s,
+started_at = coalesce(started_at, greatest(%(now)s, changed_at)), changed_at = greatest(%(now)s, changed_at),
+agent_version = picked.own
+
+-- name: most_running
+-- How many messages the tenant of a message may run; 0 for any number.
+coalesce((SELECT running FROM tenants WHERE tenants.tenant = messages.tenant), %(running)s::bigint)
+
+-- name: has_limits
+SELECT EXISTS (SELECT FROM tenants WHERE running > 0)
+
+-- name: find_candidates
+-- Locks the first ready messages, to decide which of them may run.
+WITH {picked}
+SELECT messages.rank, messages.number, messages.tenant, picked.own, {most_running}
+FROM picked JOIN messages ON messages.number = picked.number
+
+-- name: claim_candidates
+-- The messages must be locked.
+UPDATE messages SET {taken}
+FROM unnest(%(numbers)s::bigint[], %(own)s::text[]) AS picked (number, own) WHERE messages.number = picked.number
 RETURNING {claimed_columns}, rank, changed_at
+
+-- name: lock_running
+-- Lets one claim at a time count the running messages of a tenant.
+SELECT pg_advisory_xact_lock(key) FROM (
+    SELECT DISTINCT {running_key} AS key FROM unnest(%(tenants)s::text[]) AS given (tenant) ORDER BY key
+) AS ordered
+
+-- name: try_to_lock_running
+SELECT tenant FROM unnest(%(tenants)s::text[]) AS given (tenant) WHERE pg_try_advisory_xact_lock({running_key})
+
+-- name: running_key
+hashtextextended('agent_queue.running ' || tenant, 0)
+
+-- name: find_room
+-- How many more messages these tenants may run. Tenants without a limit have no row.
+SELECT tenant, most - (SELECT count(*) FROM messages WHERE messages.tenant = limited.tenant AND state = 'processing')
+FROM (
+    SELECT given.tenant, coalesce(tenants.running, %(most)s::bigint) AS most
+    FROM unnest(%(tenants)s::text[]) AS given (tenant) LEFT JOIN tenants ON tenants.tenant = given.tenant
+) AS limited
+WHERE most > 0
+
+-- name: hold_back
+-- The messages must be locked.
+UPDATE messages SET readiness = 'held' WHERE number = ANY (%(numbers)s::bigint[])
+
+-- name: release_held
+-- Makes the first held messages of tenants ready, of each agent and version. Seeks these in an index with one entry for
+-- each message. Skips messages that others are changing. Returns how many of each tenant.
+WITH RECURSIVE agents (tenant, most, agent) AS (
+    SELECT given.tenant, given.most, (
+        SELECT min(held.agent) FROM messages AS held WHERE held.readiness = 'held' AND held.tenant = given.tenant
+    )
+    FROM unnest(%(tenants)s::text[], %(counts)s::bigint[]) AS given (tenant, most)
+    UNION ALL
+    SELECT tenant, most, (
+        SELECT min(held.agent) FROM messages AS held
+        WHERE held.readiness = 'held' AND held.tenant = agents.tenant AND held.agent > agents.agent
+    )
+    FROM agents WHERE agent IS NOT NULL
+), versions (tenant, most, agent, version) AS (
+    SELECT tenant, most, agent, (
+        SELECT min(held.agent_version) FROM messages AS held
+        WHERE held.readiness = 'held' AND held.tenant = agents.tenant AND held.agent = agents.agent
+    )
+    FROM agents WHERE agent IS NOT NULL
+    UNION ALL
+    SELECT tenant, most, agent, (
+        SELECT min(held.agent_version) FROM messages AS held
+        WHERE held.readiness = 'held' AND held.tenant = versions.tenant AND held.agent = versions.agent
+            AND held.agent_version > versions.version
+    )
+    FROM versions WHERE version IS NOT NULL
+), picked AS MATERIALIZED (
+    SELECT first.number FROM versions CROSS JOIN LATERAL (
+        SELECT number FROM messages
+        WHERE readiness = 'held' AND tenant = versions.tenant AND agent = versions.agent
+            AND agent_version = versions.version
+        ORDER BY rank, number LIMIT versions.most FOR NO KEY UPDATE SKIP LOCKED
+    ) AS first
+    WHERE version IS NOT NULL
+), released AS (
+    UPDATE messages SET readiness = 'ready' FROM picked WHERE messages.number = picked.number RETURNING tenant
+)
+SELECT tenant, count(*) FROM released GROUP BY tenant
+
+-- name: list_holding_tenants
+-- The tenants with held messages. Seeks each of them.
+WITH RECURSIVE holding (tenant) AS (
+    SELECT min(tenant) FROM messages WHERE readiness = 'held'
+    UNION ALL
+    SELECT (SELECT min(messages.tenant) FROM messages WHERE readiness = 'held' AND messages.tenant > holding.tenant)
+    FROM holding WHERE tenant IS NOT NULL
+)
+SELECT tenant FROM holding WHERE tenant IS NOT NULL
+
+-- name: ready_again
+-- A held message that gets another rank is ready again, since it may now be the first of its tenant.
+CASE readiness WHEN 'held' THEN 'ready' ELSE readiness END
 
 -- name: claimed_columns
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
@@ -1158,7 +1264,8 @@ webhook_key, subject, key_id, trace
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
 messages.agent, messages.readiness, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested,
-messages.webhook_url, messages.webhook_events
+messages.webhook_url, messages.webhook_events,
+EXISTS (SELECT FROM tenants WHERE tenants.tenant = messages.tenant AND running > 0)
 
 -- name: lock_leased
 -- Guards every change of an attempt. FOR UPDATE, here and in lock_expired, conflicts with `share_leased`.
@@ -1264,7 +1371,7 @@ UPDATE messages SET cancel_requested = TRUE WHERE number = ANY (%(numbers)s::big
 -- In a thread, `settle_thread` sets the rank.
 UPDATE messages SET
     priority = %(priority)s, base_rank = %(rank)s,
-    rank = CASE WHEN thread_id IS NULL AND rank IS NOT NULL THEN %(rank)s ELSE rank END
+    rank = CASE WHEN thread_id IS NULL AND rank IS NOT NULL THEN %(rank)s ELSE rank END, readiness = {ready_again}
 WHERE number = %(number)s
 
 -- name: place_in_flow

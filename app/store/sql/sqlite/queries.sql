@@ -172,7 +172,7 @@ ORDER BY thread_number DESC LIMIT 1
 -- Priority inheritance: messages ahead in the thread get a rank at least as good. Ranks never fall along a thread.
 -- The messages to change are therefore its tail. The walk from the end stops at the first message that needs no change, or
 -- at :limit. `settle_thread` continues there.
-UPDATE messages SET rank = :rank
+UPDATE messages SET rank = :rank, readiness = {ready_again}
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number > coalesce((
     SELECT thread_number FROM (
         SELECT thread_number, rank FROM messages
@@ -187,7 +187,7 @@ WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND threa
 
 -- name: settle_thread
 -- Computes ranks again from the base ranks, for :limit messages before :below. They inherit the rank :inherited.
-UPDATE messages SET rank = settled.rank
+UPDATE messages SET rank = settled.rank, readiness = {ready_again}
 FROM (
     SELECT number, min(:inherited, min(base_rank) OVER (ORDER BY thread_number DESC ROWS UNBOUNDED PRECEDING)) AS rank
     FROM (
@@ -518,8 +518,9 @@ SELECT
 SELECT workers.agents, count(*) FROM messages JOIN workers ON workers.id = messages.worker_id
 WHERE messages.state = 'processing' AND workers.state = 'active' GROUP BY workers.agents
 
--- name: is_paused
-SELECT paused FROM queue
+-- name: claim_state
+-- Whether claims wait, and whether a tenant has a limit of running messages in its record.
+SELECT paused, EXISTS (SELECT 1 FROM tenants INDEXED BY tenants_limited WHERE running > 0) FROM queue
 
 -- name: record_pause
 INSERT INTO transitions (at, tenant, type, message_id, agent, priority)
@@ -761,6 +762,67 @@ ORDER BY thread_number LIMIT :limit
 SELECT rank, number FROM messages WHERE readiness = 'ready' AND agent = :agent AND agent_version = :version
 ORDER BY rank, number LIMIT :limit
 
+-- name: find_ready_of_tenants
+SELECT rank, number, tenant FROM messages WHERE readiness = 'ready' AND agent = :agent AND agent_version = :version
+ORDER BY rank, number LIMIT :limit
+
+-- name: find_room
+-- How many more messages these tenants may run. Tenants without a limit have no row. :tenants is a JSON array.
+SELECT tenant, most - (
+    SELECT count(*) FROM messages INDEXED BY messages_one_running
+    WHERE messages.tenant = limited.tenant AND state = 'processing'
+) FROM (
+    SELECT value AS tenant, coalesce((SELECT running FROM tenants WHERE tenants.tenant = value), :most) AS most
+    FROM json_each(:tenants)
+) AS limited WHERE most > 0
+
+-- name: hold_back
+UPDATE messages SET readiness = 'held' WHERE number IN (SELECT value FROM json_each(:numbers))
+
+-- name: list_held
+-- The agents and versions of held messages of a tenant. Seeks each of them in an index with one entry for each message.
+WITH RECURSIVE agents (agent) AS (
+    SELECT min(agent) FROM messages WHERE readiness = 'held' AND tenant = :tenant
+    UNION ALL
+    SELECT (
+        SELECT min(messages.agent) FROM messages
+        WHERE readiness = 'held' AND tenant = :tenant AND messages.agent > agents.agent
+    )
+    FROM agents WHERE agent IS NOT NULL
+), versions (agent, version) AS (
+    SELECT agent, (
+        SELECT min(agent_version) FROM messages
+        WHERE readiness = 'held' AND tenant = :tenant AND messages.agent = agents.agent
+    )
+    FROM agents WHERE agent IS NOT NULL
+    UNION ALL
+    SELECT agent, (
+        SELECT min(agent_version) FROM messages
+        WHERE readiness = 'held' AND tenant = :tenant AND messages.agent = versions.agent
+            AND agent_version > versions.version
+    )
+    FROM versions WHERE version IS NOT NULL
+)
+SELECT agent, version FROM versions WHERE version IS NOT NULL
+
+-- name: release_held
+-- Makes the first held messages of a tenant ready, of one agent and version.
+UPDATE messages SET readiness = 'ready' WHERE number IN (
+    SELECT number FROM messages
+    WHERE readiness = 'held' AND tenant = :tenant AND agent = :agent AND agent_version = :version
+    ORDER BY rank, number LIMIT :limit
+)
+
+-- name: list_holding_tenants
+-- The tenants with held messages. Seeks each of them.
+WITH RECURSIVE holding (tenant) AS (
+    SELECT min(tenant) FROM messages WHERE readiness = 'held'
+    UNION ALL
+    SELECT (SELECT min(messages.tenant) FROM messages WHERE readiness = 'held' AND messages.tenant > holding.tenant)
+    FROM holding WHERE tenant IS NOT NULL
+)
+SELECT tenant FROM holding WHERE tenant IS NOT NULL
+
 -- name: claimed
 state = 'processing', readiness = NULL, rank = NULL, attempt = attempt + 1, fence = fence + 1, worker_id = :worker_id,
 lease_until = :lease_until, started_at = coalesce(started_at, :now), changed_at = :now
@@ -815,6 +877,7 @@ UPDATE messages SET
     attempt = attempt - :refunded, crashes = crashes + :crashed, fence = fence + 1, worker_id = NULL,
     lease_until = NULL, changed_at = :now
 WHERE number = :number
+RETURNING tenant
 
 -- name: interrupt_message
 UPDATE messages SET
@@ -894,8 +957,12 @@ ORDER BY base_rank LIMIT 1
 -- name: claimed_rank
 SELECT rank FROM claimed_ranks WHERE level = :level
 
+-- name: ready_again
+-- A held message that gets another rank is ready again, since it may now be the first of its tenant.
+CASE readiness WHEN 'held' THEN 'ready' ELSE readiness END
+
 -- name: rerank
-UPDATE messages SET rank = base_rank WHERE number = :number AND rank IS NOT NULL
+UPDATE messages SET rank = base_rank, readiness = {ready_again} WHERE number = :number AND rank IS NOT NULL
 
 -- name: place_in_flow
 SELECT base_rank, flow FROM messages WHERE number = :number

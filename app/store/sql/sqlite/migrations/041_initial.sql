@@ -57,7 +57,7 @@ CREATE TABLE messages (
                                            -- its thread; else NULL, so that an index finds waiting messages by it
     state TEXT NOT NULL,
     -- Only while queued. ready: may be claimed; blocked: an earlier message of its thread is unfinished;
-    -- delayed: the head of its thread, but not before run_at.
+    -- delayed: the head of its thread, but not before run_at; held: its tenant runs as many messages as it may.
     readiness TEXT CHECK ((readiness IS NOT NULL) = (state = 'queued')),
     run_at INTEGER NOT NULL DEFAULT 0,     -- must not run before; 0 for at once
     attempt INTEGER NOT NULL DEFAULT 0,
@@ -98,11 +98,12 @@ CREATE INDEX messages_ready ON messages (agent, agent_version, rank) WHERE readi
 CREATE INDEX messages_waiting ON messages (rank) WHERE rank IS NOT NULL;
 CREATE INDEX messages_of_flow ON messages (tenant, flow, base_rank) WHERE flow IS NOT NULL;
 CREATE INDEX messages_delayed ON messages (run_at) WHERE readiness = 'delayed';
+CREATE INDEX messages_held ON messages (tenant, agent, agent_version, rank) WHERE readiness = 'held';
 CREATE UNIQUE INDEX messages_in_thread ON messages (tenant, thread_id, thread_number) WHERE thread_id IS NOT NULL;
 CREATE INDEX messages_queued_in_thread ON messages (tenant, thread_id, thread_number, rank)
     WHERE state = 'queued' AND thread_id IS NOT NULL;
-CREATE UNIQUE INDEX messages_one_running ON messages (tenant, thread_id)
-    WHERE state = 'processing' AND thread_id IS NOT NULL;
+-- One of each thread. Messages without a thread are in it too, so that it counts those of a tenant.
+CREATE UNIQUE INDEX messages_one_running ON messages (tenant, thread_id) WHERE state = 'processing';
 CREATE UNIQUE INDEX messages_interrupted_in_thread ON messages (tenant, thread_id)
     WHERE state = 'interrupted' AND thread_id IS NOT NULL;
 CREATE INDEX messages_leased ON messages (lease_until) WHERE state = 'processing';
@@ -276,6 +277,7 @@ CREATE TABLE tenants (                     -- tenants that were given settings
     tenant TEXT PRIMARY KEY,
     weight REAL NOT NULL,                 -- share of the workers beside other tenants
     limits TEXT NOT NULL,                  -- the JSON of a `app.models.tenants.TenantLimits`, without those that are None
+    running INTEGER GENERATED ALWAYS AS (limits ->> 'running') VIRTUAL,  -- one of them, for claims
     quotas TEXT NOT NULL,                  -- the JSON of a `Quotas`, likewise
     subject_quotas TEXT NOT NULL,          -- likewise, for each end user
     retention_days REAL,                  -- NULL for the server's setting
@@ -284,6 +286,8 @@ CREATE TABLE tenants (                     -- tenants that were given settings
     created_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+CREATE INDEX tenants_limited ON tenants (tenant) WHERE running > 0;
 
 CREATE TABLE erasures (                    -- of all that belongs to a thread, a subject or a tenant
     id TEXT PRIMARY KEY,

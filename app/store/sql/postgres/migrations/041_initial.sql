@@ -56,7 +56,7 @@ CREATE TABLE messages (
                                            -- its thread. Stays after a claim, so that no count changes; else NULL
     state TEXT NOT NULL,
     -- Only while queued. ready: may be claimed; blocked: an earlier message of its thread is unfinished;
-    -- delayed: the head of its thread, but not before run_at.
+    -- delayed: the head of its thread, but not before run_at; held: its tenant runs as many messages as it may.
     readiness TEXT CHECK ((readiness IS NOT NULL) = (state = 'queued')),
     run_at BIGINT NOT NULL DEFAULT 0,      -- must not run before; 0 for at once
     attempt BIGINT NOT NULL DEFAULT 0,
@@ -96,11 +96,12 @@ CREATE INDEX messages_ready ON messages (agent, agent_version, rank, number) WHE
 CREATE INDEX messages_waiting ON messages (rank, number) WHERE state = 'queued' AND rank IS NOT NULL;
 CREATE INDEX messages_of_flow ON messages (tenant, flow, base_rank, number) WHERE flow IS NOT NULL;
 CREATE INDEX messages_delayed ON messages (run_at, number) WHERE readiness = 'delayed';
+CREATE INDEX messages_held ON messages (tenant, agent, agent_version, rank, number) WHERE readiness = 'held';
 CREATE UNIQUE INDEX messages_in_thread ON messages (tenant, thread_id, thread_number) WHERE thread_id IS NOT NULL;
 CREATE INDEX messages_queued_in_thread ON messages (tenant, thread_id, thread_number)
     WHERE state = 'queued' AND thread_id IS NOT NULL;
-CREATE UNIQUE INDEX messages_one_running ON messages (tenant, thread_id)
-    WHERE state = 'processing' AND thread_id IS NOT NULL;
+-- One of each thread. Messages without a thread are in it too, so that it counts those of a tenant.
+CREATE UNIQUE INDEX messages_one_running ON messages (tenant, thread_id) WHERE state = 'processing';
 CREATE UNIQUE INDEX messages_interrupted_in_thread ON messages (tenant, thread_id)
     WHERE state = 'interrupted' AND thread_id IS NOT NULL;
 CREATE INDEX messages_leased ON messages (coalesce(lease_until, 0), number) WHERE state = 'processing';
@@ -280,6 +281,7 @@ CREATE TABLE tenants (                     -- tenants that were given settings
     tenant TEXT COLLATE "C" PRIMARY KEY,
     weight DOUBLE PRECISION NOT NULL,                 -- share of the workers beside other tenants
     limits TEXT NOT NULL,                  -- the JSON of a `app.models.tenants.TenantLimits`, without those that are None
+    running BIGINT GENERATED ALWAYS AS ((limits::jsonb ->> 'running')::bigint) STORED,  -- one of them, for claims
     quotas TEXT NOT NULL,                  -- the JSON of a `Quotas`, likewise
     subject_quotas TEXT NOT NULL,          -- likewise, for each end user
     retention_days DOUBLE PRECISION,                  -- NULL for the server's setting
@@ -288,6 +290,8 @@ CREATE TABLE tenants (                     -- tenants that were given settings
     created_at BIGINT NOT NULL,
     changed_at BIGINT NOT NULL
 );
+
+CREATE INDEX tenants_limited ON tenants (tenant) WHERE running > 0;
 
 CREATE TABLE erasures (                    -- of all that belongs to a thread, a subject or a tenant
     id TEXT COLLATE "C" PRIMARY KEY,
