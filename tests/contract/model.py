@@ -105,6 +105,7 @@ class QueueModel:
         self.last_number = 0
         self.last_in_thread: dict[str | None, int] = {}
         self.paused = False
+        self.most_running: int | None = None
         self.claimed: dict[int, int] = {}
         """The highest claimed rank of each level of priority."""
 
@@ -217,7 +218,8 @@ class QueueModel:
     # The verbs of workers
 
     def claim(self, agents: Sequence[str], limit: int, until: int) -> list[ModelMessage]:
-        taken = [] if self.paused else self.claimable(agents)[:limit]
+        room = limit if self.most_running is None else min(limit, self.most_running - len(self.in_state(PROCESSING)))
+        taken = [] if self.paused or room <= 0 else self.claimable(agents)[:room]
         queued = self.in_state(QUEUED)
         for rank, _ in [self.rank(message, queued) for message in taken]:
             self.claimed[rank // LEVEL] = max(rank, self.claimed.get(rank // LEVEL, 0))

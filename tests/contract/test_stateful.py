@@ -29,6 +29,7 @@ from app.models.events import EventPage, EventType
 from app.models.messages import IfBusy, Message, MessageState, Priority, QueueSummary, Readiness, Thread
 from app.models.sharing import FairShare
 from app.models.statistics import DAY, HISTOGRAMS, STORED, FigureQuery, Metric
+from app.models.tenants import TenantLimits, TenantSettings
 from app.policy.rank import RankPolicy
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
@@ -323,6 +324,18 @@ class StoreMachine(RuleBasedStateMachine):
     def pause(self, paused: bool) -> None:
         self.model.paused = paused
         self.run(self.store.pause(paused=paused))
+
+    @rule(most=st.sampled_from([None, None, 1, 2]))
+    def limit_running(self, most: int | None) -> None:
+        """A higher limit lets messages run as soon as a duty has found it."""
+        self.model.most_running = most
+        self.run(self._change_limit(most))
+        self.promote_after(0)
+
+    async def _change_limit(self, most: int | None) -> None:
+        record = await self.store.get_tenant(TENANT)
+        settings = TenantSettings(limits=TenantLimits(running=most))
+        assert await self.store.put_tenant(TENANT, settings, revision=record.revision if record else None) is not None
 
     @rule(seconds=st.sampled_from([0, 5, 9.999, 10]))
     def expire_after(self, seconds: float) -> None:

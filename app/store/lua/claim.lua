@@ -1,16 +1,17 @@
 -- Claim ready messages of some agents, lowest rank first; none while the queue is paused.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] worker, ARGV[3] limit, ARGV[4] lease in milliseconds, ARGV[5] template of the event
--- (\1A attempt), ARGV[6...] for each list of ready messages: the agent, the version that they wait for or '', and the
--- version that the worker gives them or ''
--- Returns the rows of the claimed messages.
+-- (\1A attempt), ARGV[6] how many messages a tenant may run without a limit in its record, or 0, ARGV[7...] for each list of
+-- ready messages: the agent, the version that they wait for or '', and the version that the worker gives them or ''
+-- Returns the rows of the claimed messages, and 1 if more may be ready behind those that it held back.
 -- include: keys
 -- include: time
 -- include: messages
 -- include: rows
+-- include: running
 -- include: once
 
-local LEVEL = 1000000000000000
+local LEVEL, HELD_AT_ONCE = 1000000000000000, 100
 
 local function find(limit, lists, first)
     local found = {}
@@ -25,6 +26,41 @@ local function find(limit, lists, first)
     end
     table.sort(found, function(a, b) return a.rank < b.rank or (a.rank == b.rank and a.number < b.number) end)
     return found
+end
+
+-- Divide the first `depth` messages found: up to `limit` that may run, and those before the last of them that may not, since
+-- their tenants run as many as they may. `app.policy.running` does the same.
+local function admit(found, depth, limit, default)
+    local taken, over, room = {}, {}, {}
+    for i = 1, math.min(depth, #found) do
+        if #taken == limit then break end
+        local each = found[i]
+        local message = load(id_of(each.member))
+        local tenant = message.tenant
+        local left = room[tenant] or room_of(tenant, default)
+        each.message, room[tenant] = message, left > 0 and left - 1 or left
+        if left > 0 then
+            taken[#taken + 1] = each
+        else
+            over[#over + 1] = each
+        end
+    end
+    return taken, over
+end
+
+-- Return up to `limit` messages to claim, lowest rank first, and whether more may be ready. Hold back the messages ahead of
+-- them that may not run.
+local function admitted(limit, default, lists, first)
+    local taken, over = admit(find(limit, lists, first), limit, limit, default)
+    if #over == 0 then return taken, false end
+    local depth = limit + HELD_AT_ONCE
+    taken, over = admit(find(depth, lists, first), depth, limit, default)
+    for _, each in ipairs(over) do
+        local version = lists[each.list + 1]
+        each.message.version = version ~= '' and version
+        hold_back(each.message, each.rank)
+    end
+    return taken, #taken < limit and #over >= HELD_AT_ONCE
 end
 
 -- `version` is the version that the message waits for, false for any, and `own` the version that it gets.
@@ -52,28 +88,31 @@ local function take(message, version, own, worker, lease, template, now, microse
     return {message.id, fence}
 end
 
--- Note the ranks of the first `count` messages found, lowest first, as claimed.
-local function raise_claimed_ranks(found, count)
+-- Note the ranks of messages as claimed, lowest first.
+local function raise_claimed_ranks(claimed)
     local highest = {}
-    for i = 1, count do highest[math.floor(found[i].rank / LEVEL)] = found[i].rank end
+    for _, each in ipairs(claimed) do highest[math.floor(each.rank / LEVEL)] = each.rank end
     for level, rank in pairs(highest) do
         if rank > tonumber(redis.call('HGET', CLAIMED_RANKS, level) or -1) then redis.call('HSET', CLAIMED_RANKS, level, rank) end
     end
 end
 
 local function run(ARGV)
-    local taken = recalled
+    local taken, more = recalled, false
     if not taken then
         taken = {}
         local now, microseconds = clock(ARGV[1])
         local limit, lease = tonumber(ARGV[3]), tonumber(ARGV[4])
-        local found = limit > 0 and redis.call('EXISTS', PAUSED) == 0 and find(limit, ARGV, 6) or {}
-        for i = 1, math.min(limit, #found) do
-            local message, at = load(id_of(found[i].member)), found[i].list
-            local version, own = ARGV[at + 1] ~= '' and ARGV[at + 1], ARGV[at + 2] ~= '' and ARGV[at + 2]
-            taken[i] = take(message, version, own, ARGV[2], lease, ARGV[5], now, microseconds)
+        local found = {}
+        if limit > 0 and redis.call('EXISTS', PAUSED) == 0 then
+            found, more = admitted(limit, tonumber(ARGV[6]), ARGV, 7)
         end
-        raise_claimed_ranks(found, #taken)
+        for i, each in ipairs(found) do
+            local at = each.list
+            local version, own = ARGV[at + 1] ~= '' and ARGV[at + 1], ARGV[at + 2] ~= '' and ARGV[at + 2]
+            taken[i] = take(each.message, version, own, ARGV[2], lease, ARGV[5], now, microseconds)
+        end
+        raise_claimed_ranks(found)
         if #taken > 0 then remember(taken) end
     end
     local rows = {}
@@ -81,7 +120,7 @@ local function run(ARGV)
         -- When a claim is repeated, its lease may already be lost, and the fence may be another worker's.
         if leased(claimed[1], claimed[2]) then rows[#rows + 1] = row(claimed[1]) end
     end
-    return rows
+    return {rows, more and 1 or 0}
 end
 
 return each(run)

@@ -74,9 +74,13 @@ local function run(ARGV)
     end
     if message.thread then
         settle(message.tenant, message.thread, tonumber(message.thread_number) + 1)
-    elseif message.readiness == 'ready' then
+    elseif message.readiness == 'ready' or message.readiness == 'held' then
+        leave_waiting(message)
+        message.readiness = 'ready'
+        redis.call('HSET', message_key(message.id), 'readiness', 'ready')
         wait(message, rank)
     end
+    release(message.tenant, 1)  -- another message may now be the first of its tenant
     return answer(remember(unsettled))
 end
 

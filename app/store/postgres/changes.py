@@ -111,7 +111,7 @@ class Locked(NamedTuple):
     cancel_requested: bool
     webhook_url: str | None
     webhook_events: str | None
-    limited: bool
+    limited: bool = False
     """Whether its tenant has a limit of running messages in its record."""
 
 

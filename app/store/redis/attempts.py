@@ -33,13 +33,15 @@ class RedisAttempts(RedisRooms, AttemptStore):
         versions: Mapping[str, str] = NO_VERSIONS,
     ) -> list[Claim]:
         def topics(reply: Any) -> Iterable[str]:
-            return (MOVED, *(message_topic(columns[ID]) for columns in reply)) if reply else ()
+            rows, more = reply
+            moved = (MOVED, *(message_topic(columns[ID]) for columns in rows)) if rows else ()
+            return (*moved, READY) if more else moved
 
-        reply = await self._writes.run(
-            "claim", self._now(), worker_id, limit, int(lease_seconds * 1000), templates.PROCESSING,
+        rows, _ = await self._writes.run(
+            "claim", self._now(), worker_id, limit, int(lease_seconds * 1000), templates.PROCESSING, self._running,
             *(part for each in claimed_lists(agents, versions) for part in each), topics=topics,
         )  # fmt: skip
-        messages = list(map(replies.message, reply))
+        messages = list(map(replies.message, rows))
         for each in messages:
             if each.started_at is not None:  # so that no later change is dated before the claim
                 self._clock.witness(round(each.started_at.timestamp() * 1000))

@@ -72,7 +72,7 @@ class RedisControl(RedisRooms, ControlStore):
         self, tenant: str, message_id: str, priority: Priority, *, audit: NewAudit | None = None
     ) -> Message:
         def topics(reply: Any) -> Iterable[str]:
-            return (MOVED, message_topic(message_id)) if isinstance(reply, list) else ()
+            return (READY, MOVED, message_topic(message_id)) if isinstance(reply, list) else ()
 
         reply = await self._writes.run(
             "reprioritize",

@@ -23,11 +23,14 @@ class RedisRooms:
     The argument `topics` of a script's call is a function. It returns the topics of the hints to send for a reply.
     """
 
-    def __init__(self, writes: WritePipeline, reads: CommandPipeline, ranks: RankPolicy, clock: Clock) -> None:
+    def __init__(
+        self, writes: WritePipeline, reads: CommandPipeline, ranks: RankPolicy, clock: Clock, running: int
+    ) -> None:
         self._writes = writes
         self._reads = reads
         self._ranks = ranks
         self._clock = clock
+        self._running = running
         self._settling = Settling(self._settle_part)
 
     def _now(self) -> int:

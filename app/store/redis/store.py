@@ -79,7 +79,9 @@ class RedisStore(
         clock: Clock | None = None,
         allow_volatile: bool = False,
         prefix: str = "agent_queue",
+        running: int = 0,
     ) -> None:
+        """`running` is how many messages a tenant may run that has no limit in its record; 0 for any number."""
         self._url = url
         self._allow_volatile = allow_volatile
         self._prefix = f"{{{prefix}}}"
@@ -98,7 +100,7 @@ class RedisStore(
             publish=self._notifier.publish,
         )
         reads = CommandPipeline(Link(url), self._scripts, self._prefix)
-        super().__init__(writes, reads, ranks or RankPolicy(), clock or SteadyClock())
+        super().__init__(writes, reads, ranks or RankPolicy(), clock or SteadyClock(), running)
         self._listener = Listener(Link(url, socket_timeout=None), channel, process, self._notifier.publish)
 
     @property

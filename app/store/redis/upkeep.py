@@ -9,7 +9,7 @@ from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
 from ...models.messages import Message
 from ...policy.versions import SeenVersion, VersionMove
-from ..limits import DRAFT_SECONDS, MAX_CRASHES
+from ..limits import DRAFT_SECONDS, MAX_CRASHES, RELEASED_AT_ONCE
 from ..parts import prune, repeat
 from ..ports import MOVED, READY, UpkeepStore, message_topic
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
@@ -45,12 +45,18 @@ class RedisUpkeep(RedisRooms, UpkeepStore):
             return (READY, MOVED) if count else ()
 
         await self._read_clock()
-        return await repeat(
+        promoted = await repeat(
             lambda: self._writes.run(
                 "promote", self._now(), PROMOTE_BATCH, self._order, *self._priority_ranks(), topics=topics
             ),
             PROMOTE_BATCH,
         )
+        left = 1
+        while left:
+            _, left = await self._writes.run(
+                "release_held", self._running, RELEASED_AT_ONCE, topics=lambda reply: topics(reply[0])
+            )
+        return promoted
 
     @override
     async def move_versions(self, *, wait_seconds: float) -> int:

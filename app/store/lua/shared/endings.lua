@@ -22,6 +22,7 @@ local function finish(message, state, now, event)
         leave_interrupted(message)
     else
         leave_queue(message)
+        release(message.tenant, 1)  -- it may have been the first of its tenant
     end
     local key = message_key(message.id)
     redis.call('HSET', key, 'state', state, 'completed_at', now)

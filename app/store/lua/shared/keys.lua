@@ -109,6 +109,11 @@ local function versions_key(kind) return prefix .. 'versions:' .. kind end
 -- The member of a version in these sets.
 local function version_name(agent, version) return cjson.encode({agent, version}) end
 
+-- Held messages, whose tenant runs as many as it may: a set of the tenants that have some, for each tenant a set `held` of
+-- the versions of agents that have some, and for each of these the members by rank.
+local HOLDING = prefix .. 'holding'
+local function held_key(tenant, version) return prefix .. 'held:' .. scope(tenant, version) end
+
 local function thread_key(tenant, thread) return prefix .. 'thread:' .. scope(tenant, thread) end
 local function thread_queue_key(tenant, thread) return prefix .. 'thread_queue:' .. scope(tenant, thread) end
 local function thread_messages_key(tenant, thread) return prefix .. 'thread_messages:' .. scope(tenant, thread) end

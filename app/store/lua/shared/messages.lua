@@ -70,6 +70,41 @@ local function offer(message, rank)
     if version then redis.call('SADD', versions_key('ready'), version_name(message.agent, version)) end
 end
 
+local function leave_held(message)
+    redis.call('ZREM', held_key(message.tenant, version_name(message.agent, version_of(message))), message.member)
+end
+
+-- Hold back a ready message: its tenant runs as many messages as it may.
+local function hold_back(message, rank)
+    local version = version_of(message)
+    local name = version_name(message.agent, version)
+    redis.call('ZREM', ready_key(message.agent, version), message.member)
+    redis.call('HSET', message_key(message.id), 'readiness', 'held')
+    redis.call('ZADD', held_key(message.tenant, name), rank, message.member)
+    redis.call('SADD', of_tenant('held', message.tenant), name)
+    redis.call('SADD', HOLDING, message.tenant)
+end
+
+-- Make the first held messages of a tenant ready, up to `count` of each agent and version. Return how many. An agent without
+-- workers therefore keeps no other from the room of the tenant.
+local function release(tenant, count)
+    local held, released = of_tenant('held', tenant), 0
+    for _, name in ipairs(redis.call('SMEMBERS', held)) do
+        local list, key = cjson.decode(name), held_key(tenant, name)
+        local first = redis.call('ZRANGE', key, 0, count - 1, 'WITHSCORES')
+        for i = 1, #first, 2 do
+            redis.call('HSET', message_key(id_of(first[i])), 'readiness', 'ready')
+            redis.call('ZADD', ready_key(list[1], list[2]), first[i + 1], first[i])
+            redis.call('ZREM', key, first[i])
+        end
+        if list[2] and #first > 0 then redis.call('SADD', versions_key('ready'), name) end
+        if redis.call('EXISTS', key) == 0 then redis.call('SREM', held, name) end
+        released = released + #first / 2
+    end
+    if released > 0 and redis.call('EXISTS', held) == 0 then redis.call('SREM', HOLDING, tenant) end
+    return released
+end
+
 local function wait(message, rank)
     redis.call('ZADD', WAITING, rank, message.member)
     redis.call('ZADD', of_tenant('waiting', message.tenant), rank, message.member)
@@ -90,6 +125,7 @@ local function leave_waiting(message)
     redis.call('ZREM', WAITING, message.member)
     redis.call('ZREM', of_tenant('waiting', message.tenant), message.member)
     if message.readiness == 'ready' then redis.call('ZREM', ready_key(message.agent, version_of(message)), message.member) end
+    if message.readiness == 'held' then leave_held(message) end
 end
 
 local function leave_queue(message)
@@ -102,6 +138,7 @@ end
 local function leave_worker(message)
     redis.call('ZREM', LEASES, message.member)
     redis.call('ZREM', of_tenant('processing', message.tenant), message.member)
+    release(message.tenant, 1)
 end
 
 local function leave_interrupted(message)

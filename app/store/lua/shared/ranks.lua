@@ -9,11 +9,16 @@ local function rerank(tenant, ranks)
     redis.call('ZADD', of_tenant('waiting', tenant), unpack(ranks))
 end
 
--- Copy the rank of the head to the set that claims read. Only the head can be ready.
-local function rerank_head(queue)
+-- Copy the rank of the head to the set that claims read. Only the head can be ready. A held one is ready again, since it may
+-- now be the first of its tenant.
+local function rerank_head(tenant, queue)
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
     local f = redis.call('HMGET', message_key(id_of(head)), 'agent', 'readiness', 'agent_version')
-    if f[2] == 'ready' then redis.call('ZADD', ready_key(f[1], f[3]), rank_of(head), head) end
+    if f[2] == 'held' then
+        leave_held({tenant = tenant, agent = f[1], version = f[3], member = head})
+        redis.call('HSET', message_key(id_of(head)), 'readiness', 'ready')
+    end
+    if f[2] == 'ready' or f[2] == 'held' then redis.call('ZADD', ready_key(f[1], f[3]), rank_of(head), head) end
 end
 
 -- Maximum number of messages to which one operation gives new ranks: the server does nothing else meanwhile. For the rest,
@@ -45,7 +50,7 @@ local function lift(tenant, thread, rank)
             break
         end
     end
-    if changed then rerank_head(queue) end
+    if changed then rerank_head(tenant, queue) end
 end
 
 -- Settle a thread: compute again the ranks of messages below this thread number. They depend on the base ranks and on the
@@ -75,5 +80,5 @@ local function settle(tenant, thread, below)
             break
         end
     end
-    if changed then rerank_head(queue) end
+    if changed then rerank_head(tenant, queue) end
 end
