@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     model_name: str = DEFAULT_MODEL_NAME
     max_queue_size: int = Field(1000, ge=1)
     max_queue_size_per_tenant: int | None = Field(None, ge=1)
+    max_running_per_tenant: int = Field(0, ge=0)
     submits_per_minute_per_key: int = Field(0, ge=0, le=MAX_SUBMITS)
     submits_per_minute_per_tenant: int = Field(0, ge=0, le=MAX_SUBMITS)
     submits_per_minute_per_subject: int = Field(600, ge=0, le=MAX_SUBMITS)

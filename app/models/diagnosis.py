@@ -37,6 +37,7 @@ class FindingCode(StrEnum):
     QUEUE_PAUSED = "queue_paused"
     QUEUE_FULL = "queue_full"
     THREAD_WAITS = "thread_waits"
+    TENANT_WAITS = "tenant_waits"
     HUNG_THREADS = "hung_threads"
     LOOP_BLOCKED = "loop_blocked"
     HEARTBEAT_LOST = "heartbeat_lost"

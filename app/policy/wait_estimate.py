@@ -23,6 +23,7 @@ class WaitingCode(StrEnum):
     THREAD_BUSY = "thread_busy"
     AHEAD_IN_QUEUE = "ahead_in_queue"
     FAIR_SHARE = "fair_share"
+    TENANT_RUNNING = "tenant_running"
     SLOTS_BUSY = "slots_busy"
     STARTING_SOON = "starting_soon"
 
@@ -73,6 +74,13 @@ def _reason(
         return stopped
     if message.readiness is Readiness.BLOCKED:
         return WaitingReason(WaitingCode.THREAD_BUSY, _in_the_way(message, head))
+    if message.readiness is Readiness.HELD:
+        text = f"Tenant {message.tenant!r} runs as many messages as it may at the same time."
+        return WaitingReason(WaitingCode.TENANT_RUNNING, text)
+    return _by_position(message, throughput, overtaking)
+
+
+def _by_position(message: Message, throughput: Throughput | None, overtaking: int) -> WaitingReason | None:
     if message.queue_position is None:
         return None
     if overtaking > 0:
@@ -169,6 +177,8 @@ def _in_the_way(message: Message, head: Message | None) -> str:
 def _start(message: Message, throughput: Throughput, head: Message | None, now: datetime) -> datetime | None:
     """Return when the message is likely to begin; None if unknown. With a free slot, it begins at once.
 
+    It is unknown for a held message, which waits for the runs of its tenant.
+
     Otherwise the slots run the messages ahead first. Each run takes as long as recent runs. The caller has checked that
     `_stopped` returns None.
     """
@@ -178,7 +188,7 @@ def _start(message: Message, throughput: Throughput, head: Message | None, now: 
     due = message.run_at
     if message.readiness is Readiness.DELAYED:
         return None if due is None else max(due, now)
-    if message.queue_position is None:
+    if message.queue_position is None or message.readiness is Readiness.HELD:
         return None
     free = max(0, throughput.slots - throughput.running)
     turns = max(0, math.ceil((message.queue_position + 1 - free) / throughput.slots))

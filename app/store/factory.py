@@ -17,23 +17,24 @@ def make_store(settings: Settings, *, clock: Clock | None = None) -> Store:
     """Return the store that DATABASE_URL names, not yet open. Imports its driver. Raises ConfigurationError."""
     url = settings.database_url
     ranks = RankPolicy(settings.priority_aging_seconds, settings.fair_share)
+    running = settings.max_running_per_tenant
     if url == "memory://":
         from .sqlite.store import SqliteStore
 
-        return SqliteStore(None, ranks=ranks, clock=clock)
+        return SqliteStore(None, ranks=ranks, clock=clock, running=running)
     if url.startswith(SQLITE) and len(url) > len(SQLITE):
         from .sqlite.store import SqliteStore
 
-        return SqliteStore(Path(url.removeprefix(SQLITE)), ranks=ranks, clock=clock)
+        return SqliteStore(Path(url.removeprefix(SQLITE)), ranks=ranks, clock=clock, running=running)
     try:
         if url.startswith(POSTGRES):
             from .postgres.store import PostgresStore
 
-            return PostgresStore(url, ranks=ranks, clock=clock, allow_volatile=settings.allow_volatile)
+            return PostgresStore(url, ranks=ranks, clock=clock, allow_volatile=settings.allow_volatile, running=running)
         if url.startswith(REDIS):
             from .redis.store import RedisStore
 
-            return RedisStore(url, ranks=ranks, clock=clock, allow_volatile=settings.allow_volatile)
+            return RedisStore(url, ranks=ranks, clock=clock, allow_volatile=settings.allow_volatile, running=running)
     except ImportError as error:
         extra = "postgres" if url.startswith(POSTGRES) else "redis"
         raise MissingDriver("DATABASE_URL", extra, error) from error

@@ -141,7 +141,9 @@ class KeptPostgresStore(PostgresStore):
 
     @override
     def _make_session(self) -> Session:
-        return KeptSession(self._queue.kept[len(self._sessions)], self._parameters, self._queries, self._watchdog, self._running)
+        return KeptSession(
+            self._queue.kept[len(self._sessions)], self._parameters, self._queries, self._watchdog, self._running
+        )
 
     @override
     def _prepare(self) -> bool:

@@ -14,6 +14,7 @@ from app.doctor import StoreSources
 from app.models.attempts import Failed, Retry
 from app.models.diagnosis import Finding, FindingCode, Resource, Severity
 from app.models.messages import MessageState, Readiness
+from app.models.tenants import TenantLimits, TenantSettings
 from app.models.workers import AgentState, ServedAgent
 from app.observability.doctor.examination import CHECKS, Check, examine
 from app.observability.doctor.failure_checks import MANY, STORM_RETRIES
@@ -31,6 +32,7 @@ from tests.contract.builders import (
     TENANT,
     WORKER,
     add,
+    claim,
     claim_one,
     dead_letter,
     interrupt,
@@ -212,6 +214,17 @@ async def test_a_full_queue(store: Store, limit: int, severity: Severity | None)
         store, FindingCode.QUEUE_FULL, settings=SETTINGS.model_copy(update={"max_queue_size": limit})
     )
     assert [each.severity for each in findings] == ([] if severity is None else [severity])
+
+
+async def test_a_tenant_that_runs_as_many_messages_as_it_may(store: Store) -> None:
+    await store.put_tenant(TENANT, TenantSettings(limits=TenantLimits(running=1)), revision=None)
+    for _ in range(3):
+        await add(store)
+    await claim_one(store)
+    assert await found(store, FindingCode.TENANT_WAITS) == []
+    assert await claim(store, 3) == []
+    (finding,) = await found(store, FindingCode.TENANT_WAITS)
+    assert (finding.severity, finding.detail[:10]) == (Severity.NOTE, "2 messages")
 
 
 async def test_a_long_thread(store: Store) -> None:

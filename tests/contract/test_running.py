@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.models.attempts import Claim, Outcome, Retry
-from app.models.messages import Message, MessageState, Readiness
+from app.models.attempts import Outcome, Retry
+from app.models.messages import MessageState, Readiness
 from app.models.tenants import TenantLimits, TenantSettings
 from app.store.limits import HELD_AT_ONCE
 from app.store.ports import READY, Store
@@ -38,6 +39,7 @@ from tests.contract.builders import (
     new,
     requeue,
     resume,
+    start,
 )
 
 RETRIED_AT_ONCE = Retry("It broke for now.", "agent_error", 0.0)
@@ -50,8 +52,8 @@ async def allow(store: Store, running: int | None, tenant: str = TENANT) -> None
     assert await store.put_tenant(tenant, settings, revision=record.revision if record else None) is not None
 
 
-async def queue(store: Store, count: int, **fields: object) -> list[str]:
-    return [each.id for each in await add_all(store, *[new(str(number), **fields) for number in range(count)])]  # type: ignore[arg-type]  # fields of `new`
+async def queue(store: Store, count: int, **fields: Any) -> list[str]:
+    return [each.id for each in await add_all(store, *[new(str(number), **fields) for number in range(count)])]
 
 
 async def readiness(store: Store, ids: Sequence[str], tenant: str = TENANT) -> list[Readiness | None]:
@@ -152,21 +154,16 @@ async def test_a_cancelled_run_counts_until_it_has_ended(store: Store) -> None:
 async def test_an_answer_waits_for_the_limit_like_a_new_message(store: Store) -> None:
     asking = await interrupt(store)
     await allow(store, 1)
-    lease = await claim_one_of(store)
+    lease = await start(store)
     await resume(store, asking)
     assert await claimed_ids(store) == []
     await store.finish(lease, DONE)
     assert await claimed_ids(store) == [asking.id]
 
 
-async def claim_one_of(store: Store) -> object:
-    await add(store)
-    return await claim_one(store)
-
-
 async def test_held_messages_go_by_priority(store: Store) -> None:
     await allow(store, 1)
-    lease = await claim_one_of(store)
+    lease = await start(store)
     (low,) = await queue(store, 1, priority=LOW)
     (normal,) = await queue(store, 1)
     assert await claimed_ids(store) == []
@@ -174,7 +171,7 @@ async def test_held_messages_go_by_priority(store: Store) -> None:
     assert await claimed_ids(store) == []
     order = []
     for _ in range(3):
-        await store.finish(lease, DONE)  # type: ignore[arg-type]  # a lease
+        await store.finish(lease, DONE)
         (claimed,) = await claim(store, ALL)
         order.append(claimed.message.id)
         lease = claimed.lease
@@ -183,7 +180,7 @@ async def test_held_messages_go_by_priority(store: Store) -> None:
 
 async def test_a_thread_keeps_its_order_and_its_urgent_message_lifts_a_held_one(store: Store) -> None:
     await allow(store, 1)
-    lease = await claim_one_of(store)
+    lease = await start(store)
     (plain,) = await queue(store, 1)
     (head,) = await queue(store, 1, thread="t")
     assert await claimed_ids(store) == []
@@ -191,7 +188,7 @@ async def test_a_thread_keeps_its_order_and_its_urgent_message_lifts_a_held_one(
     assert await claimed_ids(store) == []
     order = []
     for _ in range(3):
-        await store.finish(lease, DONE)  # type: ignore[arg-type]  # a lease
+        await store.finish(lease, DONE)
         (claimed,) = await claim(store, ALL)
         order.append(claimed.message.id)
         lease = claimed.lease
@@ -200,11 +197,11 @@ async def test_a_thread_keeps_its_order_and_its_urgent_message_lifts_a_held_one(
 
 async def test_an_agent_without_a_worker_does_not_keep_the_others_waiting(store: Store) -> None:
     await allow(store, 1)
-    lease = await claim_one_of(store)
+    lease = await start(store)
     first = await queue(store, 2, agent="unserved")
     second = await queue(store, 2)
     assert await claimed_ids(store, agents=["unserved", "chat"]) == []
-    await store.finish(lease, DONE)  # type: ignore[arg-type]  # a lease
+    await store.finish(lease, DONE)
     assert await claimed_ids(store) == second[:1]
     assert await claimed_ids(store, agents=["unserved", "chat"]) == []
     assert first
@@ -270,12 +267,12 @@ async def test_a_held_message_is_cancelled_like_a_queued_one(store: Store) -> No
 @pytest.mark.parametrize("thread", [None, "t"])
 async def test_another_priority_moves_a_held_message(store: Store, thread: str | None) -> None:
     await allow(store, 1)
-    lease = await claim_one_of(store)
+    lease = await start(store)
     first, last = await queue(store, 1), await queue(store, 1, thread=thread)
     assert await claimed_ids(store) == []
     await store.reprioritize(TENANT, last[0], HIGH)
     assert await claimed_ids(store) == []
-    await store.finish(lease, DONE)  # type: ignore[arg-type]  # a lease
+    await store.finish(lease, DONE)
     assert await claimed_ids(store) == last
     assert first
 
@@ -285,10 +282,10 @@ async def test_a_released_message_that_gets_a_lower_priority_gives_its_place_to_
     store: Store, thread: str | None
 ) -> None:
     await allow(store, 1)
-    lease = await claim_one_of(store)
+    lease = await start(store)
     first, last = await queue(store, 1, thread=thread), await queue(store, 1)
     assert await claimed_ids(store) == []
-    await store.finish(lease, DONE)  # type: ignore[arg-type]  # a lease
+    await store.finish(lease, DONE)
     await store.reprioritize(TENANT, first[0], LOW)
     assert await claimed_ids(store) == last
 
@@ -296,21 +293,21 @@ async def test_a_released_message_that_gets_a_lower_priority_gives_its_place_to_
 async def test_a_requeued_message_waits_for_the_limit(store: Store) -> None:
     dead = await dead_letter(store)
     await allow(store, 1)
-    lease = await claim_one_of(store)
+    lease = await start(store)
     await requeue(store, dead.id)
     assert await claimed_ids(store) == []
-    await store.finish(lease, DONE)  # type: ignore[arg-type]  # a lease
+    await store.finish(lease, DONE)
     assert await claimed_ids(store) == [dead.id]
 
 
 async def test_a_deleted_thread_with_a_held_message_leaves_nothing(store: Store) -> None:
     await allow(store, 1)
-    lease = await claim_one_of(store)
+    lease = await start(store)
     await queue(store, 2, thread="t")
     last = await queue(store, 1)
     assert await claimed_ids(store) == []
     await store.delete_thread(TENANT, "t")
-    await store.finish(lease, DONE)  # type: ignore[arg-type]  # a lease
+    await store.finish(lease, DONE)
     await store.promote()
     assert await claimed_ids(store) == last
     assert await store.check_counts() == []
@@ -351,7 +348,7 @@ async def test_a_release_wakes_workers(store: Store, other_store: Store) -> None
 
 
 async def test_a_tenant_with_much_to_do_does_not_keep_others_waiting(store: Store) -> None:
-    """The others are reached after a claim for each HELD_AT_ONCE messages ahead of them, which each process makes at once."""
+    """Each claim holds HELD_AT_ONCE messages back, and wakes the next."""
     await allow(store, 1)
     await queue(store, 5 * HELD_AT_ONCE, priority=HIGH)
     (other,) = await queue(store, 1, tenant=OTHER_TENANT)
@@ -375,22 +372,20 @@ async def test_processes_together_never_run_more_and_never_stop(store: Store, ot
 
     async def work(each: Store, name: str) -> None:
         while left:
-            claims: list[Claim] = []
             with each.subscribe(READY) as ready:
                 claims = await claim(each, 2, worker=name)
                 if not claims and left:
                     await ready.wait(0.1)
-            for lease, message in claims:
+            for _, message in claims:
                 running[message.tenant].add(message.id)
                 assert len(running[message.tenant]) <= most[message.tenant]
-            await asyncio.sleep(0)
             for lease, message in claims:
                 running[message.tenant].discard(message.id)
                 await each.finish(lease, DONE)
                 left.discard(message.id)
 
     async with asyncio.timeout(60):
-        await asyncio.gather(*(work(each, f"{name} {index}") for name, each in (("a", store), ("b", other_store)) for index in range(4)))
+        await asyncio.gather(*(work(each, f"worker {number}") for number, each in enumerate([store, other_store] * 4)))
 
 
 async def test_messages_of_old_versions_are_held_and_released_too(store: Store) -> None:
@@ -407,7 +402,3 @@ async def test_messages_of_old_versions_are_held_and_released_too(store: Store) 
     await store.finish(running.lease, DONE)
     (following,) = await store.claim("worker", ["chat"], 9, lease_seconds=30, versions={"chat": "2"})
     assert following.message.id == ids[1]
-
-
-def message_ids(messages: Sequence[Message]) -> list[str]:
-    return [each.id for each in messages]

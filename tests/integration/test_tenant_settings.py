@@ -13,7 +13,9 @@ from tests.integration.conftest import Serve
 from tests.integration.test_key_api import ask
 from tests.integration.test_keys import issue
 
-NO_LIMITS: dict[str, Any] = dict.fromkeys(("submits_per_minute", "subject_submits_per_minute", "streams", "queued"))
+NO_LIMITS: dict[str, Any] = dict.fromkeys(
+    ("submits_per_minute", "subject_submits_per_minute", "streams", "queued", "running")
+)
 NO_QUOTAS: dict[str, Any] = dict.fromkeys(
     ("messages_per_day", "messages_per_month", "tokens_per_day", "tokens_per_month")
 )
@@ -50,11 +52,11 @@ async def test_a_change_that_changes_nothing_is_not_recorded(serve: Serve) -> No
 
 async def test_changes_at_the_same_time_are_all_kept(serve: Serve) -> None:
     server = await serve(worker_concurrency=0)
-    fields = ["submits_per_minute", "subject_submits_per_minute", "streams", "queued"]
+    fields = list(NO_LIMITS)
     replies = await asyncio.gather(
         *(server.client.patch("/tenants/acme", json={"limits": {name: 5}}) for name in fields)
     )
-    assert [each.status_code for each in replies] == [200] * 4
+    assert [each.status_code for each in replies] == [200] * len(fields)
     limits = (await server.client.get("/tenants/acme")).json()["limits"]
     assert limits == {**NO_LIMITS, **dict.fromkeys(fields, 5)}
 
@@ -80,6 +82,7 @@ async def test_tenants_are_listed_in_pages(serve: Serve) -> None:
         ({"weight": "2"}, "weight"),
         ({"limits": {"queued": -1}}, "limits.queued"),
         ({"limits": {"queued": 1.5}}, "limits.queued"),
+        ({"limits": {"running": -1}}, "limits.running"),
         ({"limits": {"walking": 1}}, "limits.walking"),
         ({"quotas": {"tokens_per_day": 0}}, "quotas.tokens_per_day"),
         ({"retention_days": 0}, "retention_days"),

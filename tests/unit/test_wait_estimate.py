@@ -326,6 +326,13 @@ async def test_while_the_store_is_away_the_message_still_tells_its_reason() -> N
     assert reason.code is C.AHEAD_IN_QUEUE
 
 
+async def test_a_held_message_tells_that_its_tenant_runs_as_many_as_it_may() -> None:
+    held = message(queue_position=0, readiness=Readiness.HELD)
+    start, reason = await wait_estimates_of(CountingSight()).of(held)
+    text = "Tenant 'default' runs as many messages as it may at the same time."
+    assert (start, reason) == (None, WaitingReason(C.TENANT_RUNNING, text))
+
+
 @pytest.mark.parametrize(
     ("overtaking", "text"),
     [

@@ -13,6 +13,7 @@ LIMITS_EXAMPLE: dict[str, Any] = {
     "subject_submits_per_minute": 30,
     "streams": 100,
     "queued": 500,
+    "running": 10,
 }
 QUOTAS_EXAMPLE: dict[str, Any] = {
     "messages_per_day": 10_000,
@@ -40,6 +41,7 @@ class LimitsView(BaseModel):
     )
     streams: Limit | None = Field(None, description="Open streams and WebSockets in each process.")
     queued: Limit | None = Field(None, description="Messages that may be queued.")
+    running: Limit | None = Field(None, description="Messages that run at the same time, on all workers together.")
 
 
 class QuotasView(BaseModel):

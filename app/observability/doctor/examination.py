@@ -44,6 +44,7 @@ CHECKS: tuple[Check, ...] = (
     _check(queue_checks.queue_paused),
     _check(queue_checks.queue_full),
     _check(queue_checks.thread_waits),
+    _check(queue_checks.tenant_waits),
     _check(process_checks.hung_threads),
     _check(process_checks.loop_blocked),
     _check(process_checks.heartbeat_lost),

@@ -25,6 +25,7 @@ TITLES: Mapping[FindingCode, str] = {
     FindingCode.QUEUE_PAUSED: "The queue is paused",
     FindingCode.QUEUE_FULL: "The queue is nearly full",
     FindingCode.THREAD_WAITS: "Messages wait for others of their thread",
+    FindingCode.TENANT_WAITS: "Messages wait since their tenant runs as many as it may",
     FindingCode.HUNG_THREADS: "Runs of ended messages do not stop",
     FindingCode.LOOP_BLOCKED: "An agent blocks all others",
     FindingCode.HEARTBEAT_LOST: "The worker's heartbeats do not get through",

@@ -163,6 +163,15 @@ async def thread_waits(sources: Sources) -> Sequence[Finding]:
     return [note(FindingCode.THREAD_WAITS, detail, curl(url_of(sources), "GET /queue"))]
 
 
+async def tenant_waits(sources: Sources) -> Sequence[Finding]:
+    """Find messages that wait since their tenants run as many as they may."""
+    held = [each for each in await sources.sample() if each.readiness is Readiness.HELD]
+    if not held:
+        return []
+    detail = f"{counted(len(held), 'message')}{example(held, sources.tenant)}. Other tenants have the workers."
+    return [note(FindingCode.TENANT_WAITS, detail, "agentq tenants list  # shows the limit `running` of each tenant")]
+
+
 def url_of(sources: Sources) -> str:
     """Return the address at which this host reaches the server."""
     return f"http://localhost:{sources.settings.port}"

@@ -3,7 +3,7 @@
 -- ARGV[1] time, ARGV[2] worker, ARGV[3] limit, ARGV[4] lease in milliseconds, ARGV[5] template of the event
 -- (\1A attempt), ARGV[6] how many messages a tenant may run without a limit in its record, or 0, ARGV[7...] for each list of
 -- ready messages: the agent, the version that they wait for or '', and the version that the worker gives them or ''
--- Returns the rows of the claimed messages, and 1 if more may be ready behind those that it held back.
+-- Returns the rows of the claimed messages, and 1 if it held messages back, 2 if more may be ready behind these, else 0.
 -- include: keys
 -- include: time
 -- include: messages
@@ -48,11 +48,11 @@ local function admit(found, depth, limit, default)
     return taken, over
 end
 
--- Return up to `limit` messages to claim, lowest rank first, and whether more may be ready. Hold back the messages ahead of
--- them that may not run.
+-- Return up to `limit` messages to claim, lowest rank first. Hold back the messages ahead of them that may not run. Return 0 if
+-- there are none, 1 if there are some, 2 if more messages may be ready behind them.
 local function admitted(limit, default, lists, first)
     local taken, over = admit(find(limit, lists, first), limit, limit, default)
-    if #over == 0 then return taken, false end
+    if #over == 0 then return taken, 0 end
     local depth = limit + HELD_AT_ONCE
     taken, over = admit(find(depth, lists, first), depth, limit, default)
     for _, each in ipairs(over) do
@@ -60,7 +60,7 @@ local function admitted(limit, default, lists, first)
         each.message.version = version ~= '' and version
         hold_back(each.message, each.rank)
     end
-    return taken, #taken < limit and #over >= HELD_AT_ONCE
+    return taken, #taken < limit and #over >= HELD_AT_ONCE and 2 or 1
 end
 
 -- `version` is the version that the message waits for, false for any, and `own` the version that it gets.
@@ -98,14 +98,14 @@ local function raise_claimed_ranks(claimed)
 end
 
 local function run(ARGV)
-    local taken, more = recalled, false
+    local taken, held = recalled, 0
     if not taken then
         taken = {}
         local now, microseconds = clock(ARGV[1])
         local limit, lease = tonumber(ARGV[3]), tonumber(ARGV[4])
         local found = {}
         if limit > 0 and redis.call('EXISTS', PAUSED) == 0 then
-            found, more = admitted(limit, tonumber(ARGV[6]), ARGV, 7)
+            found, held = admitted(limit, tonumber(ARGV[6]), ARGV, 7)
         end
         for i, each in ipairs(found) do
             local at = each.list
@@ -120,7 +120,7 @@ local function run(ARGV)
         -- When a claim is repeated, its lease may already be lost, and the fence may be another worker's.
         if leased(claimed[1], claimed[2]) then rows[#rows + 1] = row(claimed[1]) end
     end
-    return {rows, more and 1 or 0}
+    return {rows, held}
 end
 
 return each(run)

@@ -67,11 +67,12 @@ class ClaimWrites(Writes):
         }  # fmt: skip
         first = step("claim", limit=limit, **listed, **lease)
         holding: list[str] = []
-        with self.transaction(first, step("has_limits")) as (now, [rows, [(limits,)]]):
+        with self.transaction(first, step("has_limits")) as (now, [found, [(limits,)]]):
+            rows = list(found)
             if (limits or running) and len(rows) < limit:
                 taken, holding = self._admit(listed, limit - len(rows))
                 numbers, own = [each.number for each in taken], [each.own for each in taken]
-                rows = rows + (self.rows("claim_candidates", numbers=numbers, own=own, **lease) if taken else [])
+                rows += self.rows("claim_candidates", numbers=numbers, own=own, **lease) if taken else []
             if not rows and not holding:
                 self.session.discard()
                 return []
@@ -104,8 +105,7 @@ class ClaimWrites(Writes):
             return found.taken, []
         found = self._look(listed, limit, limit + HELD_AT_ONCE, room, waiting=False)
         self.rows("hold_back", numbers=[each.number for each in found.over])
-        if len(found.taken) < limit and len(found.over) >= HELD_AT_ONCE:
-            self.touched.add(READY)
+        self.touched |= {MOVED, READY} if len(found.taken) < limit and len(found.over) >= HELD_AT_ONCE else {MOVED}
         return found.taken, list({each.tenant for each in found.over})
 
     def _look(

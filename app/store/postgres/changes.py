@@ -46,7 +46,6 @@ class Writes(Recording):
             self.touched.clear()
             raise
 
-
     def _release_freed(self) -> None:
         """Release as many held messages of each tenant as the transaction has ended or put back."""
         if self.session.freed:

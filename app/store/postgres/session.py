@@ -45,9 +45,7 @@ class Session:
     long.
     """
 
-    def __init__(
-        self, parameters: str, queries: Mapping[str, str], watchdog: Watchdog, running: int = 0
-    ) -> None:
+    def __init__(self, parameters: str, queries: Mapping[str, str], watchdog: Watchdog, running: int = 0) -> None:
         self._parameters = parameters
         self._queries = queries
         self._watchdog = watchdog

@@ -33,9 +33,9 @@ class RedisAttempts(RedisRooms, AttemptStore):
         versions: Mapping[str, str] = NO_VERSIONS,
     ) -> list[Claim]:
         def topics(reply: Any) -> Iterable[str]:
-            rows, more = reply
-            moved = (MOVED, *(message_topic(columns[ID]) for columns in rows)) if rows else ()
-            return (*moved, READY) if more else moved
+            rows, held = reply
+            moved = (MOVED, *(message_topic(columns[ID]) for columns in rows)) if rows or held else ()
+            return (*moved, READY) if held > 1 else moved
 
         rows, _ = await self._writes.run(
             "claim", self._now(), worker_id, limit, int(lease_seconds * 1000), templates.PROCESSING, self._running,

@@ -80,8 +80,7 @@ class AttemptWrites(Changes):
         if over:
             taken, over = self._look(lists, limit, limit + HELD_AT_ONCE)
             self.execute("hold_back", numbers=json.dumps([each.number for each in over]))
-            if len(taken) < limit and len(over) >= HELD_AT_ONCE:
-                self.touched.add(READY)
+            self.touched |= {MOVED, READY} if len(taken) < limit and len(over) >= HELD_AT_ONCE else {MOVED}
         return [(each.rank, each.number, each.own) for each in taken]
 
     def _look(self, lists: Sequence[ClaimedList], limit: int, depth: int) -> Admitted:

@@ -19,7 +19,7 @@ class Releasing(Changes):
         self._freed.clear()
 
     def release_freed(self) -> None:
-        """Release as many messages of each tenant as the transaction has ended or put back. Called before the commit."""
+        """Release as many messages of each tenant as the transaction has ended or put back. Called before its end."""
         for tenant, count in self._freed.items():
             self._release(tenant, count)
 

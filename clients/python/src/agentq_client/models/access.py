@@ -78,6 +78,7 @@ class TenantLimits(Model):
     subject_submits_per_minute: int | None = None
     streams: int | None = None
     queued: int | None = None
+    running: int | None = None
 
 
 class Tenant(Model):
