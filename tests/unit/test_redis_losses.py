@@ -226,10 +226,10 @@ async def test_a_repeated_claim_knows_its_fences_again(server: ValkeyServer, adm
         await add(store)
 
         def repeat() -> Any:
-            return repeated(admin, "claim", keys, 1, START, WORKER, 2, 30_000, "", "chat", "", "")
+            return repeated(admin, "claim", keys, 1, START, WORKER, 2, 30_000, "", 0, "chat", "", "")
 
         first = repeat()
-        assert len(first) == 1
+        assert len(first[0]) == 1
         assert repeat() == first
 
 

@@ -386,7 +386,8 @@ async def test_a_repeated_claim_does_not_give_what_another_worker_has_by_now(
 
         def repeat() -> list[str]:
             lease_ms = int(LEASE_SECONDS * 1000)
-            return [row[1] for row in repeated(admin, "claim", keys, 1, START, WORKER, 2, lease_ms, "", "chat", "", "")]
+            rows, _ = repeated(admin, "claim", keys, 1, START, WORKER, 2, lease_ms, "", 0, "chat", "", "")
+            return [row[1] for row in rows]
 
         assert repeat() == ids
         assert repeat() == ids

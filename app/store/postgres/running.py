@@ -28,7 +28,7 @@ def release_room(session: Session, tenants: Sequence[str]) -> bool:
 
     Only tenants without a limit have messages left, since the others get as many as they may run.
     """
-    room: dict[str, int] = dict(session.rows("find_room", tenants=list(tenants), most=session.running))
+    room: dict[str, int] = dict(session.rows("find_room", tenants=list(tenants), running=session.running))
     counts = {tenant: min(room.get(tenant, RELEASED_AT_ONCE), RELEASED_AT_ONCE) for tenant in tenants}
     released = release(session, counts)
     return any(tenant not in room and count >= RELEASED_AT_ONCE for tenant, count in released.items())
@@ -44,8 +44,8 @@ def find_room(session: Session, tenants: Sequence[str], *, waiting: bool) -> dic
         tenants = [tenant for (tenant,) in session.rows("try_to_lock_running", tenants=list(tenants))]
         if not tenants:
             return {}
-        return dict(session.rows("find_room", tenants=tenants, most=session.running))
+        return dict(session.rows("find_room", tenants=tenants, running=session.running))
     _, rows = session.run_all(
-        step("lock_running", tenants=list(tenants)), step("find_room", tenants=list(tenants), most=session.running)
+        step("lock_running", tenants=list(tenants)), step("find_room", tenants=list(tenants), running=session.running)
     )
     return dict(rows)

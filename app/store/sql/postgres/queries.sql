@@ -1124,9 +1124,10 @@ INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM abandoned ON CONF
 -- locked; see `find_candidates`.
 WITH {picked}
 UPDATE messages SET {taken}
-FROM picked WHERE messages.number = picked.number AND (
-    %(running)s::bigint = 0 AND NOT EXISTS (SELECT FROM tenants WHERE running > 0) OR {most_running} = 0
-)
+FROM (
+    SELECT number, own FROM picked WHERE {most_running} = 0
+) AS picked
+WHERE messages.number = picked.number
 RETURNING {claimed_columns}, rank, changed_at
 
 -- name: picked
@@ -1144,8 +1145,8 @@ quota AS (
         ORDER BY ready.rank, ready.number LIMIT %(limit)s
     ) AS first GROUP BY agent, wanted, own
 ), picked AS MATERIALIZED (
-    SELECT ready.number, quota.own FROM quota CROSS JOIN LATERAL (
-        SELECT number FROM messages
+    SELECT ready.*, quota.own FROM quota CROSS JOIN LATERAL (
+        SELECT rank, number, tenant FROM messages
         WHERE readiness = 'ready' AND agent = quota.agent AND agent_version = quota.wanted
         ORDER BY rank, number LIMIT quota.most FOR NO KEY UPDATE SKIP LOCKED
     ) AS ready
@@ -1158,8 +1159,8 @@ started_at = coalesce(started_at, greatest(%(now)s, changed_at)), changed_at = g
 agent_version = picked.own
 
 -- name: most_running
--- How many messages the tenant of a message may run; 0 for any number.
-coalesce((SELECT running FROM tenants WHERE tenants.tenant = messages.tenant), %(running)s::bigint)
+-- How many messages a tenant may run; 0 for any number. A join would walk all tenants while these are few.
+coalesce((SELECT running FROM tenants WHERE tenants.tenant = picked.tenant), %(running)s::bigint)
 
 -- name: has_limits
 SELECT EXISTS (SELECT FROM tenants WHERE running > 0)
@@ -1167,8 +1168,7 @@ SELECT EXISTS (SELECT FROM tenants WHERE running > 0)
 -- name: find_candidates
 -- Locks the first ready messages, to decide which of them may run.
 WITH {picked}
-SELECT messages.rank, messages.number, messages.tenant, picked.own, {most_running}
-FROM picked JOIN messages ON messages.number = picked.number
+SELECT rank, number, tenant, own, {most_running} FROM picked
 
 -- name: claim_candidates
 -- The messages must be locked.
@@ -1192,8 +1192,7 @@ hashtextextended('agent_queue.running ' || tenant, 0)
 -- How many more messages these tenants may run. Tenants without a limit have no row.
 SELECT tenant, most - (SELECT count(*) FROM messages WHERE messages.tenant = limited.tenant AND state = 'processing')
 FROM (
-    SELECT given.tenant, coalesce(tenants.running, %(most)s::bigint) AS most
-    FROM unnest(%(tenants)s::text[]) AS given (tenant) LEFT JOIN tenants ON tenants.tenant = given.tenant
+    SELECT tenant, {most_running} AS most FROM unnest(%(tenants)s::text[]) AS picked (tenant)
 ) AS limited
 WHERE most > 0
 
@@ -1265,7 +1264,7 @@ webhook_key, subject, key_id, trace
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
 messages.agent, messages.readiness, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested,
 messages.webhook_url, messages.webhook_events,
-EXISTS (SELECT FROM tenants WHERE tenants.tenant = messages.tenant AND running > 0)
+coalesce((SELECT running FROM tenants WHERE tenants.tenant = messages.tenant), 0) > 0
 
 -- name: lock_leased
 -- Guards every change of an attempt. FOR UPDATE, here and in lock_expired, conflicts with `share_leased`.
