@@ -81,7 +81,7 @@ class PlainSqlite:
         execute, executemany, held = self._connection.execute, self._connection.executemany, []
         execute("BEGIN IMMEDIATE")
         for _ in range(calls):
-            assert not self._run("is_paused").get
+            assert self._run("claim_state").fetchall() == [(0, 0)]
             found = self._run("find_ready", agent=AGENT, version="", limit=limit).fetchall()
             now = _now()
             until = now + LEASE_MILLISECONDS
@@ -108,7 +108,7 @@ class PlainSqlite:
         for message_id, fence in held:
             now = _now()
             ((number, *_, last),) = self._run(
-                "end_leased", id=message_id, fence=fence, state="completed", result="", error=None, error_code=None,
+                "end_leased", id=message_id, fence=fence, state="completed", result="", output=None, error=None, error_code=None,
                 fingerprint=None, fence_step=0, crashed=0, now=now,
             )  # fmt: skip
             self._run("add_event", message=number, id=last + 1, type="done", data=DONE, now=now)
@@ -159,7 +159,7 @@ class PlainPostgres:
             now = time.time_ns() // 1_000_000
             values = {
                 "agents": [AGENT], "wanted": [""], "own": [""], "limit": limit, "worker_id": WORKER,
-                "lease_milliseconds": LEASE_MILLISECONDS, "now": now,
+                "lease_milliseconds": LEASE_MILLISECONDS, "now": now, "running": 0,
             }  # fmt: skip
             _, rows = self._run(self._claiming, ("begin_write", {}), ("claim", values))
             events = self._events([row[NUMBER] for row in rows], "processing", PROCESSING, now)
@@ -178,7 +178,7 @@ class PlainPostgres:
         nothing = [None] * len(rows)
         values = {
             "numbers": numbers, "states": ["completed"] * len(rows), "results": [""] * len(rows), "errors": nothing,
-            "error_codes": nothing, "fingerprints": nothing, "taken": False, "crashed": 0, "now": now,
+            "error_codes": nothing, "fingerprints": nothing, "outputs": nothing, "raise_fence": False, "crashed": 0, "now": now,
         }  # fmt: skip
         events = self._events(numbers, "done", DONE, now)
         self._commit(self._finishing, "plain finishes", ("end_messages", values), events)
@@ -227,13 +227,13 @@ class PlainRedis:
 
     def claim(self, calls: int, limit: int) -> list[Held]:
         """Make all claims in one pipeline."""
-        call = ("", WORKER, limit, LEASE_MILLISECONDS, self._processing, AGENT, "", "")
-        return [(row[ID], int(row[FENCE])) for rows in self._run("claim", [call] * calls) for row in rows]
+        call = ("", WORKER, limit, LEASE_MILLISECONDS, self._processing, 0, AGENT, "", "")
+        return [(row[ID], int(row[FENCE])) for rows, _ in self._run("claim", [call] * calls) for row in rows]
 
     def finish(self, held: Sequence[Held]) -> None:
         """Complete all messages in one pipeline."""
         from app.store.limits import THROUGHPUT_MESSAGES
 
-        how = (self._cancelled, "completed", f"done {DONE}", "", THROUGHPUT_MESSAGES)
+        how = (self._cancelled, "completed", f"done {DONE}", "", THROUGHPUT_MESSAGES, "")
         replies = self._run("finish", [("", message_id, fence, *how) for message_id, fence in held])
         assert all(reply == 1 for reply in replies), replies

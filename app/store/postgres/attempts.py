@@ -67,9 +67,9 @@ class ClaimWrites(Writes):
         }  # fmt: skip
         first = step("claim", limit=limit, **listed, **lease)
         holding: list[str] = []
-        with self.transaction(first, step("has_limits")) as (now, [found, [(limits,)]]):
+        with self.transaction(first) as (now, [found]):
             rows = list(found)
-            if (limits or running) and len(rows) < limit:
+            if len(rows) < limit and (running or self.value("has_limits")):
                 taken, holding = self._admit(listed, limit - len(rows))
                 numbers, own = [each.number for each in taken], [each.own for each in taken]
                 rows += self.rows("claim_candidates", numbers=numbers, own=own, **lease) if taken else []
