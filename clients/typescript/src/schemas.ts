@@ -1063,7 +1063,7 @@ export interface components {
          * @description The stable names of what can be found. The documentation has a section on each, under "Troubleshoot".
          * @enum {string}
          */
-        FindingCode: "setting_invalid" | "setting_misspelt" | "port_taken" | "server_unreachable" | "database_unusable" | "database_away" | "store_volatile" | "no_worker" | "workers_drained" | "worker_lost" | "workers_busy" | "agent_loading" | "agent_failed" | "agent_missing" | "queue_paused" | "queue_full" | "thread_waits" | "hung_threads" | "loop_blocked" | "heartbeat_lost" | "memory_unusable" | "streams_cut" | "messages_fail" | "quota_exhausted" | "provider_refused" | "provider_limit" | "timeouts" | "retry_storm" | "poison_message" | "this_host_only" | "open_to_all" | "key_expires" | "clock_skew" | "engine_nearly_full" | "log_growing" | "long_transaction" | "few_connections";
+        FindingCode: "setting_invalid" | "setting_misspelt" | "port_taken" | "server_unreachable" | "database_unusable" | "database_away" | "store_volatile" | "no_worker" | "workers_drained" | "worker_lost" | "workers_busy" | "agent_loading" | "agent_failed" | "agent_missing" | "queue_paused" | "queue_full" | "thread_waits" | "tenant_waits" | "hung_threads" | "loop_blocked" | "heartbeat_lost" | "memory_unusable" | "streams_cut" | "messages_fail" | "quota_exhausted" | "provider_refused" | "provider_limit" | "timeouts" | "retry_storm" | "poison_message" | "this_host_only" | "open_to_all" | "key_expires" | "clock_skew" | "engine_nearly_full" | "log_growing" | "long_transaction" | "few_connections";
         /**
          * ForkSource
          * @description Where a forked thread came from.
@@ -1573,6 +1573,12 @@ export interface components {
              * @default null
              */
             queued?: number | null;
+            /**
+             * Running
+             * @description Messages that run at the same time, on all workers together.
+             * @default null
+             */
+            running?: number | null;
         };
         /**
          * ListedChange
@@ -4674,7 +4680,7 @@ export interface components {
          * @description Why a message waits. Existing codes are stable; new ones may be added.
          * @enum {string}
          */
-        WaitingCode: "delayed" | "paused" | "no_worker" | "workers_drained" | "agent_unavailable" | "version_unavailable" | "thread_busy" | "ahead_in_queue" | "fair_share" | "slots_busy" | "starting_soon";
+        WaitingCode: "delayed" | "paused" | "no_worker" | "workers_drained" | "agent_unavailable" | "version_unavailable" | "thread_busy" | "ahead_in_queue" | "fair_share" | "tenant_running" | "slots_busy" | "starting_soon";
         /**
          * WaitingData
          * @description The message is queued. Sent first, and again when its position or its reason to wait changes.
