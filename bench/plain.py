@@ -108,8 +108,8 @@ class PlainSqlite:
         for message_id, fence in held:
             now = _now()
             ((number, *_, last),) = self._run(
-                "end_leased", id=message_id, fence=fence, state="completed", result="", output=None, error=None, error_code=None,
-                fingerprint=None, fence_step=0, crashed=0, now=now,
+                "end_leased", id=message_id, fence=fence, state="completed", result="", output=None, error=None,
+                error_code=None, fingerprint=None, fence_step=0, crashed=0, now=now,
             )  # fmt: skip
             self._run("add_event", message=number, id=last + 1, type="done", data=DONE, now=now)
         self._hint()
@@ -178,7 +178,8 @@ class PlainPostgres:
         nothing = [None] * len(rows)
         values = {
             "numbers": numbers, "states": ["completed"] * len(rows), "results": [""] * len(rows), "errors": nothing,
-            "error_codes": nothing, "fingerprints": nothing, "outputs": nothing, "raise_fence": False, "crashed": 0, "now": now,
+            "error_codes": nothing, "fingerprints": nothing, "outputs": nothing, "raise_fence": False, "crashed": 0,
+            "now": now,
         }  # fmt: skip
         events = self._events(numbers, "done", DONE, now)
         self._commit(self._finishing, "plain finishes", ("end_messages", values), events)

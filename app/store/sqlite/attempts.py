@@ -88,7 +88,7 @@ class AttemptWrites(Changes):
         found: list[Candidate] = []
         for agent, wanted, own in lists:
             ready = self.rows("find_ready_of_tenants", agent=agent, version=wanted, limit=depth)
-            found += [Candidate(*row, None if own == wanted else own) for row in ready]
+            found += [Candidate(rank, number, tenant, None if own == wanted else own) for rank, number, tenant in ready]
         if not found:
             return Admitted([], [])
         first = sorted(found)[:depth]
