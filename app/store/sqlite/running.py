@@ -20,8 +20,9 @@ class Releasing(Changes):
 
     def release_freed(self) -> None:
         """Release as many messages of each tenant as the transaction has ended or put back. Called before its end."""
-        for tenant, count in self._freed.items():
-            self._release(tenant, count)
+        if self._freed and self.execute("any_held").get:
+            for tenant, count in self._freed.items():
+                self._release(tenant, count)
 
     def release_held(self) -> bool:
         """Release the held messages of all tenants that may run more. Return whether messages are left to release."""

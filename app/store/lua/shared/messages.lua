@@ -85,9 +85,13 @@ local function hold_back(message, rank)
     redis.call('SADD', HOLDING, message.tenant)
 end
 
+local any_held -- whether there were held messages when the script began
+
 -- Make the first held messages of a tenant ready, up to `count` of each agent and version. Return how many. An agent without
 -- workers therefore keeps no other from the room of the tenant.
 local function release(tenant, count)
+    if any_held == nil then any_held = redis.call('EXISTS', HOLDING) == 1 end
+    if not any_held then return 0 end
     local held, released = of_tenant('held', tenant), 0
     for _, name in ipairs(redis.call('SMEMBERS', held)) do
         local list, key = cjson.decode(name), held_key(tenant, name)

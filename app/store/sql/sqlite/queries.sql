@@ -779,6 +779,9 @@ SELECT tenant, most - (
 -- name: hold_back
 UPDATE messages SET readiness = 'held' WHERE number IN (SELECT value FROM json_each(:numbers))
 
+-- name: any_held
+SELECT EXISTS (SELECT 1 FROM messages INDEXED BY messages_held WHERE readiness = 'held')
+
 -- name: list_held
 -- The agents and versions of held messages of a tenant. Seeks each of them in an index with one entry for each message.
 WITH RECURSIVE agents (agent) AS (
