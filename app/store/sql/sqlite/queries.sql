@@ -769,7 +769,7 @@ ORDER BY rank, number LIMIT :limit
 -- name: find_room
 -- How many more messages these tenants may run. Tenants without a limit have no row. :tenants is a JSON array.
 SELECT tenant, most - (
-    SELECT count(*) FROM messages INDEXED BY messages_one_running
+    SELECT count(*) FROM messages INDEXED BY messages_leased
     WHERE messages.tenant = limited.tenant AND state = 'processing'
 ) FROM (
     SELECT value AS tenant, coalesce((SELECT running FROM tenants WHERE tenants.tenant = value), :most) AS most
@@ -971,9 +971,10 @@ UPDATE messages SET rank = base_rank, readiness = {ready_again} WHERE number = :
 SELECT base_rank, flow FROM messages WHERE number = :number
 
 -- name: find_expired
-SELECT number, id, attempt, crashes, cancel_requested FROM messages
+-- Walks the index of running messages, which are as many as there are slots.
+SELECT number, id, attempt, crashes, cancel_requested FROM messages INDEXED BY messages_leased
 WHERE state = 'processing' AND (lease_until IS NULL OR lease_until <= :now)
-ORDER BY lease_until LIMIT :limit
+LIMIT :limit
 
 -- name: extend_leases
 -- An expired lease is not revived: the rescue takes it. :leases is a JSON object of fences by message id.

@@ -102,11 +102,11 @@ CREATE INDEX messages_held ON messages (tenant, agent, agent_version, rank) WHER
 CREATE UNIQUE INDEX messages_in_thread ON messages (tenant, thread_id, thread_number) WHERE thread_id IS NOT NULL;
 CREATE INDEX messages_queued_in_thread ON messages (tenant, thread_id, thread_number, rank)
     WHERE state = 'queued' AND thread_id IS NOT NULL;
--- One of each thread. Messages without a thread are in it too, so that it counts those of a tenant.
-CREATE UNIQUE INDEX messages_one_running ON messages (tenant, thread_id) WHERE state = 'processing';
+CREATE UNIQUE INDEX messages_one_running ON messages (tenant, thread_id)
+    WHERE state = 'processing' AND thread_id IS NOT NULL;
 CREATE UNIQUE INDEX messages_interrupted_in_thread ON messages (tenant, thread_id)
     WHERE state = 'interrupted' AND thread_id IS NOT NULL;
-CREATE INDEX messages_leased ON messages (lease_until) WHERE state = 'processing';
+CREATE INDEX messages_leased ON messages (tenant, lease_until) WHERE state = 'processing';  -- counts those of a tenant too
 CREATE INDEX messages_interrupted ON messages (interrupt_expires_at) WHERE state = 'interrupted';
 CREATE INDEX messages_ended ON messages (completed_at) WHERE completed_at IS NOT NULL;
 CREATE INDEX messages_by_end ON messages (tenant, log_pruned, completed_at) WHERE completed_at IS NOT NULL;
