@@ -1,0 +1,42 @@
+"""What claims and ends of runs on PostgreSQL do to each other, when both happen at the same moment."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.models.tenants import TenantLimits, TenantSettings
+from app.store.postgres.store import PostgresStore
+from tests.clock import ManualClock
+from tests.contract.builders import ALL, DONE, TENANT, add, claim, claimed_ids, start
+from tests.postgres_server import database_of
+from tests.unit.postgres_tools import opened
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[PostgresStore]:
+    """A store whose tenant may run one message."""
+    async with opened(database_of(tmp_path), clock) as store:
+        await store.put_tenant(TENANT, TenantSettings(limits=TenantLimits(running=1)), revision=None)
+        yield store
+
+
+async def test_a_run_that_ends_while_a_claim_holds_messages_back_leaves_its_room_to_them(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await start(store)
+    waiting = await add(store)
+    loop, session = asyncio.get_running_loop(), store._claims.session
+    rows = session.rows
+
+    def end_before_holding_back(query: str, /, **values: Any) -> Any:
+        if query == "hold_back":
+            asyncio.run_coroutine_threadsafe(store.finish(lease, DONE), loop).result(10)
+        return rows(query, **values)
+
+    monkeypatch.setattr(session, "rows", end_before_holding_back)
+    assert await claim(store, ALL) == []
+    monkeypatch.undo()
+    assert await claimed_ids(store) == [waiting.id]
