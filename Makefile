@@ -69,7 +69,7 @@ bench: .venv/dev ## Measure; prints a table and writes bench/results
 
 lock: .venv/uv ## Lock the dependencies of pyproject.toml into the requirements files
 	$(UV) lock -q --upgrade
-	$(UV) export -q --no-emit-project --extra agui --extra mcp --extra postgres --extra redis --extra telemetry --no-default-groups -o requirements.txt
+	$(UV) export -q --no-emit-project --extra a2a --extra agui --extra mcp --extra postgres --extra redis --extra telemetry --no-default-groups -o requirements.txt
 	$(UV) export -q --no-emit-project --only-group llm -o requirements-model.txt
 	$(UV) export -q --no-emit-project --all-extras --all-groups --no-group oldest -o requirements-dev.txt
 	$(UV) export -q --no-emit-project --only-group oldest -o requirements-oldest.txt

@@ -5,7 +5,7 @@ from typing import NamedTuple
 ANY = "yes"
 NO = "–"
 
-SURFACES = ("Native", "LangGraph", "OpenAI", "AI SDK", "AG-UI", "Durable Streams", "MCP")
+SURFACES = ("Native", "LangGraph", "OpenAI", "AI SDK", "AG-UI", "Durable Streams", "MCP", "A2A")
 
 
 class Cell(NamedTuple):
@@ -23,6 +23,9 @@ PAGE = Cell(ANY, "integration/test_ai_sdk.py::test_a_page_of_the_ai_sdk_has_its_
 RUNS = "integration/test_agui.py::test_a_page_of_ag_ui_has_its_whole_day"
 AG_UI = Cell(ANY, RUNS)
 READER = "integration/test_durable_streams.py::"
+TASKS = "integration/test_a2a.py::"
+TASK_STREAMS = "integration/test_a2a_streams.py::"
+BESIDE = Cell(ANY, f"{TASK_STREAMS}test_reasoning_tools_and_the_position_are_told_beside_the_answer")
 WRITES = Cell(NO, f"{READER}test_a_stream_takes_no_writes")
 AS_EVENTS = Cell("as native events", f"{READER}test_a_message_is_read_from_any_offset")
 
@@ -39,6 +42,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         AG_UI,
         WRITES,
         Cell(ANY, f"{TOOLS}test_messages_are_submitted_awaited_and_listed"),
+        Cell(ANY, f"{TASKS}test_a_task_is_a_message_and_a_context_a_thread"),
     ),
     "Priority": (
         Cell(ANY, "integration/test_submitting.py::test_messages_are_listed_by_what_they_have"),
@@ -48,6 +52,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         AG_UI,
         WRITES,
         Cell(ANY, f"{TOOLS}test_a_header_gives_the_priority_of_calls_that_name_none"),
+        Cell(ANY, f"{TASKS}test_the_priority_is_that_of_the_header"),
     ),
     "Position in the queue": (
         Cell(ANY, f"{NATIVE}test_positions_are_told_to_all_who_wait"),
@@ -60,6 +65,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         AG_UI,
         Cell("comment", f"{READER}test_positions_are_comments_behind_the_newest_offset"),
         Cell("as progress", f"{TOOLS}test_a_waiting_call_tells_the_position"),
+        Cell(ANY, f"{TASKS}test_the_position_in_the_queue_is_told"),
     ),
     "Tokens": (
         Cell(ANY, f"{NATIVE}test_tokens_arrive_one_by_one"),
@@ -69,6 +75,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         AG_UI,
         AS_EVENTS,
         Cell("as progress", f"{TOOLS}test_each_agent_is_a_tool_with_its_input"),
+        Cell(ANY, f"{TASKS}test_a_task_is_a_message_and_a_context_a_thread"),
     ),
     "Tools": (
         Cell(ANY, f"{NATIVE}test_tool_calls_and_their_results"),
@@ -78,6 +85,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         AG_UI,
         AS_EVENTS,
         NOTES,
+        BESIDE,
     ),
     "Reasoning": (
         Cell(ANY, "unit/test_answer_builder.py::test_reasoning_is_shown_wherever_the_model_puts_it"),
@@ -87,6 +95,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         AG_UI,
         AS_EVENTS,
         NOTES,
+        BESIDE,
     ),
     "Questions": (
         Cell(ANY, "integration/test_interrupts.py::test_of_many_answers_the_first_one_counts"),
@@ -96,6 +105,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         AG_UI,
         Cell("shown", f"{READER}test_a_question_leaves_the_stream_open"),
         Cell(ANY, f"{TOOLS}test_a_question_ends_the_run_and_its_answer_goes_on"),
+        Cell(ANY, f"{TASKS}test_a_question_asks_for_input_and_the_next_message_of_the_task_answers"),
     ),
     "Resume a stream": (
         Cell("from any event", f"{NATIVE}test_resuming_goes_on_exactly_there"),
@@ -111,6 +121,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
             "up to 2025-11-25",
             f"{CALLS}test_a_call_that_is_cut_off_at_any_byte_misses_nothing_and_is_told_nothing_twice",
         ),
+        Cell("from any event", f"{TASK_STREAMS}test_a_client_that_is_cut_off_100_times_has_no_gap_and_no_double"),
     ),
     "Cancel": (
         Cell(ANY, "integration/test_control_api.py::test_a_cancelled_run_ends_as_cancelled_whatever_comes"),
@@ -120,6 +131,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         AG_UI,
         WRITES,
         Cell(ANY, f"{CALLS}test_a_cancelled_run_of_an_agent_is_cancelled"),
+        Cell(ANY, f"{TASKS}test_a_cancelled_task_never_completes"),
     ),
     "Usage": (
         Cell(ANY, "integration/test_usage.py::test_the_status_tells_what_all_attempts_used_and_cost"),
@@ -129,6 +141,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
         Cell(ANY, "unit/test_agui_projection.py::test_the_usage_is_that_of_all_calls_by_model"),
         AS_EVENTS,
         Cell(NO, f"{TOOLS}test_messages_are_submitted_awaited_and_listed"),
+        Cell(NO, f"{TASKS}test_a_task_is_a_message_and_a_context_a_thread"),
     ),
 }
 

@@ -32,7 +32,7 @@ def _of_streams(body: str) -> str:
     return str(problem["detail"])
 
 
-def _of_mcp(body: Any) -> str:
+def _of_json_rpc(body: Any) -> str:
     """The text of an error of JSON-RPC."""
     assert body.keys() == {"jsonrpc", "id", "error"}
     assert body["error"]["data"].keys() == {"code", "status"}
@@ -59,7 +59,8 @@ FORMS: dict[str, Form] = {
         media_type="application/problem+json",
         takes_any_query=True,
     ),
-    "/mcp": Form(_of_mcp, "", MappingProxyType({422: 400})),
+    "/a2a": Form(_of_json_rpc, "/chat/.well-known/agent-card.json", MappingProxyType({422: 400})),
+    "/mcp": Form(_of_json_rpc, "", MappingProxyType({422: 400})),
     "/v1": Form(_of_openai, "/models", MappingProxyType({422: 400})),
 }
 """By the path of a surface, the form of its errors."""

@@ -24,10 +24,15 @@ ENDS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED, WebhookEvent.CANCELLED)
 
 
 class WebhookForm(StrEnum):
-    """The form of a webhook's body: this server's own, or that of OpenAI's API, which tells of a response."""
+    """The form of a webhook's body.
+
+    `message` is this server's own. `response` is that of OpenAI's API, which tells of a response. `task` is a task of
+    A2A.
+    """
 
     MESSAGE = "message"
     RESPONSE = "response"
+    TASK = "task"
 
 
 class DeliveryState(StrEnum):
@@ -92,6 +97,12 @@ class SenderDetails(NamedTuple):
     def form(self) -> WebhookForm:
         """Return the form of the bodies that are sent."""
         return WebhookForm(json.loads(self.options or "{}").get("webhook_form", WebhookForm.MESSAGE))
+
+    @property
+    def token(self) -> str | None:
+        """Return the text by which a receiver of tasks knows the sender; None without one."""
+        token: str | None = json.loads(self.options or "{}").get("webhook_token")
+        return token
 
 
 @dataclass(frozen=True, slots=True)

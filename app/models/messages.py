@@ -84,8 +84,8 @@ class IfBusy(StrEnum):
 class MessageOptions(BaseModel):
     """Options that no query selects by. None means the server's default. Stores keep them as one JSON text.
 
-    Only workers read them, but for two. `surface` has the notes of the surface that took the message, under its name.
-    Only that surface reads them. `webhook_form` is for the sender of webhooks.
+    Only workers read them, but for three. `surface` has the notes of the surface that took the message, under its name.
+    Only that surface reads them. `webhook_form` and `webhook_token` are for the sender of webhooks.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -95,6 +95,7 @@ class MessageOptions(BaseModel):
     run: RunInput = NO_RUN_INPUT
     surface: dict[str, Any] | None = None
     webhook_form: WebhookForm = WebhookForm.MESSAGE
+    webhook_token: str | None = None
 
 
 class NewMessage(NamedTuple):

@@ -1,6 +1,6 @@
 """The APIs that clients of other products use, as views of the same messages, events and threads."""
 
-from . import agui, ai_sdk, durable_streams, langgraph, mcp, openai
+from . import a2a, agui, ai_sdk, durable_streams, langgraph, mcp, openai
 
 SURFACES = (
     langgraph.SURFACE,
@@ -9,4 +9,5 @@ SURFACES = (
     agui.SURFACE,
     durable_streams.SURFACE,
     mcp.SURFACE,
+    a2a.SURFACE,
 )

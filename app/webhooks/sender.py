@@ -30,6 +30,7 @@ from .outbound_http import (
     post,
     resolve_host,
 )
+from .task_bodies import TOKEN, task_body_of
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,8 @@ class WebhookSender:
         try:
             details = await self._store.sender_details(delivery.message_id)
             headers = {} if details.trace is None else trace_headers(Trace.of(details.trace))
+            if details.token is not None:
+                headers = {**headers, TOKEN: details.token}
             keys = self._keys if details.secret is None else signing_keys(details.secret)
             attempt = await self._attempt(delivery, content_of(delivery, details), keys, headers, checks)
             next_in = self._seconds_to_next_try(delivery, attempt)
@@ -203,7 +206,12 @@ def trace_headers(trace: Trace) -> dict[str, str]:
 
 def content_of(delivery: Delivery, details: SenderDetails) -> bytes:
     """Return the body of a delivery in the form that its message asks for."""
-    return body_of(delivery) if details.form is WebhookForm.MESSAGE else response_body_of(delivery, details.alias)
+    match details.form:
+        case WebhookForm.RESPONSE:
+            return response_body_of(delivery, details.alias)
+        case WebhookForm.TASK:
+            return task_body_of(delivery)
+    return body_of(delivery)
 
 
 def response_body_of(delivery: Delivery, alias: str | None) -> bytes:

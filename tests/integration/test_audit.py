@@ -39,7 +39,7 @@ UNSUPPORTED = {
 """Need what an agent keeps or asks: the next test."""
 
 
-SURFACE_PATHS = ("/langgraph/", "/api/", "/v1/", "/agui/")
+SURFACE_PATHS = ("/langgraph/", "/api/", "/v1/", "/agui/", "/a2a/")
 
 
 async def audit(server: LiveServer, key: Any, query: str = "") -> list[dict[str, Any]]:

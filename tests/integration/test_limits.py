@@ -200,7 +200,15 @@ async def test_streams_that_surfaces_open_count(serve: Serve) -> None:
     accepted = (await server.client.post("/messages", json={**HELLO, "thread_id": "t"})).json()
     page = {"id": "chat", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}
     run = {"threadId": "t", "runId": "r", "messages": [{"id": "u", "role": "user", "content": "Hello"}]}
+    told = {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "Hello"}]}}
+
+    def called(method: str, params: Any) -> tuple[str, str, Any]:
+        return "POST", "/a2a/chat", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
     streams: list[tuple[str, str, Any]] = [
+        called("SendMessage", told),
+        called("SendStreamingMessage", told),
+        called("SubscribeToTask", {"id": accepted["message_id"]}),
         ("POST", "/v1/chat/completions", {"model": "chat", "messages": [{"role": "user", "content": "Hello"}]}),
         ("POST", "/v1/responses", {"model": "chat", "input": "Hello"}),
         ("GET", f"/v1/responses/resp_{accepted['message_id']}?stream=true", None),

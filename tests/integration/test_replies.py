@@ -69,6 +69,8 @@ async def test_every_json_reply_ends_with_a_newline(quiet: LiveServer) -> None:
         async with raw.connected(quiet.url) as client:
             await client.send(raw.get(path).replace(b"GET", b"HEAD", 1))
             head = await client.response(head_only=True)
+        if path.endswith("/agent-card.json"):  # its length depends on the header Host
+            continue
         is_log = path.startswith("/streams/")  # HEAD tells where a log ends, not how long a part of it is
         assert head.headers.get("content-length") == (None if is_log else response.headers["content-length"])
         read += 1

@@ -133,7 +133,10 @@ def test_a_checkout_gets_all_that_its_tests_need_by_default() -> None:
     groups = PROJECT["dependency-groups"]
     assert PROJECT["tool"]["uv"]["default-groups"] == ["dev", "llm"]
     assert groups["dev"] == ["agent-queue-system[dev]"]
-    assert "agent-queue-system[agui,mcp,postgres,redis,telemetry]" in PROJECT["project"]["optional-dependencies"]["dev"]
+    assert (
+        "agent-queue-system[a2a,agui,mcp,postgres,redis,telemetry]"
+        in PROJECT["project"]["optional-dependencies"]["dev"]
+    )
 
 
 def test_its_modules_import_each_other_relatively() -> None:
