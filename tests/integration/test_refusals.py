@@ -15,13 +15,13 @@ TEXTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "/messages",
         {"message": "Hi", "foo": 1},
         "foo",
-        "unknown field. Known here: input, command, continues, message, context,",
+        "unknown field. Known here: input, command, continue, message, context,",
     ),
     "an unknown field of a batch": (
         "/messages/batch",
         {"messages": [{"message": "Hi"}, {"message": "Hi", "foo": 1}]},
         "messages.1.foo",
-        "unknown field. Known here: input, command, continues, message, context,",
+        "unknown field. Known here: input, command, continue, message, context,",
     ),
     "an unknown field around a batch": ("/messages/batch", {"foo": []}, "foo", "unknown field. Known here: messages."),
     "an unknown field of a filter": (
