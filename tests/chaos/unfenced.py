@@ -19,7 +19,10 @@ from app.store.sql import named_sql
 from app.worker import QueueWorker
 from tests.servers import until
 
-LOCKED = "messages.fence, messages.cancel_requested,\nmessages.webhook_url, messages.webhook_events\nFROM unnest"
+LOCKED = """messages.fence, messages.cancel_requested,
+messages.webhook_url, messages.webhook_events,
+coalesce((SELECT running FROM tenants WHERE tenants.tenant = messages.tenant), 0) > 0
+FROM unnest"""
 """The columns of the messages that an attempt locks on PostgreSQL."""
 
 GUARDS = {
