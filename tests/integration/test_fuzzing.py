@@ -10,6 +10,7 @@ from tests.fuzz import EVERYTHING, callers_of, made_key
 from tests.fuzzing import Caller, Findings, fuzz, scopes_of
 from tests.fuzzing_chats import AgUiApi, ChatPagesApi, OpenAiApi
 from tests.fuzzing_langgraph import LangGraphApi
+from tests.fuzzing_tasks import A2aApi
 from tests.fuzzing_tools import McpApi
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
@@ -87,7 +88,7 @@ async def test_no_request_of_langgraphs_clients_breaks_the_server(serve: Serve, 
     assert "wrong tenant, positive: POST /langgraph/threads/search" in found
 
 
-@pytest.mark.parametrize("api", [OpenAiApi, ChatPagesApi, AgUiApi, McpApi])
+@pytest.mark.parametrize("api", [OpenAiApi, ChatPagesApi, AgUiApi, McpApi, A2aApi])
 async def test_no_request_of_other_clients_breaks_the_server(
     serve: Serve, control: GraphControl, api: type[OpenAiApi]
 ) -> None:
