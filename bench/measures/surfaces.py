@@ -84,6 +84,10 @@ NATIVE_RUN = NATIVE._replace(
     },
     headers=MappingProxyType({"Idempotency-Key": NEW_ID}),
 )
+NATIVE_TASK = NATIVE._replace(
+    name="native, with all that A2A's tasks have",
+    body={"message": "Hi", "thread_id": NEW_ID},
+)
 NATIVE_INPUT = NATIVE._replace(
     name="native, with an object as input", body={"input": {"messages": [["user", "Hi"]]}, "agent": "clock"}
 )
@@ -134,6 +138,19 @@ SURFACES = (
         b'data: {"type":"TEXT_MESSAGE_CONTENT"',
         reads=json.dumps({"threadId": MESSAGE_ID, "runId": "bench", "messages": []}),
     ),
+    Surface(
+        "A2A",
+        "/a2a/clock",
+        "/a2a/clock",
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "SendStreamingMessage",
+            "params": {"message": {"messageId": NEW_ID, "role": "ROLE_USER", "parts": [{"text": "Hi"}]}},
+        },
+        b'data: {"jsonrpc":"2.0","id":1,"result":{"artifactUpdate"',
+        reads=json.dumps({"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": MESSAGE_ID}}),
+    ),
 )
 
 
@@ -182,11 +199,12 @@ def _firsts(backend: str, server: Server) -> Iterator[Row]:
         "OpenAI": NATIVE.name,
         "AI SDK": NATIVE_CHAT.name,
         "AG-UI": NATIVE_RUN.name,
+        "A2A": NATIVE_TASK.name,
         AGENT_PROTOCOL: NATIVE_THREAD.name,
         STREAMS: NATIVE_READ,
         TOOLS: NATIVE.name,
     }
-    all_natives = (NATIVE, NATIVE_INPUT, NATIVE_CHAT, NATIVE_RUN, NATIVE_THREAD)
+    all_natives = (NATIVE, NATIVE_INPUT, NATIVE_CHAT, NATIVE_RUN, NATIVE_TASK, NATIVE_THREAD)
     firsts: dict[str, Callable[[int], float]] = {
         each.name: functools.partial(_first, surface=each) for each in (*all_natives, *SURFACES) if each.submit
     }
