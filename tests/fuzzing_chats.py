@@ -142,10 +142,12 @@ class AgUiApi(OpenAiApi):
     def __init__(self, app: FastAPI) -> None:
         super().__init__(app)
         self._threads: list[str] = []
+        self._asked = 0
 
     def fill(self, client: httpx2.Client) -> Known:
         """Make a thread with a question, and one whose message has ended."""
         made = []
+        self._asked = 0
         self._threads = [str(uuid4()) for _ in range(2)]
         for thread, agent in zip(self._threads, ("approving", AGENT), strict=True):
             message = {"id": "u", "role": "user", "content": HELLO}
@@ -156,15 +158,20 @@ class AgUiApi(OpenAiApi):
         return {"thread_id": self._threads, "agent": [AGENT, "approving"], "message_id": made}
 
     def adjusted(self, body: Any) -> Any:
-        """A body of which half have nothing that is refused in any form: new messages, or none for a known thread."""
+        """A body of which half have nothing that is refused in any form: new messages, or none for a known thread.
+
+        Requests take turns, since what is drawn depends on the modules that are loaded.
+        """
+        turn = self._asked % 4
+        self._asked += 1
         if not isinstance(body, dict) or not isinstance(body.get("runId"), str):
             return body
         kept = {**body, "tools": [], "context": [], "forwardedProps": {}, "state": {}, "resume": []}
-        match len(body["runId"]) % 4:
-            case 1:
-                return {**kept, "messages": [{"id": "u", "role": "user", "content": HELLO}]}
-            case 3:
+        match turn:
+            case 0:
                 return {**kept, "threadId": self._threads[-1], "messages": []}
+            case 2:
+                return {**kept, "messages": [{"id": "u", "role": "user", "content": HELLO}]}
         return body
 
     def check_error(self, response: requests.Response, told: str) -> None:
