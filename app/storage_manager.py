@@ -45,7 +45,7 @@ class MeasuredStore(StorageStore, QueryStore, ThreadStore, TenantStore, Protocol
 
 
 class Stored(NamedTuple):
-    """What a measurement has found.
+    """The result of a measurement.
 
     It began at `as_of`: later changes may be missing. `complete` is false if it has not ended. Figures are then too
     low. `measuring` tells whether a newer measurement runs.
@@ -59,7 +59,7 @@ class Stored(NamedTuple):
 
 
 class StoredOfTenant(NamedTuple):
-    """What a tenant stores, and the settings of its record."""
+    """The storage of a tenant, and the settings of its record."""
 
     stored: Stored
     settings: TenantSettings

@@ -25,10 +25,10 @@ def events_of(body: bytes) -> list[dict[str, Any]]:
 
 
 class ReadRun:
-    """What a client has after some events. Fails for an event that the client does not take, and for more:
+    """Reads events as a client does, and has what the client has.
 
-    texts, calls or steps that are open at the end of the run, with an error too; a text whose reasoning is open; ids
-    that are those of another message.
+    Fails for an event that the client does not take; for texts, calls or steps that are open at the end of the run,
+    with an error too; for a text whose reasoning is open; and for ids that are those of another message.
     """
 
     def __init__(self, messages: list[dict[str, Any]] | None = None) -> None:

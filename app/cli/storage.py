@@ -164,6 +164,6 @@ def _complete(
     while not is_complete(found) and not no_wait:
         if session.terminal.shows_progress:
             session.terminal.note(f"Measuring for {time.monotonic() - began:.0f} s.")
-        # What was measured since this command began is new enough.
+        # A measurement that began after this command did is new enough.
         found = ask(None if max_age is None else max_age + time.monotonic() - began)
     return found

@@ -1,4 +1,4 @@
-"""What is stored, in rows and bytes."""
+"""Storage in rows and bytes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -69,7 +69,7 @@ class StorageArea(NamedTuple):
 
 
 class ThreadStorage(NamedTuple):
-    """What a thread stores. `memory_bytes` are those of what the agent remembers; None if the memory is away."""
+    """The storage of a thread. `memory_bytes` are those of what the agent remembers; None if the memory is away."""
 
     thread_id: str
     sizes: MessageSizes
@@ -82,7 +82,7 @@ class ThreadStorage(NamedTuple):
 
 
 class TenantStorage(NamedTuple):
-    """What a tenant stores. `sizes` has the messages of threads, too.
+    """The storage of a tenant. `sizes` has the messages of threads, too.
 
     `memory_bytes` are those of what agents remember; None if the memory is away. `largest` are the largest threads, the
     largest first, of `threads`.

@@ -46,14 +46,14 @@ KEYS_AT_ONCE = 100
 
 
 class StorageTarget(NamedTuple):
-    """What is measured: a tenant, or one of its threads."""
+    """The target of a measurement: a tenant, or one of its threads."""
 
     tenant: str
     thread_id: str | None = None
 
 
 class Sources(NamedTuple):
-    """What a measurement reads, and the pace that all measurements share."""
+    """The sources of a measurement, and the pace that all measurements share."""
 
     store: StorageStore
     memory: Callable[[], AgentMemory]

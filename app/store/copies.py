@@ -28,9 +28,11 @@ class Copier(Protocol):
     @property
     def folder(self) -> Path | None:
         """Return the folder of the database if it is a file. Large temporary files belong there."""
+        return None
 
-    def owns(self, file: Path) -> bool:
+    def owns(self, file: Path) -> bool:  # noqa: ARG002  an engine without files of its own owns none
         """Return whether an existing file belongs to the database."""
+        return False
 
     def copy(self, to: Path, progress: Progress) -> int:
         """Copy into a new file and check the copy. Return the schema version, 0 for the agents' memory.

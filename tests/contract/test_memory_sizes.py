@@ -1,4 +1,4 @@
-"""What agents remember is measured on every engine."""
+"""Sizes of the agents' memory, on every engine."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What tenants store is measured part by part, and each part is small."""
+"""Measurements of tenants, part by part, each of which is small."""
 
 import json
 from collections.abc import Awaitable, Callable

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
-from ag_ui.core import MessagesSnapshotEvent
+from ag_ui.core import MessagesSnapshotEvent, RunErrorEvent, RunFinishedEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.models.events import Event, NewEvent
+from app.models.events import Event, EventType, NewEvent
 from app.models.usage import MeteredCall, ModelUsage, Tokens
 from app.protocols.agui.projection import Progress, RunView, events_of, frame_of, frames_of
 from app.protocols.agui.streams import Named
@@ -210,12 +210,16 @@ def test_the_usage_is_that_of_all_calls_by_model() -> None:
 def test_a_client_of_before_the_version_gets_a_cancel_as_an_error() -> None:
     _, progress = events_of(RunView("run"), Progress(), log(NewEvent.cancelled(NOW)))
     assert progress.end is not None
-    assert NAMED.last(progress.end).outcome.type == "cancelled"  # type: ignore[attr-defined]
-    assert NAMED._replace(knows_version=False).last(progress.end).code == "cancelled"  # type: ignore[attr-defined]
+    finished, refused = NAMED.last(progress.end), NAMED._replace(knows_version=False).last(progress.end)
+    assert isinstance(finished, RunFinishedEvent)
+    assert finished.outcome is not None
+    assert finished.outcome.type == "cancelled"
+    assert isinstance(refused, RunErrorEvent)
+    assert refused.code == "cancelled"
 
 
 def test_an_omitted_event_gives_nothing() -> None:
-    large = NewEvent.of("custom", data=None, omitted=5)  # type: ignore[arg-type]
+    large = NewEvent.of(EventType.CUSTOM, data=None, omitted=5)
     assert frames_of(RunView("run"), Progress(), log(large))[0] == b""
     assert read(log(NewEvent.shown("custom", {"a": None}), DONE)).custom == [("custom", {"a": None})]
 

@@ -29,7 +29,7 @@ MEASURED = {"as_of": CREATED, "complete": True, "measuring": False}
 
 
 class MeasuredView(BaseModel):
-    """When the figures were measured, and whether they are whole."""
+    """The time of a measurement, and whether it is whole."""
 
     as_of: Moment = Field(description="When the measurement began. Later changes may be missing.")
     complete: bool = Field(description="Whether the measurement has ended. Until then, the figures are too low.")
@@ -63,7 +63,7 @@ def size_fields(sizes: MessageSizes, memory_bytes: int | None, total_bytes: int)
 
 
 class ThreadSizesView(SizesView):
-    """What one thread stores."""
+    """The storage of one thread."""
 
     thread_id: str
 
@@ -75,7 +75,7 @@ class ThreadSizesView(SizesView):
 
 
 class ThreadStorageView(ThreadSizesView, MeasuredView):  # the fields of the last class come first
-    """What one thread stores, and when that was measured."""
+    """The storage of one thread, and the time of its measurement."""
 
     model_config = example(**MEASURED, **SIZES, memory_bytes=350_000, total_bytes=14_850_000, thread_id=THREAD_ID)
 
@@ -106,7 +106,7 @@ class LargestThreads(MeasuredView):
 
 
 class TenantStorageView(SizesView, MeasuredView):
-    """What one tenant stores, and how long it is kept."""
+    """The storage of one tenant, and how long it is kept."""
 
     tenant: str
     threads: int
@@ -153,7 +153,7 @@ class StorageSetting(BaseModel):
 
 
 class StorageReport(BaseModel):
-    """What tenants store, what the engine uses up, and the settings that decide about it."""
+    """The storage of tenants and of the engine, and the settings that decide about it."""
 
     model_config = example(
         tenants=[

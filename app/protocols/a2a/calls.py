@@ -14,7 +14,7 @@ CURSOR = "urn:agent-queue-system:a2a:cursor:1"
 
 
 class Call(NamedTuple):
-    """Who calls which agent."""
+    """A caller and the agent that is called."""
 
     services: Services
     caller: Principal
@@ -35,7 +35,7 @@ class Call(NamedTuple):
 
 
 class Headers(NamedTuple):
-    """What the headers of a call say. Texts are empty without the header."""
+    """The values of a call's headers. Texts are empty without the header."""
 
     base_url: str
     version: str = ""

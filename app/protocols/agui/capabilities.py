@@ -1,4 +1,4 @@
-"""What clients can do with an agent. Pure."""
+"""Tells clients what they can do with an agent. Pure."""
 
 from ag_ui.core import (
     AgentCapabilities,

@@ -20,7 +20,7 @@ from .transcripts import Transcript
 
 
 class Snapshot(NamedTuple):
-    """What a client has up to the event `after` of a run. `events` give it to the client."""
+    """The content that a client has up to the event `after` of a run. `events` give it to the client."""
 
     events: Sequence[BaseEvent]
     progress: Progress

@@ -53,15 +53,6 @@ class PostgresCopier(Copier):
     def engine(self) -> str:
         return "postgres"
 
-    @property
-    @override
-    def folder(self) -> None:
-        return None
-
-    @override
-    def owns(self, file: Path) -> bool:
-        return False
-
     @override
     def copy(self, to: Path, progress: Progress) -> int:
         with mapped_errors(), connect(self._parameters) as connection:

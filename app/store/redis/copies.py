@@ -60,15 +60,6 @@ class RedisCopier(Copier):
     def engine(self) -> str:
         return "redis"
 
-    @property
-    @override
-    def folder(self) -> None:
-        return None
-
-    @override
-    def owns(self, file: Path) -> bool:
-        return False
-
     @override
     def copy(self, to: Path, progress: Progress) -> int:
         with self._connected() as client, to.open("xb") as file:

@@ -3360,7 +3360,7 @@ export interface components {
         Step: 60 | 300 | 3600 | 86400;
         /**
          * StorageReport
-         * @description What tenants store, what the engine uses up, and the settings that decide about it.
+         * @description The storage of tenants and of the engine, and the settings that decide about it.
          */
         StorageReport: {
             /**
@@ -3494,7 +3494,7 @@ export interface components {
         };
         /**
          * TenantStorageView
-         * @description What one tenant stores, and how long it is kept.
+         * @description The storage of one tenant, and how long it is kept.
          */
         TenantStorageView: {
             /**
@@ -3817,7 +3817,7 @@ export interface components {
         };
         /**
          * ThreadSizesView
-         * @description What one thread stores.
+         * @description The storage of one thread.
          */
         ThreadSizesView: {
             /** Messages */
@@ -3906,7 +3906,7 @@ export interface components {
         ThreadStatus: "idle" | "busy" | "interrupted" | "error";
         /**
          * ThreadStorageView
-         * @description What one thread stores, and when that was measured.
+         * @description The storage of one thread, and the time of its measurement.
          */
         ThreadStorageView: {
             /**

@@ -1,4 +1,4 @@
-"""What is stored, and how long it is kept."""
+"""Storage, and how long it is kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .base import Model
 
 
 class Measured(Model):
-    """When something was measured: `as_of` is the begin. Without `complete`, the figures are still too low.
+    """The time of a measurement: `as_of` is its begin. Without `complete`, the figures are still too low.
 
     `measuring` tells whether a newer measurement runs.
     """
@@ -30,17 +30,17 @@ class StoredSizes(Model):
 
 
 class ThreadSizes(StoredSizes):
-    """What one of the largest threads stores."""
+    """The storage of one of the largest threads."""
 
     thread_id: str
 
 
 class ThreadStorage(Measured, ThreadSizes):
-    """What one thread stores."""
+    """The storage of one thread."""
 
 
 class TenantStorage(Measured, StoredSizes):
-    """What one tenant stores, and how long it is kept."""
+    """The storage of one tenant, and how long it is kept."""
 
     tenant: str
     threads: int
@@ -68,7 +68,7 @@ class StorageSetting(Model):
 
 
 class StorageReport(Model):
-    """What tenants store. `engine` is None for callers without the scope `admin`."""
+    """The storage of tenants. `engine` is None for callers without the scope `admin`."""
 
     tenants: list[TenantStorage] = []
     engine: list[StorageArea] | None = None

@@ -1,4 +1,4 @@
-"""What is stored, and how long it is kept."""
+"""Storage, and how long it is kept."""
 
 from __future__ import annotations
 
