@@ -24,21 +24,20 @@ class Admitted(NamedTuple):
 
 
 def admitted(candidates: Iterable[Candidate], room: MutableMapping[str, int], limit: int) -> Admitted:
-    """Return up to `limit` candidates that may run, and the candidates before the last of them that may not.
+    """Return up to `limit` candidates that may run, and the candidates before and directly behind them that may not.
 
-    The candidates are in the order of claims. `room` has the number of further messages that a tenant may run, and is
-    counted down. A tenant that is not in it has no limit.
+    The next claims would meet those behind them one by one. The candidates are in the order of claims. `room` has the
+    number of further messages that a tenant may run, and is counted down. A tenant that is not in it has no limit.
     """
     found = Admitted([], [])
     for each in candidates:
+        left = room.get(each.tenant)
+        if left is not None and left <= 0:
+            found.over.append(each)
+            continue
         if len(found.taken) == limit:
             break
-        left = room.get(each.tenant)
-        if left is None:
-            found.taken.append(each)
-        elif left > 0:
+        if left is not None:
             room[each.tenant] = left - 1
-            found.taken.append(each)
-        else:
-            found.over.append(each)
+        found.taken.append(each)
     return found

@@ -362,6 +362,19 @@ async def test_a_tenant_with_much_to_do_does_not_keep_others_waiting(store: Stor
     assert await claimed_ids(store, 1) == []
 
 
+async def test_a_claim_that_meets_one_message_too_many_holds_the_next_ones_back_too(store: Store) -> None:
+    """Else each of the next claims would have to look twice, as long as the tenant has messages."""
+    await allow(store, 1)
+    ids = await queue(store, 2 * HELD_AT_ONCE)
+    await claim_one(store)
+    await queue(store, 2, tenant=OTHER_TENANT)
+    for _ in range(2):
+        (claimed,) = await claim(store, 1)
+        assert claimed.message.tenant == OTHER_TENANT
+    held = [each is Readiness.HELD for each in await readiness(store, ids)]
+    assert held == [False] + [True] * HELD_AT_ONCE + [False] * (HELD_AT_ONCE - 1)
+
+
 async def test_processes_together_never_run_more_and_never_stop(store: Store, other_store: Store) -> None:
     """Each worker claims when it has ended a run. No duty runs, so a lost release would leave messages."""
     await allow(store, 3)

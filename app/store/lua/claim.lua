@@ -28,21 +28,22 @@ local function find(limit, lists, first)
     return found
 end
 
--- Divide the first `depth` messages found: up to `limit` that may run, and those before the last of them that may not, since
--- their tenants run as many as they may. `app.policy.running` does the same.
+-- Divide the first `depth` messages found: up to `limit` that may run, and those before and directly behind them that may not,
+-- since their tenants run as many as they may. `app.policy.running` does the same.
 local function admit(found, depth, limit, default)
     local taken, over, room = {}, {}, {}
     for i = 1, math.min(depth, #found) do
-        if #taken == limit then break end
         local each = found[i]
         local message = load(id_of(each.member))
         local tenant = message.tenant
         local left = room[tenant] or room_of(tenant, default)
         each.message, room[tenant] = message, left > 0 and left - 1 or left
-        if left > 0 then
-            taken[#taken + 1] = each
-        else
+        if left <= 0 then
             over[#over + 1] = each
+        elseif #taken == limit then
+            break
+        else
+            taken[#taken + 1] = each
         end
     end
     return taken, over
