@@ -5,14 +5,13 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from .access.principals import Principal
 from .access.scopes import AccessScope
 from .access.visible import ALL_OF_TENANT, VisibleReads, require_all
-from .errors import Forbidden, MessageNotFound, NotCancellable
+from .errors import Forbidden
 from .errors.erasures import ErasureNotFound, NothingOfTenant, SubjectNotFound
 from .models.audit import Actor, AuditAction, record_of
 from .models.erasures import Erasure, ErasureKind, ErasureTarget, NewErasure
@@ -25,7 +24,6 @@ from .models.visibility import Visibility
 from .store.dropped_memories import forget_dropped
 from .store.ports import (
     AccessStore,
-    ControlStore,
     ErasureStore,
     ItemStore,
     QueryStore,
@@ -50,7 +48,7 @@ TURN_SECONDS = 10.0
 """How long one erasure works before the next one has its turn. Shorter than the lease."""
 
 MESSAGES_AT_ONCE = 50
-"""Maximum number of messages or threads that one transaction removes."""
+"""Maximum number of messages or threads that one transaction cancels or removes."""
 
 ROWS_AT_ONCE = 500
 """Maximum number of other rows that one transaction removes or reads."""
@@ -58,9 +56,7 @@ ROWS_AT_ONCE = 500
 RECORDS_SECONDS = 900.0
 """How long the records of changes are kept, as `app.maintenance` does."""
 
-CANCELLED_AT_ONCE = 100
 KEYS_AT_ONCE = 100
-SHOWN_AT_ONCE = 1_000
 
 ALL_TIMES = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 UNFINISHED = frozenset({MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED})
@@ -69,7 +65,6 @@ UNFINISHED = frozenset({MessageState.QUEUED, MessageState.PROCESSING, MessageSta
 class ErasingStore(
     ErasureStore,
     QueryStore,
-    ControlStore,
     ThreadStore,
     ItemStore,
     AccessStore,
@@ -214,31 +209,27 @@ class Eraser:
                 return False
         if not await self._forget(erasure) or not await self._erase_names(erasure, until):
             return False
-        if await self._store.erase_rows(erasure, limit=ROWS_AT_ONCE) >= ROWS_AT_ONCE:
+        if await self._store.erase_rows(erasure, limit=ROWS_AT_ONCE):
             return False  # many have come meanwhile
         return await self._store.end_erasure(erasure)
 
     async def _cancel(self, erasure: Erasure, until: float) -> bool:
         """Cancel unfinished messages, the last of each thread first. Return whether all of them have ended."""
+        cursor: tuple[int, str] | None = None
+        asked = False
         while time.monotonic() < until:
-            found = await self._listed(erasure, states=UNFINISHED)
+            found = await self._listed(erasure, states=UNFINISHED, cursor=cursor)
             if not found:
-                return True
-            waiting = [each for each in found if not each.cancel_requested]
-            if not waiting:
-                return False
-            for start in range(0, len(waiting), CANCELLED_AT_ONCE):
-                await self._rest(self._cancel_all(waiting[start : start + CANCELLED_AT_ONCE]))
-            if all(each.state is MessageState.PROCESSING for each in found):
-                return False
+                if cursor is None:
+                    return True
+                if asked:
+                    return False  # messages that run have to end first
+                cursor = None  # look again, since others may have come before the erasure began
+                continue
+            asked = asked or any(each.state is MessageState.PROCESSING for each in found)
+            done = await self._rest(self._store.cancel_messages(erasure, [each.id for each in found]))
+            cursor = (found[done - 1].number, "")
         return False
-
-    async def _cancel_all(self, messages: list[Message]) -> None:
-        await asyncio.gather(*map(self._cancel_one, messages))
-
-    async def _cancel_one(self, message: Message) -> None:
-        with suppress(MessageNotFound, NotCancellable):  # it has ended meanwhile
-            await self._store.cancel(message.tenant, message.id, running=True)
 
     async def _erase_messages(self, erasure: Erasure, until: float) -> bool:
         cursor: tuple[int, str] | None = None
@@ -246,8 +237,9 @@ class Eraser:
             found = await self._listed(erasure, cursor=cursor)
             if not found:
                 return True
-            cursor = (found[-1].number, "")
-            await self._rest(self._store.erase_messages(erasure, [each.id for each in found]))
+            erased = await self._rest(self._store.erase_messages(erasure, [each.id for each in found]))
+            if erased in (0, len(found)):
+                cursor = (found[-1].number, "")
         return False
 
     async def _erase_threads(self, erasure: Erasure, until: float) -> bool:
@@ -274,7 +266,7 @@ class Eraser:
             await self._store.fold_figures(records_seconds=RECORDS_SECONDS)
             await self._store.delete_tenant(erasure.tenant)
         while time.monotonic() < until:
-            if await self._rest(self._store.erase_rows(erasure, limit=ROWS_AT_ONCE)) < ROWS_AT_ONCE:
+            if not await self._rest(self._store.erase_rows(erasure, limit=ROWS_AT_ONCE)):
                 return True  # more that come are new, and a busy writer would keep the erasure from its end
         return False
 
@@ -317,8 +309,8 @@ class Eraser:
             thread_id=name if erasure.kind is ErasureKind.THREAD else None,
             visible=Visibility(subject=name if erasure.kind is ErasureKind.SUBJECT else None),
         )
-        limit = MESSAGES_AT_ONCE if states is None else SHOWN_AT_ONCE
-        return await self._store.list_messages(erasure.tenant, chosen, Page(limit, cursor), positions=False)
+        page = Page(MESSAGES_AT_ONCE, cursor)
+        return await self._store.list_messages(erasure.tenant, chosen, page, positions=False)
 
     async def _rest(self, part: Awaitable[T]) -> T:
         """Do one part, then rest as long as it took."""

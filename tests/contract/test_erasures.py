@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.erasure_manager import TURN_SECONDS, Eraser, ErasureManager
+from app.erasure_manager import MESSAGES_AT_ONCE, TURN_SECONDS, Eraser, ErasureManager
 from app.errors import MessageNotFound, ThreadNotFound
 from app.errors.erasures import ErasureInProgress, NothingOfTenant, SubjectNotFound
 from app.models.audit import AuditAction, AuditFilter, NewAudit
@@ -35,10 +35,14 @@ from tests.contract.builders import (
     all_threads,
     chunk,
     claim_one,
+    claimed_ids,
+    dead_letter,
+    event_types,
     interrupt,
     listed,
     new,
     request_key,
+    requeue,
     start,
     state_of,
 )
@@ -302,11 +306,16 @@ async def test_an_erasure_goes_on_where_another_process_was_cut_off(
     class Died(BaseException):
         """The end of a process."""
 
+    async def counts() -> Any:
+        return (await store.get_erasure(None, erasure.id) or erasure).counts
+
     def dies_after(part: Callable[..., Awaitable[int]]) -> Callable[..., Awaitable[int]]:
         async def dying(*given: Any, **named: Any) -> int:
-            if await part(*given, **named):
+            before = await counts()
+            done = await part(*given, **named)
+            if await counts() != before:
                 raise Died
-            return 0
+            return done
 
         return dying
 
@@ -316,7 +325,7 @@ async def test_an_erasure_goes_on_where_another_process_was_cut_off(
         patch.setattr("app.erasure_manager.ROWS_AT_ONCE", 2)
         for name in ("erase_messages", "erase_threads", "erase_rows"):
             patch.setattr(store, name, dies_after(getattr(store, name)))
-        while (await store.get_erasure(None, erasure.id) or erasure).counts.get("items", 0) < 7:
+        while (await counts()).get("items", 0) < 7:
             with pytest.raises(Died):
                 await eraser(store).work()
             deaths += 1
@@ -325,6 +334,103 @@ async def test_an_erasure_goes_on_where_another_process_was_cut_off(
     assert {kind: receipt.counts[kind] for kind in ("messages", "threads", "items", "memories")} == {
         "messages": 7, "threads": 7, "items": 7, "memories": 7,
     }  # fmt: skip
+
+
+async def test_parts_that_run_out_of_time_lose_and_count_nothing_twice(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.erasures.PART_SECONDS", 0.0)
+    ids = await fill(store, TENANT, "t", SUBJECT)
+    others = await fill(store, TENANT, "other", "ann")
+    for number in range(30):
+        await add(store, thread=f"t{number}", subject=SUBJECT, delay_seconds=60.0)
+        await add(store, subject=SUBJECT)
+    items = [ItemWrite((*OWN_ITEMS, f"{number}"), "item", "{}") for number in range(120)]
+    await store.put_items(TENANT, items)
+    memory = Memory()
+    receipt = await worked(store, await ErasureManager(store).erase_subject(CALLER, SUBJECT), memory)
+    assert sorted(await listed(store)) == sorted(others)
+    assert {each.thread_id for each in await all_threads(store)} == {"other"}
+    assert {kind: receipt.counts[kind] for kind in ("messages", "threads", "memories", "items", "usage")} == {
+        "messages": 65, "threads": 31, "memories": 62, "items": 122, "usage": 1,
+    }  # fmt: skip
+    assert len(set(memory.forgotten)) == 62
+    await is_empty(store, TENANT, ids)
+
+
+async def test_unfinished_messages_of_every_kind_are_cancelled_together(store: Store, other_store: Store) -> None:
+    asking = await interrupt(store, thread="asks", webhook_url=URL)
+    lease = await start(store, thread="runs")
+    await store.finish(await start(store, thread="ended"), DONE)
+    (ended,) = [each for each in await listed(store) if each not in (asking.id, lease.message_id)]
+    waiting = [await add(store, thread=thread) for thread in ("t", "t", "t", "runs", "asks", None)]
+    delayed = await add(store, delay_seconds=60.0)
+    foreign = await add(store, tenant=OTHER_TENANT)
+    erasure = await begin(store, ErasureKind.TENANT)
+    given = [asking.id, lease.message_id, ended, *(each.id for each in waiting), delayed.id, foreign.id, "unknown"]
+    while given:
+        given = given[await other_store.cancel_messages(erasure, given) :]
+    for message_id in (asking.id, delayed.id, *(each.id for each in waiting)):
+        assert await state_of(store, message_id) is MessageState.CANCELLED
+        assert (await event_types(store, message_id))[-1] == "cancelled"
+    assert [each.event for each in await store.list_deliveries(TENANT, asking.id)][-1] == "cancelled"
+    assert await state_of(store, ended) is MessageState.COMPLETED
+    assert await state_of(store, foreign.id, OTHER_TENANT) is MessageState.QUEUED
+    running = await store.get(TENANT, lease.message_id)
+    assert (running.state, running.cancel_requested) == (MessageState.PROCESSING, True)
+    assert await claimed_ids(store) == [foreign.id], "nothing of the target moves up"
+    await store.finish(lease, DONE)
+    assert await state_of(store, lease.message_id) is MessageState.CANCELLED
+
+
+async def test_each_message_is_cancelled_once_and_listed_a_few_times(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A walk past the messages that are cancelled already would cost their number squared."""
+    for number in range(4 * MESSAGES_AT_ONCE):
+        await add(store, thread=f"t{number // 10}" if number % 2 else None)
+    lists: list[int] = []
+    cancelled: list[str] = []
+    list_messages, cancel_messages = store.list_messages, store.cancel_messages
+
+    async def listing(*given: Any, **named: Any) -> Any:
+        found = await list_messages(*given, **named)
+        lists.append(len(found))
+        return found
+
+    async def cancelling(erasure: Erasure, message_ids: Sequence[str]) -> int:
+        done = await cancel_messages(erasure, message_ids)
+        cancelled.extend(message_ids[:done])
+        return done
+
+    monkeypatch.setattr(store, "list_messages", listing)
+    monkeypatch.setattr(store, "cancel_messages", cancelling)
+    await worked(store, await begin(store, ErasureKind.TENANT))
+    assert len(cancelled) == len(set(cancelled)) == 4 * MESSAGES_AT_ONCE
+    assert sum(lists) < 3 * 4 * MESSAGES_AT_ONCE
+
+
+async def test_a_message_that_is_requeued_meanwhile_is_erased_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets a number above the place that the erasure has reached."""
+    failed = await dead_letter(store)
+    waiting = await add(store)
+    erasure = await begin(store, ErasureKind.TENANT)
+    cancel_messages, passes = store.cancel_messages, 0
+
+    async def requeuing(erasure: Erasure, message_ids: Sequence[str]) -> int:
+        nonlocal passes
+        passes += 1
+        if passes == 1:
+            await requeue(store, failed.id)
+        return await cancel_messages(erasure, message_ids)
+
+    monkeypatch.setattr(store, "cancel_messages", requeuing)
+    await eraser(store).work()
+    found = await store.get_erasure(None, erasure.id)
+    assert found is not None
+    assert (found.state, found.counts["messages"], passes) == (ErasureState.COMPLETED, 2, 2), waiting
 
 
 async def test_the_erasure_of_a_tenant_ends_while_others_are_active(store: Store) -> None:

@@ -21,7 +21,7 @@ from tests.valkey_server import shared_server
 
 WITHOUT_SCRIPT = {
     "now", "open_lease_renewer", "prune_keys", "prune_limits", "search_messages", "with_positions", "erase_threads",
-    "left_to_erase",
+    "left_to_erase", "cancel_messages",
 }  # fmt: skip
 """Verbs that ask the process's clock, make a connection, are left to the server, or call the scripts of other verbs."""
 

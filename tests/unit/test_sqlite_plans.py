@@ -1,7 +1,7 @@
 """The hot statements keep their price when the queue, a thread or a log grows: plans and steps on a seeded backlog."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import pytest
 
 from app.models.attempts import Completed, Lease, Released
 from app.models.deliveries import DeliveryFilter
+from app.models.erasures import ErasureKind, ErasureTarget, NewErasure
 from app.models.events import NewEvent
 from app.models.messages import MessageState, Page, Priority
 from app.models.threads import EVERY_THREAD, LATEST_FIRST
@@ -21,6 +22,7 @@ from app.store.sqlite.attempts import AttemptWrites
 from app.store.sqlite.changes import Writing
 from app.store.sqlite.connection import connect, migrate, transaction
 from app.store.sqlite.control import ControlWrites
+from app.store.sqlite.erasures import ErasureWrites
 from app.store.sqlite.events import EventWrites
 from app.store.sqlite.upkeep import UpkeepWrites
 from tests.clock import TickingClock
@@ -179,7 +181,7 @@ FROM n;
 """20,000 queued messages, a tenth of them without a thread, the others in 180 threads."""
 
 
-class Operations(AcceptWrites, AttemptWrites, ControlWrites, EventWrites, UpkeepWrites):
+class Operations(AcceptWrites, AttemptWrites, ControlWrites, EventWrites, UpkeepWrites, ErasureWrites):
     """A connection whose statements are measured."""
 
 
@@ -382,6 +384,85 @@ def test_a_finish_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded
         seeded.operations.finish(lease, Completed("done"))
 
     assert backlog.price(lambda: run(backlog)) < 2 * empty.price(lambda: run(empty))
+
+
+def queue_above_a_limit(seeded: Seeded, count: int) -> Lease:
+    """Queue messages of a tenant that may run one. Return its lease, with all other messages held back."""
+    limited = "INSERT INTO tenants VALUES ('big', 1, '{\"running\": 1}', '{}', '{}', NULL, NULL, 1, 0, 0)"
+    with transaction(seeded.connection, "IMMEDIATE"):
+        seeded.connection.execute(limited)
+        seeded.operations.add([new(tenant="big", agent="a") for _ in range(count)], AcceptRules(ALL), None, {})
+    (lease,) = seeded.claim(1)
+    for _ in range(count // 100 + 1):
+        assert seeded.claim(1) == []
+    return lease
+
+
+def test_a_claim_of_others_costs_the_same_beside_any_number_of_messages_above_a_limit(empty: Seeded) -> None:
+    def price() -> int:
+        empty.operations.add([new(agent="a")], AcceptRules(ALL), None, {})
+        return empty.price(lambda: empty.claim(1))
+
+    alone = price()
+    empty.claim(1)
+    queue_above_a_limit(empty, 3_000)
+    assert price() < 1.2 * alone
+
+
+def test_the_next_claim_of_a_tenant_at_its_limit_costs_the_same_with_any_number_that_wait(
+    empty: Seeded, tmp_path: Path
+) -> None:
+    def price(seeded: Seeded, count: int) -> int:
+        lease = queue_above_a_limit(seeded, count)
+
+        def go_on() -> None:
+            seeded.operations.finish(lease, Completed("done"))
+            seeded.operations.release_freed()
+            assert len(seeded.claim(2)) == 1
+
+        return seeded.price(go_on)
+
+    assert price(Seeded(tmp_path / "large.db"), 3_000) < 1.2 * price(empty, 30)
+
+
+def price_of_part(seeded: Seeded, part: str, ids: Sequence[str]) -> int:
+    """The price of one part of the erasure of a tenant, with its beginning."""
+
+    def work() -> None:
+        erasure = seeded.operations.begin_erasure(NewErasure("e", ErasureTarget(TENANT, ErasureKind.TENANT), "local"))
+        assert getattr(seeded.operations, part)(erasure, ids) == len(ids)
+
+    return seeded.price(work)
+
+
+def test_a_part_of_an_erasure_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
+    ended = "SELECT id FROM messages WHERE state = 'completed' ORDER BY number DESC LIMIT 10"
+    waiting = "SELECT id FROM messages WHERE state = 'queued' ORDER BY number DESC LIMIT 10"
+    for number in range(60):
+        empty.operations.add(
+            [new(thread=f"t{number % 7}" if number % 2 else None, agent="a")], AcceptRules(ALL), None, {}
+        )
+    for lease in empty.claim(20):
+        empty.operations.append(lease, [NewEvent.chunk("content", "x", 0)] * 3)
+        empty.operations.finish(lease, Completed("done"))
+    for chosen, part in ((waiting, "cancel_messages"), (ended, "erase_messages")):
+        small, large = (
+            price_of_part(each, part, [row[0] for row in each.connection.execute(chosen)]) for each in (empty, backlog)
+        )
+        assert large < 2 * small, part
+
+
+def test_a_message_with_a_long_log_is_erased_as_cheaply_as_another_one(empty: Seeded) -> None:
+    """Its events are counted by two of them. They are deleted later, in parts."""
+    leases: list[Lease] = []
+    for length in (1, 3_000):
+        empty.operations.add([new(agent="a")], AcceptRules(ALL), None, {})
+        (lease,) = empty.claim(1)
+        empty.operations.append(lease, [NewEvent.chunk("content", "x", 0)] * length)
+        empty.operations.finish(lease, Completed("done"))
+        leases.append(lease)
+    short, long = (price_of_part(empty, "erase_messages", [each.message_id]) for each in leases)
+    assert long < 1.2 * short
 
 
 def test_a_promote_that_finds_nothing_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:

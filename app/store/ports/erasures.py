@@ -13,6 +13,9 @@ class ErasureStore(Protocol):
     From `begin_erasure` to `end_erasure`, `AcceptStore.add` and `ThreadStore.create_thread` raise ErasureInProgress for
     what the erasure would remove. Each method removes a limited number of rows in one transaction, and adds to the
     counts of the erasure in the same transaction. Several processes may work on the same erasure.
+
+    Where all writers wait for one lock, a part that takes longer than `app.store.erasures.PART_SECONDS` ends before all
+    of its rows are removed. It removes some in any case.
     """
 
     async def begin_erasure(self, new: NewErasure, *, audit: NewAudit | None = None) -> Erasure:
@@ -33,6 +36,13 @@ class ErasureStore(Protocol):
     async def release_erasure(self, erasure_id: str) -> None:
         """Let any process claim a running erasure again."""
 
+    async def cancel_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
+        """Cancel messages as `ControlStore.cancel` does with `running`. Return how many of `message_ids` are done.
+
+        The first ones are done, and those that follow are left as they are. Messages that have ended, and another
+        tenant's, are done too. Ranks that others of a thread inherited stay, since all of a thread is erased.
+        """
+
     async def erase_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
         """Delete messages that have ended, with their logs, attempts, deliveries, aliases and usage. Return how many.
 
@@ -46,8 +56,11 @@ class ErasureStore(Protocol):
         Threads with a processing message stay, and so do unknown ones.
         """
 
-    async def erase_rows(self, erasure: Erasure, *, limit: int) -> int:
-        """Delete up to about `limit` items, usage rows, figures, request keys and API keys. Return how many."""
+    async def erase_rows(self, erasure: Erasure, *, limit: int) -> bool:
+        """Delete up to about `limit` items, usage rows, figures, request keys and API keys each.
+
+        Return whether more may be left.
+        """
 
     async def erase_names(self, erasure: Erasure, after: str, *, limit: int) -> str | None:
         """Replace names of erased objects in one part of the audit log, of the changes and of the request keys.

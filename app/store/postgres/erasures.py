@@ -8,15 +8,17 @@ from typing_extensions import override
 from ...errors import ThreadNotFound
 from ...errors.threads import ThreadRunning
 from ...models.erasures import Erasure, ErasureKind, NewErasure
+from ...policy.lifecycle import TERMINAL
 from ..erasures import ROWS, item_range, naming, target_names, to_erasure
 from ..ports import ACCESS, CHANGED, message_topic
 from ..sql.erasures import NAME_STAGES, ErasureChanges, NamePlace
+from .changes import Changes, Locked
 from .keys import KEY_MS
 from .session import Step, step
 from .threads import ThreadWrites
 
 
-class ErasureWrites(ThreadWrites, ErasureChanges):
+class ErasureWrites(ThreadWrites, Changes, ErasureChanges):
     """Implements `ErasureStore`. Each part is a transaction of its own, which locks the row of the erasure last."""
 
     @override
@@ -46,6 +48,20 @@ class ErasureWrites(ThreadWrites, ErasureChanges):
     def release_erasure(self, erasure_id: str) -> None:
         with self.transaction():
             self.rows("release_erasure", id=erasure_id)
+
+    @override
+    def cancel_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
+        ids = list(message_ids)
+        with self.transaction(step("lock_threads", ids=ids), step("lock_messages", ids=ids, tenant=erasure.tenant)) as (
+            now,
+            (_, rows),
+        ):
+            unfinished = [each for each in map(Locked._make, rows) if each.state not in TERMINAL]
+            if steps := self.cancel_all(unfinished, now):
+                self.session.run_all(*steps)
+            else:
+                self.session.discard()
+        return len(ids)
 
     @override
     def erase_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
@@ -86,7 +102,7 @@ class ErasureWrites(ThreadWrites, ErasureChanges):
         return erased
 
     @override
-    def erase_rows(self, erasure: Erasure, limit: int) -> int:
+    def erase_rows(self, erasure: Erasure, limit: int) -> bool:
         target, erased = erasure.target, {}
         subject = target.name if target.kind is ErasureKind.SUBJECT else None
         with self.transaction():
@@ -98,12 +114,12 @@ class ErasureWrites(ThreadWrites, ErasureChanges):
                 erased[kind] = int(self.value(f"erase_{kind}", **values))
             if not any(erased.values()):
                 self.session.discard()
-                return 0
+                return False
             if erased.get("api_keys"):
                 self.rows("raise_revision")
                 self.touched.add(ACCESS)
             self.session.end_with(_counted(erasure, erased))
-        return sum(erased.values())
+        return max(erased.values()) >= limit
 
     @override
     def erase_names(self, erasure: Erasure, after: str, limit: int) -> str | None:

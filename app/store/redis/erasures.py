@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from typing_extensions import override
 
+from ...errors import MessageNotFound, NotCancellable
 from ...models.audit import NewAudit
 from ...models.erasures import Erasure, ErasureKind, NewErasure
 from ...models.messages import MessageFilter, Page
@@ -14,6 +16,7 @@ from ...models.visibility import Visibility
 from ..erasures import item_range, naming, target_names, to_erasure
 from ..limits import KEY_SECONDS
 from ..ports import ACCESS, CHANGED, MOVED, ErasureStore, message_topic
+from .control import RedisControl
 from .queries import RedisQueries
 from .threads import ANY_THREAD, RedisThreads
 
@@ -21,7 +24,7 @@ HOURS_AT_ONCE = 24
 """Number of hours whose usage one script reads."""
 
 
-class RedisErasures(RedisQueries, RedisThreads, ErasureStore):
+class RedisErasures(RedisControl, RedisQueries, RedisThreads, ErasureStore):
     """Implements `ErasureStore` on Redis, in short scripts."""
 
     @override
@@ -53,6 +56,15 @@ class RedisErasures(RedisQueries, RedisThreads, ErasureStore):
         await self._writes.run("release_erasure", erasure_id)
 
     @override
+    async def cancel_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
+        async def cancel(message_id: str) -> None:
+            with suppress(MessageNotFound, NotCancellable):
+                await self.cancel(erasure.tenant, message_id, running=True)
+
+        await asyncio.gather(*map(cancel, message_ids))
+        return len(message_ids)
+
+    @override
     async def erase_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
         def topics(deleted: Sequence[str]) -> Iterable[str]:
             return (CHANGED, *map(message_topic, deleted)) if deleted else ()
@@ -78,13 +90,13 @@ class RedisErasures(RedisQueries, RedisThreads, ErasureStore):
         return sum(isinstance(reply, list) for reply in replies)
 
     @override
-    async def erase_rows(self, erasure: Erasure, *, limit: int) -> int:
+    async def erase_rows(self, erasure: Erasure, *, limit: int) -> bool:
         everything = int(erasure.kind is ErasureKind.TENANT)
         counts = await self._writes.run(
             "erase_rows", self._now(), erasure.tenant, erasure.id, everything,
             *(item_range(erasure.target) or ("", "")), limit, topics=lambda reply: (ACCESS,) if reply[2] else (),
         )  # fmt: skip
-        return sum(counts)
+        return any(count >= limit for count in counts)
 
     @override
     async def erase_names(self, erasure: Erasure, after: str, *, limit: int) -> str | None:

@@ -72,13 +72,16 @@ class ErasureChanges(RecordedChanges, Protocol):
     def release_erasure(self, erasure_id: str) -> None:
         """Implement `ErasureStore.release_erasure`."""
 
+    def cancel_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
+        """Implement `ErasureStore.cancel_messages`."""
+
     def erase_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
         """Implement `ErasureStore.erase_messages`."""
 
     def erase_threads(self, erasure: Erasure, thread_ids: Sequence[str]) -> int:
         """Implement `ErasureStore.erase_threads`."""
 
-    def erase_rows(self, erasure: Erasure, limit: int) -> int:
+    def erase_rows(self, erasure: Erasure, limit: int) -> bool:
         """Implement `ErasureStore.erase_rows`."""
 
     def erase_names(self, erasure: Erasure, after: str, limit: int) -> str | None:
@@ -126,6 +129,10 @@ class SqlErasures(SqlRooms, ErasureStore):
         await self._part(lambda: self._erasures.release_erasure(erasure_id))
 
     @override
+    async def cancel_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
+        return await self._part(lambda: self._erasures.cancel_messages(erasure, message_ids))
+
+    @override
     async def erase_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
         erased = await self._part(lambda: self._erasures.erase_messages(erasure, message_ids))
         await self._delete_dropped_logs()
@@ -136,7 +143,7 @@ class SqlErasures(SqlRooms, ErasureStore):
         return await self._part(lambda: self._erasures.erase_threads(erasure, thread_ids))
 
     @override
-    async def erase_rows(self, erasure: Erasure, *, limit: int) -> int:
+    async def erase_rows(self, erasure: Erasure, *, limit: int) -> bool:
         return await self._part(lambda: self._erasures.erase_rows(erasure, limit))
 
     @override

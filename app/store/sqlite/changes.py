@@ -186,11 +186,11 @@ class Changes(Recording):
             details=stored_details(failed.details), now=now,
         )  # fmt: skip
 
-    def _cancel(self, message: Message, now: int, *, running: bool) -> None:
-        """Implement `ControlStore.cancel`."""
+    def _cancel(self, message: Message, now: int, *, running: bool, settles: bool = True) -> None:
+        """Implement `ControlStore.cancel`. Without `settles`, messages ahead keep the ranks that they inherited."""
         match message.state:
             case MessageState.QUEUED:
-                self._cancel_queued(message, now)
+                self._cancel_queued(message, now, settles=settles)
             case MessageState.INTERRUPTED if running:
                 self._end(message.number, Cancelled(), now, fence_step=1)
             case MessageState.PROCESSING if running:
@@ -202,12 +202,12 @@ class Changes(Recording):
             case _:
                 raise NotCancellable(message.id, message.state, running=running)
 
-    def _cancel_queued(self, message: Message, now: int) -> None:
+    def _cancel_queued(self, message: Message, now: int, *, settles: bool) -> None:
         behind = message.readiness is Readiness.BLOCKED
         thread: dict[str, Any] = {"tenant": message.tenant, "thread_id": message.thread_id}
         inherited = behind and self.execute("inherited_ahead", **thread, thread_number=message.thread_number).get
         self._end(message.number, Cancelled(), now, fence_step=1, was_head=not behind)
-        if inherited:
+        if settles and inherited:
             self._settle(message, message.thread_number)
 
     def _lift(self, tenant: str, thread_id: str, thread_number: int, rank: int) -> None:

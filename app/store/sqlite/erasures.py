@@ -1,7 +1,10 @@
 """Removes what erasures name."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from operator import attrgetter
 
 from typing_extensions import override
 
@@ -9,11 +12,18 @@ from ...errors import ThreadNotFound
 from ...errors.threads import ThreadRunning
 from ...models.erasures import Erasure, ErasureKind, NewErasure
 from ...models.memory import DroppedMemory
-from ..erasures import ROWS, added_counts, item_range, naming, target_names, to_erasure
+from ...policy.lifecycle import TERMINAL
+from ..erasures import ROWS, added_counts, item_range, naming, target_names, to_erasure, within_part
 from ..limits import KEY_SECONDS
 from ..ports import ACCESS, CHANGED, message_topic
 from ..sql.erasures import NAME_STAGES, ErasureChanges, NamePlace
 from .threads import ThreadWrites
+
+MESSAGES_AT_ONCE = 10
+"""Number of messages that a statement of a part removes."""
+
+ROWS_AT_ONCE = 50
+"""Number of other rows that a statement of a part removes or reads."""
 
 
 class ErasureWrites(ThreadWrites, ErasureChanges):
@@ -42,10 +52,31 @@ class ErasureWrites(ThreadWrites, ErasureChanges):
         self.execute("release_erasure", id=erasure_id)
 
     @override
+    def cancel_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
+        now, done = self._now(), 0
+        for ids in within_part(message_ids, MESSAGES_AT_ONCE):
+            found = sorted(self.messages(erasure.tenant, ids), key=attrgetter("number"), reverse=True)
+            for each in found:  # the last one of a thread comes first, so that no message becomes ready in between
+                if each.state not in TERMINAL:
+                    self._cancel(each, now, running=True, settles=False)
+            done += len(ids)
+        return done
+
+    @override
     def erase_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> int:
+        counts: Counter[str] = Counter()
+        for ids in within_part(message_ids, MESSAGES_AT_ONCE):
+            counts.update(self._erase_messages(erasure, ids))
+        self._count(erasure, counts)
+        if counts:
+            self.touched.add(CHANGED)
+        return counts["messages"]
+
+    def _erase_messages(self, erasure: Erasure, message_ids: Sequence[str]) -> Mapping[str, int]:
+        """Erase some messages. Return how many objects of each kind."""
         found = self.rows("find_erasable", tenant=erasure.tenant, ids=json.dumps(message_ids))
         if not found:
-            return 0
+            return {}
         now = self._now()
         numbers, ids = json.dumps([row[0] for row in found]), json.dumps([row[1] for row in found])
         events, attempts, deliveries, aliases = self.rows("count_parts", numbers=numbers, ids=ids)[0]
@@ -59,30 +90,42 @@ class ErasureWrites(ThreadWrites, ErasureChanges):
             if thread_id is None and not log_pruned
         ]
         self._drop_memories(memories)
-        counts = {
+        self.touched |= {message_topic(row[1]) for row in found}
+        return {
             "messages": len(found), "events": events, "attempts": attempts, "deliveries": deliveries,
             "aliases": aliases, "memories": len(memories),
         }  # fmt: skip
-        self._count(erasure, counts)
-        self.touched |= {CHANGED, *(message_topic(row[1]) for row in found)}
-        return len(found)
 
     @override
     def erase_threads(self, erasure: Erasure, thread_ids: Sequence[str]) -> int:
         erased = 0
-        for thread_id in thread_ids:
-            try:
+        for (thread_id,) in within_part(thread_ids, 1):
+            if erasure.kind is not ErasureKind.TENANT:
+                self._add_names(erasure.id, [thread_id])
+            with suppress(ThreadNotFound, ThreadRunning):  # raised before anything is written
                 self.delete_thread(erasure.tenant, thread_id, None)
-            except (ThreadNotFound, ThreadRunning):  # raised before anything is written
-                continue
-            erased += 1
-        if erasure.kind is not ErasureKind.TENANT:
-            self._add_names(erasure.id, thread_ids)
+                erased += 1
         self._count(erasure, {"threads": erased, "memories": erased})
         return erased
 
     @override
-    def erase_rows(self, erasure: Erasure, limit: int) -> int:
+    def erase_rows(self, erasure: Erasure, limit: int) -> bool:
+        erased: Counter[str] = Counter()
+        left = True
+        for _ in within_part(range(limit), ROWS_AT_ONCE):
+            part = self._erase_rows(erasure, min(limit, ROWS_AT_ONCE))
+            erased.update(part)
+            left = max(part.values(), default=0) >= min(limit, ROWS_AT_ONCE)
+            if not left:
+                break
+        self._count(erasure, erased)
+        if erased["api_keys"]:
+            self.execute("raise_revision")
+            self.touched.add(ACCESS)
+        return left
+
+    def _erase_rows(self, erasure: Erasure, limit: int) -> dict[str, int]:
+        """Erase some rows of each kind. Return how many."""
         target, erased = erasure.target, {}
         if (span := item_range(target)) is not None:
             begin, end = span
@@ -90,14 +133,19 @@ class ErasureWrites(ThreadWrites, ErasureChanges):
         subject = target.name if target.kind is ErasureKind.SUBJECT else None
         for kind in ROWS[target.kind]:
             erased[kind] = self._erase(kind, tenant=target.tenant, limit=limit, subject=subject)
-        self._count(erasure, erased)
-        if erased.get("api_keys"):
-            self.execute("raise_revision")
-            self.touched.add(ACCESS)
-        return sum(erased.values())
+        return erased
 
     @override
     def erase_names(self, erasure: Erasure, after: str, limit: int) -> str | None:
+        place, stage = after, NamePlace.of(erasure, after).stage
+        for part in within_part(range(limit), ROWS_AT_ONCE):
+            following = self._erase_names(erasure, place, len(part))
+            if following is None or NamePlace.of(erasure, following).stage != stage:
+                return following
+            place = following
+        return place
+
+    def _erase_names(self, erasure: Erasure, after: str, limit: int) -> str | None:
         place = NamePlace.of(erasure, after)
         stage = place.stage
         if stage not in NAME_STAGES:
