@@ -1,5 +1,7 @@
 """Threads are deleted when nothing happened in them for their TTL."""
 
+import asyncio
+
 import pytest
 
 from app.errors import ThreadNotFound
@@ -162,3 +164,17 @@ async def test_processes_delete_a_thread_once(store: Store, other_store: Store, 
     clock.advance(TTL * MINUTE)
     counts = [await expire(store), await expire(other_store)]
     assert sum(counts) == 5
+
+
+async def test_an_expired_thread_is_found_behind_any_number_that_stay(store: Store, clock: ManualClock) -> None:
+    """The others have a TTL of their own. They are passed in parts, since a server does nothing else meanwhile."""
+    kept = [f"{number}" for number in range(620)]
+    await asyncio.gather(*(store.create_thread(TENANT, each, NewThread(None, ttl=1000 * TTL)) for each in kept))
+    clock.advance(1)
+    for tenant in (TENANT, OTHER_TENANT):
+        for thread in ("a", "b"):
+            await ended(store, thread, tenant)
+    clock.advance(TTL * MINUTE)
+    assert await expire(store, default=TTL) == 4
+    assert await names(store) == sorted(kept)
+    assert await names(store, OTHER_TENANT) == []

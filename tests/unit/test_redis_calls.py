@@ -12,6 +12,7 @@ from app.clock import to_milliseconds
 from app.errors import KeyReused, MessageNotFound, QueueFull, StoreError, ThreadBusy
 from app.models.messages import Accepted, IfBusy, NewMessage, Priority, RequestKey
 from app.models.statistics import MINUTE, FigureQuery, Metric
+from app.models.threads import NewThread
 from app.policy.statistics_reports import begin_of
 from app.store.redis.command_pipeline import MAX_CALL
 from app.store.redis.store import RedisStore
@@ -165,3 +166,15 @@ async def test_attempts_whose_calls_were_cut_write_and_end_once(tmp_path: Path, 
         assert proxy.cuts >= 2
         for message_id in ids:
             assert await event_types(store, message_id) == ["processing", "chunk", "done"]
+
+
+async def test_a_script_passes_a_limited_number_of_threads_that_do_not_expire(
+    store: RedisStore, admin: redis.Redis
+) -> None:
+    """Each has a TTL of its own, so the search for threads that expire by the server's TTL passes it."""
+    threads = [NewThread(None, ttl=60.0)] * 1_100
+    await asyncio.gather(*(store.create_thread(TENANT, f"{number}", each) for number, each in enumerate(threads)))
+    before = calls(admin, "hexists")
+    found, following = await store._writes.run("expire_threads", store._now() + 1, 1, 100, "", 0)
+    assert (found, following[0]) == ([], TENANT)
+    assert calls(admin, "hexists") - before == following[1] < 700

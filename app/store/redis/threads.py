@@ -24,7 +24,6 @@ from ...models.threads import (
 )
 from ..limits import KEY_SECONDS, PAGE_TEXT_LENGTH, THREAD_METADATA_LENGTH
 from ..metadata import merged_metadata, metadata_patch, wanted_thread_metadata
-from ..parts import repeat_up_to
 from ..ports import MOVED, ThreadStore, message_topic
 from . import replies
 from .queries import SCAN_LENGTH, visible_arguments
@@ -183,8 +182,11 @@ class RedisThreads(RedisRooms, ThreadStore):
     async def expire_threads(self, *, default_ttl_seconds: float | None, limit: int) -> int:
         default = "" if default_ttl_seconds is None else int(default_ttl_seconds * 1000)
 
-        async def expire_part(size: int) -> int:
-            found = await self._writes.run("expire_threads", self._now(), default, size)
+        deleted = 0
+        place: tuple[str, int] | None = ("", 0)
+        while place is not None and deleted < limit:
+            size = min(EXPIRED_AT_ONCE, limit - deleted)
+            found, following = await self._writes.run("expire_threads", self._now(), default, size, *place)
             replies = await asyncio.gather(*(
                 self._writes.run(
                     "delete_thread", self._now(), tenant, thread_id, KEY_SECONDS * 1000, "", *NO_ERASURE, default,
@@ -192,9 +194,15 @@ class RedisThreads(RedisRooms, ThreadStore):
                 )
                 for tenant, thread_id in found
             ))  # fmt: skip
-            return sum(isinstance(reply, list) for reply in replies)
-
-        return await repeat_up_to(expire_part, limit, EXPIRED_AT_ONCE)
+            gone = [tenant for (tenant, _), reply in zip(found, replies, strict=True) if isinstance(reply, list)]
+            deleted += len(gone)
+            if not following:
+                place = None
+            elif following[0]:  # those of this tenant that are gone were passed, and are no longer counted
+                place = (following[0], max(0, int(following[1]) - gone.count(following[0])))
+            elif not gone:
+                place = None  # others delete the same ones
+        return deleted
 
     @override
     async def abandon_thread(self, tenant: str, thread_id: str) -> None:
