@@ -194,32 +194,44 @@ async def serving(folder: Path, files: Files, **more: str) -> AsyncIterator[Serv
         yield server
 
 
+CANARIES = {
+    "text": ["cannot work with {} fail"],  # an error of the agent
+    "metadata": [],
+    "webhook": [],
+    "key": [],
+    "thread": [" - uvicorn.access - "],  # a path
+    "item": [],
+}
+"""The kinds of texts that are erased, and the lines of the log that have them. The documents tell of these."""
+
+
 async def leave_canaries(server: ServerProcess, canary: str, hook: str) -> None:
-    """Store a text wherever a caller or an agent can put one."""
+    """Store a text of each kind wherever a caller or an agent can put one."""
 
     async def submitted(text: str, **fields: Any) -> str:
         body = {
-            "message": f"{canary} {text}", "agent": "canary", "subject": "ann", "webhook_url": f"{hook}?{canary}",
-            "metadata": {"note": canary}, "max_attempts": 1, **fields,
+            "message": f"{canary}text {text}", "agent": "canary", "subject": "ann",
+            "webhook_url": f"{hook}?{canary}webhook", "metadata": {"note": f"{canary}metadata"}, "max_attempts": 1,
+            **fields,
         }  # fmt: skip
-        key = {"Idempotency-Key": f"key-{canary}-{text}"}
+        key = {"Idempotency-Key": f"{canary}key-{text}"}
         response = await ask(server.url, "POST", "/messages", body, **key)
         assert response.status == 202, response.body
         return str(response.json()["message_id"])
 
-    ids = [await submitted("say", thread_id=f"thread {canary}"), await submitted("fail"), await submitted("ask")]
-    ids.append(await submitted("later", thread_id=f"thread {canary}", delay_seconds=3600))
+    thread = f"a {canary}thread"
+    ids = [await submitted("say", thread_id=thread), await submitted("fail"), await submitted("ask")]
+    ids.append(await submitted("later", thread_id=thread, delay_seconds=3600))
 
     async def have_come_to_rest() -> bool:
         states = [(await ask(server.url, "GET", f"/messages/{each}")).json()["state"] for each in ids]
         return states == ["completed", "failed", "interrupted", "queued"]
 
     await until(have_come_to_rest, "all messages have ended or wait")
-    change = await ask(server.url, "PATCH", f"/threads/{quote(f'thread {canary}')}", {"name": canary})
+    change = await ask(server.url, "PATCH", f"/threads/{quote(thread)}", {"name": f"{canary}thread name"})
     assert change.status == 200, change.body
-    await ask(
-        server.url, "PUT", "/store/items", {"namespace": ["subjects", "ann"], "key": canary, "value": {canary: 1}}
-    )
+    item = {"namespace": ["subjects", "ann"], "key": f"{canary}item", "value": {f"{canary}item": 1}}
+    await ask(server.url, "PUT", "/store/items", item)
 
 
 @pytest.mark.parametrize("kind", ["subject", "tenant"])
@@ -229,7 +241,7 @@ async def test_no_byte_of_an_erased_text_is_left(files: Files, tmp_path: Path, k
     async with receiver() as hook, serving(tmp_path, files) as server:
         await leave_canaries(server, canary, hook.url())
         await until(lambda: len(hook.requests) >= 2, "webhooks are sent")
-        assert files.holding(canary.encode()), "the test would find nothing"
+        assert [each for each in CANARIES if not files.holding(f"{canary}{each}".encode())] == [], "nothing to find"
         target = {"subject": "/subjects/ann", "tenant": "/tenants/default"}[kind]
         begun = await ask(server.url, "DELETE", target)
         assert begun.status == 202, begun.body
@@ -239,10 +251,11 @@ async def test_no_byte_of_an_erased_text_is_left(files: Files, tmp_path: Path, k
         assert done.returncode == 0, done.stderr
         files.forget()
         assert files.holding(canary.encode()) == []
-        told = [line for line in server.output.splitlines() if canary in line]
-        assert told, "the log has no text of an agent's error"
-        known = (f"cannot work with {canary} fail", " - uvicorn.access - ")  # the documents tell of these
-        assert all(any(each in line for each in known) for line in told)
+        for each, known in CANARIES.items():
+            told = [line for line in server.output.splitlines() if f"{canary}{each}" in line]
+            assert bool(told) is bool(known), f"{each}: {told}"
+            shown = [part.format(f"{canary}{each}") for part in known]
+            assert all(any(part in line for part in shown) for line in told), told
 
 
 async def test_an_erasure_goes_on_after_kill_9(database: dict[str, str], tmp_path: Path) -> None:
