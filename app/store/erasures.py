@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..clock import to_datetime
 from ..errors.erasures import ErasureInProgress
@@ -13,26 +12,12 @@ from ..models.items import end_of, namespace_text, own_namespace
 from ..models.messages import NewMessage
 from .rows import Receipt
 
-T = TypeVar("T")
-
-PART_SECONDS = 0.01
-"""About how long a part may hold a lock for which everybody waits."""
-
 ROWS: Mapping[ErasureKind, Sequence[str]] = {
     ErasureKind.THREAD: (),
     ErasureKind.SUBJECT: ("usage",),
     ErasureKind.TENANT: ("request_keys", "usage", "figures", "api_keys", "token_ends"),
 }
 """Kinds of rows besides items that belong to a target. Each has a query `erase_KIND`."""
-
-
-def within_part(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield the items, `size` at a time, until PART_SECONDS have passed. The first ones come in any case."""
-    end = monotonic() + PART_SECONDS
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-        if monotonic() >= end:
-            return
 
 
 class Naming(NamedTuple):

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from time import monotonic
+from typing import NamedTuple, Protocol, TypeVar
 
 from ..errors import AgentQueueError
 from ..models.audit import NewAudit
@@ -14,6 +15,11 @@ from ..models.statistics import DAY, HOUR, MINUTE
 from .limits import MINUTES_KEPT_SECONDS
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PART_SECONDS = 0.01
+"""About how long a part may hold a lock for which everybody waits."""
 
 SETTLED_AT_ONCE = 1_000
 """Maximum number of messages that get new ranks in one transaction."""
@@ -148,6 +154,15 @@ async def clear(
             if key in rolled_back:
                 cleared.setdefault(key, []).extend(messages)
     return {key: [message_id for _, message_id in sorted(messages)] for key, messages in cleared.items()}
+
+
+def within_part(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the items, `size` at a time, until PART_SECONDS have passed. The first ones come in any case."""
+    end = monotonic() + PART_SECONDS
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+        if monotonic() >= end:
+            return
 
 
 async def repeat(work: Callable[[], Awaitable[int]], batch: int) -> int:

@@ -17,7 +17,7 @@ from app.models.items import ItemSearch, ItemWrite
 from app.models.keys import NewKey
 from app.models.memory import AgentMemory
 from app.models.messages import MessageFilter, MessageState, Page, RequestKey
-from app.models.tenants import TenantSettings
+from app.models.tenants import TenantLimits, TenantSettings
 from app.models.threads import NewThread, ThreadChange
 from app.models.usage import MeteredCall, ModelUsage, Tokens, usage_by_model
 from app.store.ports import Store
@@ -283,6 +283,22 @@ async def test_an_erasure_ends_only_when_nothing_is_left(store: Store, other_sto
     assert await other_store.end_erasure(erasure)
 
 
+async def test_messages_above_a_limit_of_running_ones_are_erased_too(store: Store) -> None:
+    await store.put_tenant(TENANT, TenantSettings(limits=TenantLimits(running=1)), revision=None)
+    waiting = [await add(store, thread=thread) for thread in (None, "t", "t", None)]
+    lease = await claim_one(store)
+    assert await claimed_ids(store) == [], "the others are held back"
+    erasure = await ErasureManager(store).erase_tenant(TENANT)
+    await eraser(store).work()
+    assert [await state_of(store, each.id) for each in waiting] == [MessageState.PROCESSING] + 3 * [
+        MessageState.CANCELLED
+    ]
+    await store.finish(lease, DONE)
+    receipt = await worked(store, erasure)
+    assert receipt.counts["messages"] == 4
+    assert await store.get_tenant(TENANT) is None
+
+
 async def test_a_lost_worker_keeps_no_erasure(store: Store, clock: ManualClock) -> None:
     lease = await start(store)
     erasure = await begin(store, ErasureKind.TENANT)
@@ -339,7 +355,7 @@ async def test_an_erasure_goes_on_where_another_process_was_cut_off(
 async def test_parts_that_run_out_of_time_lose_and_count_nothing_twice(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.store.erasures.PART_SECONDS", 0.0)
+    monkeypatch.setattr("app.store.parts.PART_SECONDS", 0.0)
     ids = await fill(store, TENANT, "t", SUBJECT)
     others = await fill(store, TENANT, "other", "ann")
     for number in range(30):

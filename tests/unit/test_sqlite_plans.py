@@ -465,6 +465,21 @@ def test_a_message_with_a_long_log_is_erased_as_cheaply_as_another_one(empty: Se
     assert long < 1.2 * short
 
 
+def test_large_events_are_deleted_in_smaller_parts(empty: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of them would take longer than others should wait."""
+    monkeypatch.setattr("app.store.parts.PART_SECONDS", 0.0)
+    empty.operations.add([new(agent="a")], AcceptRules(ALL), None, {})
+    (lease,) = empty.claim(1)
+    empty.operations.append(lease, [NewEvent.chunk("content", "x", 0)] * 249)
+    empty.operations.finish(lease, Completed("done"))
+    empty.connection.execute("INSERT INTO dropped_logs SELECT number FROM messages")
+    left = []
+    while empty.operations.delete_dropped_events(2_000):
+        left.append(empty.connection.execute("SELECT count(*) FROM events").get)
+    assert left == [151, 51]
+    assert empty.connection.execute("SELECT count(*) FROM dropped_logs").get == 0
+
+
 def test_a_promote_that_finds_nothing_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
     assert backlog.price(backlog.operations.promote) <= empty.price(empty.operations.promote) + 20
 

@@ -14,7 +14,7 @@ class ErasureStore(Protocol):
     what the erasure would remove. Each method removes a limited number of rows in one transaction, and adds to the
     counts of the erasure in the same transaction. Several processes may work on the same erasure.
 
-    Where all writers wait for one lock, a part that takes longer than `app.store.erasures.PART_SECONDS` ends before all
+    Where all writers wait for one lock, a part that takes longer than `app.store.parts.PART_SECONDS` ends before all
     of its rows are removed. It removes some in any case.
     """
 

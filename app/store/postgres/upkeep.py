@@ -209,12 +209,12 @@ class UpkeepWrites(Ranking, UpkeepChanges):
             self.rows("settle_dropped_memories", tenants=tenants, threads=threads, ids=ids)
 
     @override
-    def delete_dropped_events(self, limit: int) -> int:
+    def delete_dropped_events(self, limit: int) -> bool:
         with self.transaction():
             deleted = int(self.value("delete_dropped_events", limit=limit))
             if deleted < limit:
                 self.rows("forget_dropped_logs")
-        return deleted
+        return deleted >= limit
 
     @override
     def prune_workers(self, silent_for_ms: int) -> None:

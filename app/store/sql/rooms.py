@@ -7,7 +7,6 @@ from typing import Protocol
 from ...clock import Clock, SteadyClock
 from ...errors import AgentQueueError
 from ...models.agents import AgentDescription
-from ..parts import repeat
 from .group_commit import GroupCommitThread
 from .reads import Reads
 
@@ -23,8 +22,8 @@ class SharedDuties(Protocol):
     def read_clock(self, clock: SteadyClock) -> None:
         """Compare the clock with the reference that all processes share, and store the clock's new state, if any."""
 
-    def delete_dropped_events(self, limit: int) -> int:
-        """Delete up to `limit` events of dropped logs. Return how many."""
+    def delete_dropped_events(self, limit: int) -> bool:
+        """Delete up to `limit` events of dropped logs, on SQLite for PART_SECONDS. Return whether more may be left."""
 
     def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
         """Implement `WorkerStore.describe_agents`."""
@@ -55,7 +54,6 @@ class SqlRooms:
 
     async def _delete_dropped_logs(self) -> None:
         """Delete the events of requeued and deleted messages, part by part."""
-        limit = EVENTS_AT_ONCE
-        await repeat(
-            lambda: self._upkeep_thread.run(lambda: self._upkeep.delete_dropped_events(limit), durable=False), limit
-        )
+        work = self._upkeep.delete_dropped_events
+        while await self._upkeep_thread.run(lambda: work(EVENTS_AT_ONCE), durable=False):
+            pass

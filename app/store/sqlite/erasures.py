@@ -13,8 +13,9 @@ from ...errors.threads import ThreadRunning
 from ...models.erasures import Erasure, ErasureKind, NewErasure
 from ...models.memory import DroppedMemory
 from ...policy.lifecycle import TERMINAL
-from ..erasures import ROWS, added_counts, item_range, naming, target_names, to_erasure, within_part
+from ..erasures import ROWS, added_counts, item_range, naming, target_names, to_erasure
 from ..limits import KEY_SECONDS
+from ..parts import within_part
 from ..ports import ACCESS, CHANGED, message_topic
 from ..sql.erasures import NAME_STAGES, ErasureChanges, NamePlace
 from .threads import ThreadWrites

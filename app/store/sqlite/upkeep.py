@@ -12,11 +12,15 @@ from ...models.memory import DroppedMemory
 from ...models.messages import Priority
 from ...policy.versions import SeenVersion, VersionMove
 from ..limits import DRAFT_SECONDS, KEY_SECONDS
+from ..parts import within_part
 from ..ports import CHANGED, MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, worker_lost
 from ..versions import VERSION_KEPT_MS
 from .running import Releasing
+
+EVENTS_AT_ONCE = 100
+"""Number of events that a statement deletes."""
 
 
 class UpkeepWrites(Releasing, UpkeepChanges):
@@ -125,12 +129,13 @@ class UpkeepWrites(Releasing, UpkeepChanges):
             self.touched.add(CHANGED)
 
     @override
-    def delete_dropped_events(self, limit: int) -> int:
-        self.execute("delete_dropped_events", limit=limit)
-        deleted = self._connection().changes()
-        if deleted < limit:
-            self.execute("forget_dropped_logs")
-        return deleted
+    def delete_dropped_events(self, limit: int) -> bool:
+        for part in within_part(range(limit), EVENTS_AT_ONCE):
+            self.execute("delete_dropped_events", limit=len(part))
+            if self._connection().changes() < len(part):
+                self.execute("forget_dropped_logs")
+                return False
+        return True
 
     @override
     def read_clock(self, clock: SteadyClock) -> None:
