@@ -299,6 +299,25 @@ async def test_messages_above_a_limit_of_running_ones_are_erased_too(store: Stor
     assert await store.get_tenant(TENANT) is None
 
 
+async def test_threads_with_and_without_messages_are_erased_together(store: Store) -> None:
+    for thread in ("empty", "e2"):
+        await store.create_thread(TENANT, thread, NewThread(None))
+    await store.create_thread(OTHER_TENANT, "empty", NewThread(None))
+    await store.finish(await start(store, thread="ended"), DONE)
+    await start(store, thread="running")
+    erasure = await begin(store, ErasureKind.TENANT)
+    given, erased = ["running", "empty", "ended", "unknown", "e2"], 0
+    for _ in given:
+        erased += await store.erase_threads(erasure, given)
+    assert [each.thread_id for each in await all_threads(store)] == ["running"]
+    assert len(await all_threads(store, OTHER_TENANT)) == 1
+    found = await store.get_erasure(TENANT, erasure.id)
+    assert found is not None
+    assert (erased, found.counts["threads"], found.counts["memories"]) == (3, 3, 3)
+    dropped = {each.thread_id for each in await store.list_dropped_memories(ALL)}
+    assert dropped == {"empty", "ended", "e2"}
+
+
 async def test_a_lost_worker_keeps_no_erasure(store: Store, clock: ManualClock) -> None:
     lease = await start(store)
     erasure = await begin(store, ErasureKind.TENANT)

@@ -10,7 +10,7 @@ from ...errors.threads import ThreadRunning
 from ...models.erasures import Erasure, ErasureKind, NewErasure
 from ...policy.lifecycle import TERMINAL
 from ..erasures import ROWS, item_range, naming, target_names, to_erasure
-from ..ports import ACCESS, CHANGED, message_topic
+from ..ports import ACCESS, CHANGED, MOVED, message_topic
 from ..sql.erasures import NAME_STAGES, ErasureChanges, NamePlace
 from .changes import Changes, Locked
 from .keys import KEY_MS
@@ -90,8 +90,9 @@ class ErasureWrites(ThreadWrites, Changes, ErasureChanges):
 
     @override
     def erase_threads(self, erasure: Erasure, thread_ids: Sequence[str]) -> int:
-        erased = 0
-        for thread_id in thread_ids:
+        empty = self._erase_empty_threads(erasure, list(thread_ids))
+        erased = len(empty)
+        for thread_id in [each for each in thread_ids if each not in empty]:
             more = _added_names(erasure, [thread_id])
             try:
                 with self.session.committing(*more, _counted(erasure, {"threads": 1, "memories": 1})):
@@ -100,6 +101,25 @@ class ErasureWrites(ThreadWrites, Changes, ErasureChanges):
                 continue
             erased += 1
         return erased
+
+    def _erase_empty_threads(self, erasure: Erasure, thread_ids: list[str]) -> frozenset[str]:
+        """Erase those threads that have no messages, together. Return their ids."""
+        named = {"tenant": erasure.tenant, "thread_ids": thread_ids}
+        first = step("lock_visible_threads", **named), step("find_threads_in_use", **named)
+        with self.transaction(*first) as (now, (locked, used)):
+            empty = frozenset(thread_id for (thread_id,) in locked) - {thread_id for (thread_id,) in used}
+            if not empty:
+                self.session.discard()
+                return empty
+            ids = sorted(empty)
+            counts = {"threads": len(ids), "memories": len(ids)}
+            self.session.end_with(
+                step("hide_threads", tenant=erasure.tenant, thread_ids=ids, now=now),
+                *_added_names(erasure, ids),
+                _counted(erasure, counts),
+            )
+            self.touched.add(MOVED)
+        return empty
 
     @override
     def erase_rows(self, erasure: Erasure, limit: int) -> bool:

@@ -62,7 +62,7 @@ class ThreadWrites(Keyed, ThreadChanges):
             step("cancel_thread", numbers=[number for number, _ in unfinished], now=now),
             step("note_deleted", **thread, now=now, after=now - KEY_MS),
             step("delete_messages", numbers=[number for number, *_ in rows]),
-            step("hide_thread", **thread, now=now),
+            step("hide_threads", tenant=tenant, thread_ids=[thread_id], now=now),
         )
         self.touched |= {MOVED, *(message_topic(message_id) for _, message_id in unfinished)}
 

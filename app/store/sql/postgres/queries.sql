@@ -325,6 +325,15 @@ ORDER BY thread_number DESC LIMIT 1 OFFSET %(limit)s - 1
 -- name: lock_thread
 SELECT 1 FROM threads WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s FOR NO KEY UPDATE
 
+-- name: lock_visible_threads
+SELECT thread_id FROM threads WHERE tenant = %(tenant)s AND thread_id = ANY (%(thread_ids)s::text[]) AND hidden IS NULL
+ORDER BY tenant, thread_id FOR NO KEY UPDATE
+
+-- name: find_threads_in_use
+-- The threads must be locked.
+SELECT thread_id FROM unnest(%(thread_ids)s::text[]) AS named (thread_id)
+WHERE EXISTS (SELECT FROM messages WHERE messages.tenant = %(tenant)s AND messages.thread_id = named.thread_id)
+
 -- name: lock_tail
 -- The thread must be locked.
 SELECT {locked_columns} FROM messages WHERE number = ANY (ARRAY(
@@ -1042,13 +1051,13 @@ INSERT INTO deleted_messages (id, deleted_at)
 SELECT id, %(now)s FROM messages
 WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND created_at > %(after)s
 
--- name: hide_thread
+-- name: hide_threads
 -- Only the name of its memory is left of a hidden thread.
 WITH hidden AS (
     UPDATE threads SET
         hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL, subject = NULL,
         ttl_ms = NULL
-    WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s
+    WHERE tenant = %(tenant)s AND thread_id = ANY (%(thread_ids)s::text[])
     RETURNING tenant, thread_id
 ), recorded AS (
     INSERT INTO transitions (at, tenant, type, message_id, thread_id, agent, priority)
