@@ -45,7 +45,8 @@ class SubmissionChecks:
                 agent = self._descriptions.stored(each.agent)
             if each.options is not None or (agent is not None and not agent.takes_text):
                 self._check_given(each, agent, batch, at)
-            has_time_or_webhook = has_time_or_webhook or each.run_at is not None or each.webhook_url is not None
+            names_webhook = each.webhook_url is not None or each.receivers != ()
+            has_time_or_webhook = has_time_or_webhook or each.run_at is not None or names_webhook
         if has_time_or_webhook:
             await self._check_times_and_webhooks(new, batch)
 
@@ -62,9 +63,19 @@ class SubmissionChecks:
                 field="webhook_url",
             )
         urls = [each.webhook_url or webhook.url for each in new]
-        return [
+        named = [
             each if url is None else each._replace(webhook_url=url, webhook_key=webhook.signing_key)
             for each, url in zip(new, urls, strict=True)
+        ]
+        return [
+            (
+                each._replace(
+                    receivers=tuple(one.model_copy(update={"signing_key": webhook.signing_key}) for one in found)
+                )
+                if (found := each.receivers)
+                else each
+            )
+            for each in named
         ]
 
     def _check_given(self, new: NewMessage, agent: KnownAgent | None, batch: bool, at: int) -> None:
@@ -103,8 +114,9 @@ class SubmissionChecks:
                 raise InvalidRequest(f"{name}: expected a time in the future", field=name)
             if each.run_at is not None and each.run_at > now + MAX_RUN_AHEAD:
                 raise InvalidRequest(f"{name}: expected a time within a year", field=name)
-            url = each.webhook_url
-            if url is not None and url not in checked:
+            for url in (each.webhook_url, *(receiver.url for receiver in each.receivers)):
+                if url is None or url in checked:
+                    continue
                 checked.add(url)
                 try:
                     await self.check_webhook(url, resolve)

@@ -249,7 +249,13 @@ def require_all(caller: Principal) -> None:
 
 def check_webhooks(caller: Principal, wanted: Sequence[NewMessage]) -> None:
     """Raise Forbidden if a caller who acts for an end user names a webhook for a message that they submit."""
-    if caller.subject is not None and any(each.webhook_url is not None for each in wanted):
+    if any(each.webhook_url is not None or each.receivers for each in wanted):
+        check_names_webhook(caller)
+
+
+def check_names_webhook(caller: Principal) -> None:
+    """Raise Forbidden if the caller acts for an end user, and therefore names no webhook."""
+    if caller.subject is not None:
         raise Forbidden(NO_WEBHOOK)
 
 

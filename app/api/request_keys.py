@@ -71,6 +71,8 @@ def _changed_fields(wanted: NewMessage, default_agent: str) -> dict[str, Any]:
     if wanted.webhook_events is not None:
         events = set(wanted.webhook_events)
         fields["webhook_events"] = None if events == set(ENDS) else sorted(events)
+    if wanted.receivers:
+        fields["receivers"] = [each.model_dump(mode="json", exclude={"key"}) for each in wanted.receivers]
     defaults = NewMessage._field_defaults
     return {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}
 

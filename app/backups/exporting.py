@@ -191,6 +191,7 @@ async def _message(
             events, state = await _log(store, tenant, message_id)
     except MessageNotFound:
         return None
+    is_told = message.webhook_url is not None or bool(message.receivers)
     has_usage = any(each.type is EventType.USAGE for each in events)
     return MessageRecord(
         is_held=is_held,
@@ -199,7 +200,7 @@ async def _message(
         attempts=tuple(failures),
         usage=tuple(await store.message_usage(tenant, message_id)) if has_usage else (),
         aliases=await store.list_aliases(tenant, message_id),
-        deliveries=tuple(await store.list_deliveries(tenant, message_id)) if message.webhook_url else (),
+        deliveries=tuple(await store.list_deliveries(tenant, message_id)) if is_told else (),
     )
 
 

@@ -13,7 +13,7 @@ from ..clock import to_datetime, to_milliseconds
 from ..errors import MessageNotFound
 from ..errors.backups import TargetNotEmpty
 from ..models.attempts import Cancelled, Completed, Failed, FailedAttempt, Interrupted, Lease, Outcome, Released, Retry
-from ..models.deliveries import DeliveryAttempt, DeliveryState
+from ..models.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from ..models.events import Event, EventType, NewEvent
 from ..models.failures import FailureDetails
 from ..models.messages import Message, MessageState, NewMessage
@@ -27,6 +27,7 @@ LOST_LEASE_SECONDS = 0.001
 """The lease of an attempt whose worker was lost. No other lease ends while such attempts are put back."""
 
 WORKER = "import"
+ADDED_LATER = "The receiver was added after the event."
 MOVED = "The message was exported while it ran."
 APPENDED = frozenset(EventType) - {
     EventType.PROCESSING, EventType.VERSION, EventType.RETRY, EventType.INTERRUPTED, EventType.RESUMED,
@@ -97,27 +98,39 @@ class Replay:
             webhook_events=given.webhook_events, metadata=given.metadata or None, rollback=given.rollback,
             aliases=tuple(alias for alias, first in record.aliases.items() if not first),
             webhook_key=given.webhook_key, subject=given.subject, key_id=given.key_id, trace=given.trace,
+            receivers=given.receivers,
             id=given.id, tenant=given.tenant,
         )  # fmt: skip
         return (await self._store.add([new], max_queued=ALL)).messages[0]
 
     async def _settle_deliveries(self, record: MessageRecord) -> None:
-        """End the deliveries that had ended, so that no webhook is called twice."""
-        ended = {
-            (each.event, each.created_at): each for each in record.deliveries if each.state is not DeliveryState.PENDING
-        }
+        """End the deliveries that had ended, so that no webhook is called twice.
+
+        Receivers that were added after an event have no delivery of it in the record. Theirs are ended too.
+        """
+        known = {(each.event, each.created_at, each.receiver): each for each in record.deliveries}
+        last = max((each.at for each in record.events), default=0)
+
+        def ended(delivery: Delivery) -> DeliveryAttempt | None:
+            """Return the last attempt of a delivery that had ended, else None."""
+            before = known.get((delivery.event, delivery.created_at, delivery.receiver))
+            if before is None:
+                is_old = delivery.receiver is not None and to_milliseconds(delivery.created_at) <= last
+                return DeliveryAttempt(at=delivery.created_at, status=None, error=ADDED_LATER) if is_old else None
+            if before.state is DeliveryState.PENDING:
+                return None
+            error = "It had failed." if before.state is DeliveryState.FAILED else None
+            none_kept = DeliveryAttempt(at=before.created_at, status=None, error=error)
+            return before.attempts[-1] if before.attempts else none_kept
+
         tenant, message_id = record.message["tenant"], record.message["id"]
-        present = await self._store.list_deliveries(tenant, message_id) if ended else ()
-        if not any(each.state is DeliveryState.PENDING and (each.event, each.created_at) in ended for each in present):
+        is_told = record.deliveries or record.stored().receivers
+        present = await self._store.list_deliveries(tenant, message_id) if is_told else ()
+        if not any(each.state is DeliveryState.PENDING and ended(each) for each in present):
             return
         self._clock.milliseconds = max(to_milliseconds(each.created_at) for each in present)
         for claimed in await self._store.claim_deliveries(ALL, lease_seconds=LOST_LEASE_SECONDS):
-            if claimed.message_id == message_id and (known := ended.get((claimed.event, claimed.created_at))):
-                failed = known.state is DeliveryState.FAILED
-                attempt = known.attempts[-1] if known.attempts else None
-                attempt = attempt or DeliveryAttempt(
-                    at=known.created_at, status=None, error="It had failed." if failed else None
-                )
+            if claimed.message_id == message_id and (attempt := ended(claimed)):
                 await self._store.settle_delivery(claimed, attempt, next_in=None)
 
 

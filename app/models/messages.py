@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 from uuid_utils import uuid7
 
-from .deliveries import WebhookEvent, WebhookForm
+from .deliveries import Receiver, WebhookEvent, WebhookForm
 from .inputs import NO_RUN_INPUT, RunInput
 from .limits import LimitLeft
 from .threads import ForkSource, ThreadSort, ThreadStatus
@@ -84,8 +84,8 @@ class IfBusy(StrEnum):
 class MessageOptions(BaseModel):
     """Options that no query selects by. None means the server's default. Stores keep them as one JSON text.
 
-    Only workers read them, but for three. `surface` has the notes of the surface that took the message, under its name.
-    Only that surface reads them. `webhook_form` and `webhook_token` are for the sender of webhooks.
+    Only workers read them, but for two. `surface` has the notes of the surface that took the message, under its name.
+    Only that surface reads them. `webhook_form` is for the sender of webhooks.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -95,7 +95,6 @@ class MessageOptions(BaseModel):
     run: RunInput = NO_RUN_INPUT
     surface: dict[str, Any] | None = None
     webhook_form: WebhookForm = WebhookForm.MESSAGE
-    webhook_token: str | None = None
 
 
 class NewMessage(NamedTuple):
@@ -131,6 +130,7 @@ class NewMessage(NamedTuple):
     subject: str | None = None
     key_id: str | None = None
     trace: str | None = None
+    receivers: tuple[Receiver, ...] = ()
     id: str = ""
     tenant: str = DEFAULT_TENANT
 
@@ -168,6 +168,8 @@ class Message(NamedTuple):
 
     `subject` is the end user to whom the message belongs, None if it belongs to none. It never changes. `key_id` is the
     API key that its submit presented, or that made the submit's token; None without one.
+
+    `receivers` get its events beside the webhook, in the order in which they were added.
 
     `trace` is the text of a `Trace`; None if the message is in no trace.
     """
@@ -208,6 +210,7 @@ class Message(NamedTuple):
     subject: str | None = None
     key_id: str | None = None
     trace: str | None = None
+    receivers: tuple[Receiver, ...] = ()
     queue_position: int | None = None
 
     @property

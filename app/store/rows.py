@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from ..clock import Clock, to_datetime
 from ..models.attempts import FailedAttempt
 from ..models.audit import AuditAction, AuditRecord, NewAudit
-from ..models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
+from ..models.deliveries import Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
 from ..models.failures import FailureDetails
 from ..models.items import Item, labels_of
 from ..models.messages import (
@@ -28,6 +28,7 @@ from ..models.tokens import SigningSecret
 from ..models.transitions import TransitionType
 from ..models.workers import ServedAgent, Worker, WorkerGroup, WorkerLoad, WorkerState
 from .metadata import thread_metadata
+from .receivers import receivers_of
 
 PREVIEW_LENGTH = 160
 
@@ -91,13 +92,16 @@ _MESSAGE_VALUES: Mapping[str, Callable[[Any], Any]] = {
     "interrupt_expires_at": to_datetime,
     "rollback": lambda text: tuple(json.loads(text)),
     "webhook_events": _events.validate_json,
+    "receivers": receivers_of,
     "metadata": json.loads,
     "agent_version": lambda text: text or None,
 }
 """Functions that convert columns to fields, where they differ. NULL becomes None."""
 
 _MESSAGE_PLACES = tuple((MESSAGE_COLUMNS.index(name), value) for name, value in _MESSAGE_VALUES.items())
-_OPTIONS, _ROLLBACK, _METADATA = map(MESSAGE_COLUMNS.index, ("options", "rollback", "metadata"))
+_OPTIONS, _ROLLBACK, _METADATA, _RECEIVERS = map(
+    MESSAGE_COLUMNS.index, ("options", "rollback", "metadata", "receivers")
+)
 
 
 def to_message(row: Sequence[Any], queue_position: int | None = None) -> Message:
@@ -113,6 +117,8 @@ def to_message(row: Sequence[Any], queue_position: int | None = None) -> Message
         values[_ROLLBACK] = ()
     if values[_METADATA] is None:
         values[_METADATA] = NO_METADATA
+    if values[_RECEIVERS] is None:
+        values[_RECEIVERS] = ()
     values.append(queue_position)
     return Message._make(values)
 
@@ -140,21 +146,6 @@ def requeued(message: Message, number: int, thread_number: int, readiness: str, 
 def events_text(new: NewMessage) -> str | None:
     """Return the webhook events of a message as JSON, None for the default."""
     return None if new.webhook_events is None else json.dumps(new.webhook_events)
-
-
-def wants_delivery(url: str | None, events: str | None, state: MessageState) -> bool:
-    """Return whether a message adds a delivery when it enters `state`.
-
-    `url` is its webhook; `events` is the JSON of its webhook events, None for the terminal states.
-    """
-    if url is None:
-        return False
-    return state.value in ENDS if events is None else f'"{state}"' in events
-
-
-def interrupt_delivery_id(message_id: str, number: int, event_id: int) -> str:
-    """Return the id of the delivery for an interrupt. It has the event id, since a message may interrupt again."""
-    return f"{message_id}.{number}.{event_id}"
 
 
 DELIVERY_COLUMNS = tuple(DeliveryRecord.model_fields)
@@ -240,6 +231,7 @@ def accepted(new: NewMessage, receipt: Receipt) -> Message:
         webhook_url=new.webhook_url,
         webhook_events=new.webhook_events,
         webhook_key=new.webhook_key,
+        receivers=new.receivers,
         metadata=dict(new.metadata) if new.metadata else NO_METADATA,
         subject=receipt.subject,
         key_id=new.key_id,

@@ -30,7 +30,7 @@ from .outbound_http import (
     post,
     resolve_host,
 )
-from .task_bodies import TOKEN, task_body_of
+from .task_bodies import TOKEN, old_task_body_of, task_body_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ STOP_SECONDS = 1.0
 
 PARALLEL = 32
 GONE = 410
+REMOVED = "The receiver was removed or replaced after the event, so it was not called."
 CONTENT_TYPE = "application/json"
 USER_AGENT = "agent-queue-system"
 
@@ -120,13 +121,14 @@ class WebhookSender:
     async def _send(self, delivery: Delivery, checks: ssl.SSLContext) -> None:
         """Try to send one delivery and record the try."""
         try:
-            details = await self._store.sender_details(delivery.message_id)
-            headers = {} if details.trace is None else trace_headers(Trace.of(details.trace))
-            if details.token is not None:
-                headers = {**headers, TOKEN: details.token}
-            keys = self._keys if details.secret is None else signing_keys(details.secret)
-            attempt = await self._attempt(delivery, content_of(delivery, details), keys, headers, checks)
-            next_in = self._seconds_to_next_try(delivery, attempt)
+            details = await self._store.sender_details(delivery.message_id, delivery.receiver)
+            if delivery.receiver is not None and details.receiver is None:
+                attempt, next_in = DeliveryAttempt(at=datetime.now(UTC), status=None, error=REMOVED), None
+            else:
+                keys = self._keys if details.secret is None else signing_keys(details.secret)
+                body, headers = content_of(delivery, details), headers_of(details)
+                attempt = await self._attempt(delivery, body, keys, headers, checks)
+                next_in = self._seconds_to_next_try(delivery, attempt)
             if not await self._store.settle_delivery(delivery, attempt, next_in=next_in):
                 logger.warning("Webhook try not recorded, another process has claimed the delivery: id=%s", delivery.id)
                 return
@@ -177,12 +179,12 @@ class WebhookSender:
         body: bytes,
         at: datetime,
         keys: Sequence[bytes],
-        trace: Mapping[str, str],
+        more: Mapping[str, str],
         checks: ssl.SSLContext,
     ) -> int:
         """POST the delivery and return the status of the answer. Raises InvalidRequest, CallFailed."""
         headers = {
-            **trace,
+            **more,
             "Content-Type": CONTENT_TYPE,
             "User-Agent": USER_AGENT,
             **signed(delivery.id, at, body, keys),
@@ -198,6 +200,12 @@ class WebhookSender:
         return RETRY_SECONDS[delivery.tries - 1]
 
 
+def headers_of(details: SenderDetails) -> dict[str, str]:
+    """Return the headers that name the trace of a message, and the sender to a receiver of tasks."""
+    headers = {} if details.trace is None else trace_headers(Trace.of(details.trace))
+    return headers if details.token is None else {**headers, TOKEN: details.token}
+
+
 def trace_headers(trace: Trace) -> dict[str, str]:
     """Return the headers that name the trace of a message."""
     parent, state = trace.context
@@ -205,12 +213,14 @@ def trace_headers(trace: Trace) -> dict[str, str]:
 
 
 def content_of(delivery: Delivery, details: SenderDetails) -> bytes:
-    """Return the body of a delivery in the form that its message asks for."""
+    """Return the body of a delivery in the form that its message or its receiver asks for."""
     match details.form:
         case WebhookForm.RESPONSE:
             return response_body_of(delivery, details.alias)
         case WebhookForm.TASK:
             return task_body_of(delivery)
+        case WebhookForm.OLD_TASK:
+            return old_task_body_of(delivery)
     return body_of(delivery)
 
 

@@ -20,7 +20,7 @@ from app.worker import QueueWorker
 from tests.servers import until
 
 LOCKED = """messages.fence, messages.cancel_requested,
-messages.webhook_url, messages.webhook_events,
+messages.webhook_url, messages.webhook_events, messages.receivers,
 coalesce((SELECT running FROM tenants WHERE tenants.tenant = messages.tenant), 0) > 0
 FROM unnest"""
 """The columns of the messages that an attempt locks on PostgreSQL."""

@@ -15,7 +15,7 @@ from app.backups.replaying import ReplayClock
 from app.errors.backups import TargetNotEmpty
 from app.errors.transfers import ExportDamaged
 from app.models.attempts import Completed, Failed, Interrupted, Retry
-from app.models.deliveries import DeliveryAttempt
+from app.models.deliveries import DeliveryAttempt, Receiver, WebhookEvent, WebhookForm
 from app.models.events import EventType, NewEvent
 from app.models.failures import FailureDetails
 from app.models.items import ItemSearch, ItemWrite
@@ -108,7 +108,8 @@ async def fill_unfinished(store: Store, clock: ManualClock) -> None:
     clock.advance(6)
     assert await store.expire_interrupts() == 1
 
-    lease = await start(store, content="asked and answered, waits", thread="asking")
+    receiver = Receiver(name="n", url="https://example.org/task", form=WebhookForm.TASK, token="t", signing_key="key1")
+    lease = await start(store, content="asked and answered, waits", thread="asking", receivers=(receiver,))
     await store.finish(lease, INTERRUPTED)
     tick()
     fence = (await store.get(TENANT, lease.message_id)).fence
@@ -229,6 +230,24 @@ async def source(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
+
+
+async def test_a_receiver_that_was_added_later_is_not_told_of_what_was_before(
+    store: Store, clock: ManualClock, tmp_path: Path
+) -> None:
+    lease = await start(store)
+    await store.finish(lease, INTERRUPTED)
+    clock.advance(1)
+    receiver = Receiver(name="n", url="https://example.org/task", form=WebhookForm.TASK)
+    assert await store.put_receiver(TENANT, lease.message_id, receiver, limit=1)
+    lines = await exported(store)
+    async with target_in(tmp_path / "target") as (target, replayed):
+        for _ in range(2):
+            await imported(lines, target, replayed)
+            assert not await target.claim_deliveries(ALL, lease_seconds=10)
+        await target.cancel(TENANT, lease.message_id, running=True)
+        (told_of,) = await target.claim_deliveries(ALL, lease_seconds=10)
+        assert (told_of.event, told_of.receiver) == (WebhookEvent.CANCELLED, receiver.key)
 
 
 @pytest.mark.parametrize("verb", ["add", "claim", "append", "finish", "resume", "rescue", "cancel"])

@@ -64,5 +64,5 @@ async def test_a_trace_survives_a_requeue(store: Store) -> None:
 async def test_the_sender_of_webhooks_gets_the_trace(store: Store) -> None:
     traced, other = await add_all(store, new(trace=FIRST), new())
     assert (await store.sender_details(traced.id)).trace == FIRST
-    assert await store.sender_details(other.id) == (None, None, None, None)
-    assert await store.sender_details("missing") == (None, None, None, None)
+    assert await store.sender_details(other.id) == (None, None, None, None, None)
+    assert await store.sender_details("missing") == (None, None, None, None, None)

@@ -53,6 +53,7 @@ FINGERPRINTS = {
     39: "611afe8455412087",
     40: "2b2e464eceb9efe3",
     41: "cebfb5410b911799",
+    42: "649fdfb28e642e9c",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

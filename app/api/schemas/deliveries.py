@@ -26,6 +26,7 @@ class DeliveryView(DeliveryRecord):
     )
 
     tenant: SkipJsonSchema[Annotated[str, Field(exclude=True)]]
+    receiver: SkipJsonSchema[Annotated[str | None, Field(exclude=True)]] = None
 
     @classmethod
     def of(cls, delivery: DeliveryRecord) -> "DeliveryView":

@@ -226,6 +226,7 @@ local function store(ARGV, i, number, now, rolled_back)
         if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
         if ARGV[i + 13] ~= '' then keep('webhook_events', ARGV[i + 13]) end
         if rarer.webhook_key then keep('webhook_key', rarer.webhook_key) end
+        if rarer.receivers then keep('receivers', rarer.receivers) end
         if rarer.metadata then keep('metadata', rarer.metadata) end
         if subject then keep('subject', subject) end
         if ARGV[i + 15] ~= '' then keep('key_id', ARGV[i + 15]) end

@@ -29,10 +29,8 @@ local function run(ARGV)
     local event_id = message.dropped + redis.call('RPUSH', log_key(message.id), event)
     recount(message, 'processing', 'interrupted', now)
     record('interrupted', message, now)
-    if wants_delivery(message, 'interrupted') then
-        local id = message.id .. '.' .. message.number .. '.' .. string.format('%.0f', event_id)
-        deliver(message, 'interrupted', now, event, id)
-    end
+    local id = message.id .. '.' .. message.number .. '.' .. string.format('%.0f', event_id)
+    deliver(message, 'interrupted', now, event, id)
     return remember(1)
 end
 

@@ -15,6 +15,7 @@ from ...policy.limits import left_of_each
 from ..erasures import as_stored
 from ..erasures import refused as erasing
 from ..parts import AcceptRules, ThreadKey, aliases_of, only_waits_for_human
+from ..receivers import receivers_text
 from ..rows import Receipt, accepted, events_text
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread, Operation
@@ -368,4 +369,5 @@ def _just_stored(placed: Placed, number: int) -> Locked:
         cancel_requested=False,
         webhook_url=new.webhook_url,
         webhook_events=events_text(new),
+        receivers=receivers_text(new.receivers),
     )

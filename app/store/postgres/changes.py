@@ -12,7 +12,8 @@ from ...models.events import NewEvent
 from ...models.messages import Message, MessageState, Readiness
 from ..parts import Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
-from ..rows import interrupt_delivery_id, stored_details, to_message, wants_delivery
+from ..receivers import interrupt_delivery_id, told_of
+from ..rows import stored_details, to_message
 from ..terminal_states import Ending, ending
 from .audit import Recording
 from .running import release
@@ -110,6 +111,7 @@ class Locked(NamedTuple):
     cancel_requested: bool
     webhook_url: str | None
     webhook_events: str | None
+    receivers: str | None
     limited: bool = False
     """Whether its tenant has a limit of running messages in its record."""
 
@@ -202,7 +204,6 @@ class Changes(Writes):
                 [
                     NewDelivery(f"{each.locked.id}.{each.locked.number}", each.locked, each.end.state, each.end.event)
                     for each in ended
-                    if each.locked.webhook_url is not None
                 ],
                 now,
             ),
@@ -325,20 +326,25 @@ class Changes(Writes):
 
 def _add_deliveries(deliveries: Sequence[NewDelivery], now: int) -> list[Step]:
     wanted = [
-        each for each in deliveries if wants_delivery(each.locked.webhook_url, each.locked.webhook_events, each.state)
+        (each, told)
+        for each in deliveries
+        for told in told_of(
+            each.locked.webhook_url, each.locked.webhook_events, each.locked.receivers, each.state, each.delivery_id
+        )
     ]
     if not wanted:
         return []
     return [
         step(
             "add_deliveries",
-            ids=[each.delivery_id for each in wanted],
-            tenants=[each.locked.tenant for each in wanted],
-            message_ids=[each.locked.id for each in wanted],
-            threads=[each.locked.thread_id for each in wanted],
-            urls=[each.locked.webhook_url for each in wanted],
-            events=[each.state.value for each in wanted],
-            data=[each.event.data for each in wanted],
+            ids=[told.delivery_id for _, told in wanted],
+            tenants=[each.locked.tenant for each, _ in wanted],
+            message_ids=[each.locked.id for each, _ in wanted],
+            threads=[each.locked.thread_id for each, _ in wanted],
+            urls=[told.url for _, told in wanted],
+            events=[each.state.value for each, _ in wanted],
+            receivers=[told.receiver for _, told in wanted],
+            data=[each.event.data for each, _ in wanted],
             now=now,
         )
     ]

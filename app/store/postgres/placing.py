@@ -11,6 +11,7 @@ from ...policy.rank import Flow, Turns
 from ..metadata import metadata_text, thread_patch
 from ..parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
 from ..ports import MOVED, READY
+from ..receivers import receivers_text
 from ..rows import events_text, options_of, preview, run_at_of
 from .ranking import Ranking
 
@@ -183,6 +184,7 @@ class Placing(Ranking):
                 webhook_urls=[each.new.webhook_url for each in placed],
                 webhook_keys=[each.new.webhook_key for each in placed],
                 webhook_events=[events_text(each.new) for each in placed],
+                receivers=[receivers_text(each.new.receivers) for each in placed],
                 metadata=[metadata_text(each.new.metadata) for each in placed],
                 subjects=[each.subject for each in placed],
                 key_ids=[each.new.key_id for each in placed],

@@ -19,6 +19,7 @@ from ...policy.limits import left_of_each, refusal
 from ..metadata import metadata_text, thread_patch
 from ..parts import CLEARED_AT_ONCE, AcceptRules, Cleared, ThreadKey, aliases_of, clear, depend_on_threads
 from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
+from ..receivers import receivers_text
 from ..rows import Receipt, accepted, events_text, options_of, preview
 from . import templates
 from .limits import RedisLimits, limit_arguments
@@ -165,7 +166,7 @@ def _rarer_fields(new: NewMessage) -> str:
         and new.webhook_key is None
         and new.subject is None
         and new.behind_question
-        and not (new.aliases or new.rollback)
+        and not (new.aliases or new.rollback or new.receivers)
     ):
         return ""
     fields = {
@@ -175,6 +176,7 @@ def _rarer_fields(new: NewMessage) -> str:
         "rollback": new.rollback or None,
         "last_number": new.last_number,
         "webhook_key": new.webhook_key,
+        "receivers": receivers_text(new.receivers),
         "subject": new.subject,
         "behind_question": None if new.behind_question else False,
     }

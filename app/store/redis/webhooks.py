@@ -2,7 +2,7 @@
 
 from typing_extensions import override
 
-from ...errors import DeliveryNotFound
+from ...errors import DeliveryNotFound, MessageNotFound
 from ...models.audit import NewAudit
 from ...models.deliveries import (
     Delivery,
@@ -10,6 +10,7 @@ from ...models.deliveries import (
     DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
+    Receiver,
     SenderDetails,
     WebhookEvent,
 )
@@ -28,8 +29,25 @@ class RedisWebhooks(RedisRooms, WebhookStore):
         return list(map(replies.delivery, reply))
 
     @override
-    async def sender_details(self, message_id: str) -> SenderDetails:
-        return SenderDetails(*await self._reads.run("sender_details", message_id))
+    async def put_receiver(
+        self, tenant: str, message_id: str, receiver: Receiver, *, limit: int, audit: NewAudit | None = None
+    ) -> bool:
+        given = receiver.model_dump_json(exclude_none=True)
+        audit_text = self._record(audit)
+        return _changed(
+            message_id, await self._writes.run("put_receiver", tenant, message_id, given, limit, audit=audit_text)
+        )
+
+    @override
+    async def remove_receiver(self, tenant: str, message_id: str, name: str, *, audit: NewAudit | None = None) -> bool:
+        audit_text = self._record(audit)
+        return _changed(
+            message_id, await self._writes.run("remove_receiver", tenant, message_id, name, audit=audit_text)
+        )
+
+    @override
+    async def sender_details(self, message_id: str, receiver: str | None = None) -> SenderDetails:
+        return SenderDetails(*await self._reads.run("sender_details", message_id, receiver or ""))
 
     @override
     async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
@@ -63,3 +81,9 @@ class RedisWebhooks(RedisRooms, WebhookStore):
         if reply is None:
             raise DeliveryNotFound(delivery_id)
         return replies.delivery(reply)
+
+
+def _changed(message_id: str, reply: int | None) -> bool:
+    if reply is None:
+        raise MessageNotFound(message_id)
+    return bool(reply)

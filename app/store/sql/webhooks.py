@@ -1,5 +1,6 @@
 """Stores deliveries of webhooks: the part that both SQL stores share."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from typing_extensions import override
@@ -11,6 +12,7 @@ from ...models.deliveries import (
     DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
+    Receiver,
     SenderDetails,
 )
 from ...models.messages import Page
@@ -23,6 +25,12 @@ from .rooms import SqlRooms
 class WebhookChanges(RecordedChanges, Protocol):
     """Changes deliveries, inside a transaction."""
 
+    def put_receiver(self, tenant: str, message_id: str, receiver: Receiver, limit: int) -> bool:
+        """Implement `WebhookStore.put_receiver`."""
+
+    def remove_receiver(self, tenant: str, message_id: str, name: str) -> bool:
+        """Implement `WebhookStore.remove_receiver`."""
+
     def claim_deliveries(self, limit: int, lease_ms: int) -> list[Delivery]:
         """Implement `WebhookStore.claim_deliveries`."""
 
@@ -31,6 +39,11 @@ class WebhookChanges(RecordedChanges, Protocol):
 
     def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """Implement `WebhookStore.replay_delivery`."""
+
+
+def other_receivers(receivers: Sequence[Receiver], name: str) -> list[Receiver]:
+    """Return the receivers with other names."""
+    return [each for each in receivers if each.name != name]
 
 
 def settlement(claimed: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None, now: int) -> dict[str, Any]:
@@ -63,9 +76,25 @@ class SqlWebhooks(SqlRooms, WebhookStore):
         return await self._webhook_thread.run(lambda: self._webhooks.claim_deliveries(limit, lease_ms))
 
     @override
-    async def sender_details(self, message_id: str) -> SenderDetails:
+    async def put_receiver(
+        self, tenant: str, message_id: str, receiver: Receiver, *, limit: int, audit: NewAudit | None = None
+    ) -> bool:
+        def put() -> bool:
+            return self._webhooks.put_receiver(tenant, message_id, receiver, limit)
+
+        return await self._webhook_thread.run(lambda: self._webhooks.recorded(audit, put))
+
+    @override
+    async def remove_receiver(self, tenant: str, message_id: str, name: str, *, audit: NewAudit | None = None) -> bool:
+        def remove() -> bool:
+            return self._webhooks.remove_receiver(tenant, message_id, name)
+
+        return await self._webhook_thread.run(lambda: self._webhooks.recorded(audit, remove))
+
+    @override
+    async def sender_details(self, message_id: str, receiver: str | None = None) -> SenderDetails:
         def read() -> SenderDetails:
-            found = self._reads.rows("sender_details", message_id=message_id)
+            found = self._reads.rows("sender_details", message_id=message_id, receiver=receiver)
             return SenderDetails(*found[0]) if found else SenderDetails()
 
         return await self._read_thread.run(read)

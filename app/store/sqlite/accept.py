@@ -14,6 +14,7 @@ from ..erasures import as_stored, refused
 from ..metadata import metadata_text, thread_patch
 from ..parts import AcceptRules, ThreadKey, aliases_of, only_waits_for_human
 from ..ports import MOVED, READY
+from ..receivers import receivers_text
 from ..rows import Receipt, accepted, events_text, options_of, preview, run_at_of, to_message
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread
@@ -111,6 +112,7 @@ class AcceptWrites(Limiting, Keyed):
             webhook_url=new.webhook_url,
             webhook_key=new.webhook_key,
             webhook_events=events_text(new),
+            receivers=receivers_text(new.receivers),
             metadata=metadata_text(new.metadata),
             subject=subject,
             key_id=new.key_id,

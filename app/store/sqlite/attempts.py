@@ -18,7 +18,8 @@ from ...policy.running import Admitted, Candidate, admitted
 from ..limits import HELD_AT_ONCE
 from ..ports import MOVED, READY, AttemptStore, message_topic
 from ..ports.attempts import NO_VERSIONS
-from ..rows import interrupt_delivery_id, to_message
+from ..receivers import interrupt_delivery_id
+from ..rows import to_message
 from ..sql.group_commit import GroupCommitThread
 from ..sql.rooms import SqlRooms
 from ..terminal_states import ending, outcome_size

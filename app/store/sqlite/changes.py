@@ -22,7 +22,8 @@ from ...models.messages import Message, MessageState, Readiness
 from ...policy.rank import TURN_LENGTH, Flow, RankPolicy, Turn, Turns
 from ..parts import SETTLED_AT_ONCE, Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
-from ..rows import stored_details, to_message, wants_delivery
+from ..receivers import told_of
+from ..rows import stored_details, to_message
 from ..sql.positions import NewPlaces
 from ..terminal_states import Ending, ending
 from .audit import Recording
@@ -155,13 +156,13 @@ class Changes(Recording):
     def _add_state_event(
         self, row: tuple[Any, ...], state: MessageState, event: NewEvent, delivery_id: str, now: int
     ) -> None:
-        """Append the event of a new state, and add a delivery if the webhook wants it. `row` has `event_columns`."""
-        number, message_id, tenant, thread_id, url, events, last = row
+        """Append the event of a new state, and add the deliveries that tell of it. `row` has `event_columns`."""
+        number, message_id, tenant, thread_id, url, events, receivers, last = row
         self.execute("add_event", message=number, id=last + 1, type=event.type, data=event.data, now=now)
-        if wants_delivery(url, events, state):
+        for told in told_of(url, events, receivers, state, delivery_id):
             self.execute(
-                "add_delivery", id=delivery_id, tenant=tenant, message_id=message_id, thread_id=thread_id, url=url,
-                event=state, data=event.data, now=now,
+                "add_delivery", id=told.delivery_id, tenant=tenant, message_id=message_id, thread_id=thread_id,
+                url=told.url, event=state, receiver=told.receiver, data=event.data, now=now,
             )  # fmt: skip
 
     def _put_back(

@@ -1,18 +1,27 @@
--- Return whether a message that enters this state adds a delivery, as in `app.store.rows.wants_delivery`.
+-- Return whether the webhook of a message that enters this state is told, as in `app.store.receivers.told_of`.
 local function wants_delivery(message, state)
     if not message.webhook_url then return false end
     if not message.webhook_events then return state ~= 'interrupted' end
     return string.find(message.webhook_events, '"' .. state .. '"', 1, true) ~= nil
 end
 
-local function deliver(message, state, now, event, id)
-    redis.call('HSET', delivery_key(id), 'tenant', message.tenant, 'message_id', message.id, 'url', message.webhook_url,
+local function add_delivery(message, state, now, event, id, url, receiver)
+    redis.call('HSET', delivery_key(id), 'tenant', message.tenant, 'message_id', message.id, 'url', url,
         'event', state, 'data', string.sub(event, (string.find(event, '{', 1, true))), 'state', 'pending',
         'created_at', now, 'next_at', now)
     if message.thread then redis.call('HSET', delivery_key(id), 'thread_id', message.thread) end
+    if receiver then redis.call('HSET', delivery_key(id), 'receiver', receiver) end
     redis.call('RPUSH', deliveries_key(message.id), id)
     redis.call('ZADD', deliveries_of_kind(message.tenant, 'pending', state), now, id)
     redis.call('ZADD', DUE, now, id)
+end
+
+-- Add the deliveries that tell of a new state: `id` to the webhook, and one to each receiver.
+local function deliver(message, state, now, event, id)
+    if wants_delivery(message, state) then add_delivery(message, state, now, event, id, message.webhook_url) end
+    for _, each in ipairs(message.receivers and cjson.decode(message.receivers) or {}) do
+        add_delivery(message, state, now, event, id .. '.' .. each.key, each.url, each.key)
+    end
 end
 
 local function finish(message, state, now, event)
@@ -40,7 +49,7 @@ local function finish(message, state, now, event)
         run = now - message.started_at
     end
     record(state, message, now, nil, first_token, run, message.error_code)
-    if wants_delivery(message, state) then deliver(message, state, now, event, message.id .. '.' .. message.number) end
+    deliver(message, state, now, event, message.id .. '.' .. message.number)
 end
 
 local function add_dead_letter(tenant, id, number, fingerprint, at)

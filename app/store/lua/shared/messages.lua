@@ -9,7 +9,8 @@ end
 local function load(id)
     local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread_id', 'agent', 'base_rank', 'state',
         'readiness', 'attempt', 'fence', 'begun', 'run_at', 'worker', 'started_at', 'cancel_requested', 'webhook_url',
-        'thread_number', 'priority', 'dropped', 'since', 'webhook_events')
+        'thread_number', 'priority', 'dropped', 'since', 'webhook_events',
+        'receivers')
     if not f[1] then return nil end
     return {
         id = id, number = f[1], member = member_of(f[1], id), tenant = f[2], thread = f[3], agent = f[4],
@@ -17,6 +18,7 @@ local function load(id)
         fence = tonumber(f[9] or 0), begun = f[10] or '1', run_at = tonumber(f[11] or 0), worker = f[12], started_at = tonumber(f[13] or 0),
         cancelled = f[14], webhook_url = f[15], thread_number = f[16], priority = f[17],
         dropped = tonumber(f[18] or 0), since = tonumber(f[19] or 0), webhook_events = f[20],
+        receivers = f[21],
     }
 end
 

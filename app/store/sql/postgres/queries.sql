@@ -108,19 +108,21 @@ jsonb_strip_nulls(coalesce(thread.metadata, '{}')::jsonb || excluded.metadata::j
 -- name: add_messages
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, created_at, accepted_at, changed_at
+    rollback, webhook_url, webhook_key, webhook_events, receivers, metadata, subject, key_id, trace, created_at, accepted_at,
+    changed_at
 )
 SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, 'queued', readiness, run_at,
-    options, rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, %(now)s, %(now)s, %(now)s
+    options, rollback, webhook_url, webhook_key, webhook_events, receivers, metadata, subject, key_id, trace, %(now)s, %(now)s,
+    %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(threads)s::text[], %(thread_numbers)s::bigint[], %(agents)s::text[],
     %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(flows)s::text[], %(ranks)s::bigint[],
     %(places)s::text[], %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[],
-    %(webhook_keys)s::text[], %(webhook_events)s::text[], %(metadata)s::text[], %(subjects)s::text[],
+    %(webhook_keys)s::text[], %(webhook_events)s::text[], %(receivers)s::text[], %(metadata)s::text[], %(subjects)s::text[],
     %(key_ids)s::text[], %(traces)s::text[]
 ) WITH ORDINALITY AS given (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, readiness, run_at, options, rollback,
-    webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, ordinal
+    webhook_url, webhook_key, webhook_events, receivers, metadata, subject, key_id, trace, ordinal
 )
 ORDER BY ordinal
 RETURNING id, number
@@ -1267,12 +1269,12 @@ CASE readiness WHEN 'held' THEN 'ready' ELSE readiness END
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
 completed_at, result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint,
 interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events, metadata, agent_version,
-webhook_key, subject, key_id, trace
+webhook_key, subject, key_id, trace, receivers
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
 messages.agent, messages.readiness, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested,
-messages.webhook_url, messages.webhook_events,
+messages.webhook_url, messages.webhook_events, messages.receivers,
 coalesce((SELECT running FROM tenants WHERE tenants.tenant = messages.tenant), 0) > 0
 
 -- name: lock_leased
@@ -1747,12 +1749,12 @@ WHERE dropped_memories.tenant = settled.tenant AND dropped_memories.thread_id = 
 {delivery_record_columns}, data
 
 -- name: add_deliveries
-INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, data, state, created_at, next_at)
-SELECT id, tenant, message_id, thread_id, url, event, data, 'pending', %(now)s, %(now)s
+INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, receiver, data, state, created_at, next_at)
+SELECT id, tenant, message_id, thread_id, url, event, receiver, data, 'pending', %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(message_ids)s::text[], %(threads)s::text[], %(urls)s::text[],
-    %(events)s::text[], %(data)s::text[]
-) AS given (id, tenant, message_id, thread_id, url, event, data)
+    %(events)s::text[], %(receivers)s::text[], %(data)s::text[]
+) AS given (id, tenant, message_id, thread_id, url, event, receiver, data)
 
 -- name: claim_deliveries
 WITH due AS MATERIALIZED (
@@ -1768,9 +1770,19 @@ RETURNING {delivery_columns}, due.next_at
 SELECT api_keys.webhook_secret, messages.trace, messages.options, (
     SELECT alias FROM aliases
     WHERE message_id = messages.id AND tenant = messages.tenant AND first_event > 0 ORDER BY first_event DESC LIMIT 1
-)
-FROM messages LEFT JOIN api_keys ON api_keys.id = messages.webhook_key
+), named.value::text
+FROM messages
+LEFT JOIN LATERAL jsonb_array_elements(messages.receivers::jsonb) AS named (value)
+    ON named.value ->> 'key' = %(receiver)s::text
+LEFT JOIN api_keys ON api_keys.id =
+    CASE WHEN %(receiver)s::text IS NULL THEN messages.webhook_key ELSE named.value ->> 'signing_key' END
 WHERE messages.id = %(message_id)s
+
+-- name: lock_receivers
+SELECT receivers FROM messages WHERE id = %(id)s AND tenant = %(tenant)s FOR NO KEY UPDATE
+
+-- name: set_receivers
+UPDATE messages SET receivers = %(receivers)s WHERE id = %(id)s
 
 -- name: keep_trace
 UPDATE messages SET trace = %(trace)s WHERE id = %(id)s AND fence = %(fence)s

@@ -38,11 +38,13 @@ SELECT 1 FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND inte
 -- name: add_message
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, created_at, accepted_at, changed_at
+    rollback, webhook_url, webhook_key, webhook_events, receivers, metadata, subject, key_id, trace, created_at, accepted_at,
+    changed_at
 ) VALUES (
     :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank, :flow,
     CASE WHEN :readiness <> 'delayed' THEN :base_rank END, 'queued', :readiness, :run_at, :options,
-    :rollback, :webhook_url, :webhook_key, :webhook_events, :metadata, :subject, :key_id, :trace, :now, :now, :now
+    :rollback, :webhook_url, :webhook_key, :webhook_events, :receivers, :metadata, :subject, :key_id, :trace, :now, :now,
+    :now
 )
 RETURNING number
 
@@ -860,7 +862,7 @@ lease_until = NULL, changed_at = :now, completed_at = :now
 
 -- name: event_columns
 -- The values for the event and the delivery of a new state.
-number, id, tenant, thread_id, webhook_url, webhook_events, {last_of_log}
+number, id, tenant, thread_id, webhook_url, webhook_events, receivers, {last_of_log}
 
 -- name: end_message
 UPDATE messages SET {ended} WHERE number = :number
@@ -1187,8 +1189,8 @@ DELETE FROM hints WHERE number <= :before
 {delivery_record_columns}, data
 
 -- name: add_delivery
-INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, data, state, created_at, next_at)
-VALUES (:id, :tenant, :message_id, :thread_id, :url, :event, :data, 'pending', :now, :now)
+INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, receiver, data, state, created_at, next_at)
+VALUES (:id, :tenant, :message_id, :thread_id, :url, :event, :receiver, :data, 'pending', :now, :now)
 
 -- name: find_due_deliveries
 SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now ORDER BY next_at LIMIT :limit
@@ -1202,9 +1204,18 @@ RETURNING {delivery_columns}
 SELECT api_keys.webhook_secret, messages.trace, messages.options, (
     SELECT alias FROM aliases
     WHERE message_id = messages.id AND tenant = messages.tenant AND first_event > 0 ORDER BY first_event DESC LIMIT 1
-)
-FROM messages LEFT JOIN api_keys ON api_keys.id = messages.webhook_key
+), named.value
+FROM messages
+LEFT JOIN json_each(messages.receivers) AS named ON named.value ->> 'key' = :receiver
+LEFT JOIN api_keys
+    ON api_keys.id = CASE WHEN :receiver IS NULL THEN messages.webhook_key ELSE named.value ->> 'signing_key' END
 WHERE messages.id = :message_id
+
+-- name: receivers_of
+SELECT receivers FROM messages WHERE id = :id AND tenant = :tenant
+
+-- name: set_receivers
+UPDATE messages SET receivers = :receivers WHERE id = :id
 
 -- name: keep_trace
 UPDATE messages SET trace = :trace WHERE id = :id AND fence = :fence

@@ -79,6 +79,7 @@ CREATE TABLE messages (
     webhook_url TEXT,
     webhook_key TEXT,                      -- the API key whose secret signs; NULL for the server's secret
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
+    receivers TEXT,                        -- who gets its events beside the webhook: a JSON array; NULL for nobody
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
     subject TEXT COLLATE "C",              -- the end user to whom it belongs; NULL for none; never changes
     key_id TEXT,                           -- the API key that its submit presented; NULL for none
@@ -363,6 +364,7 @@ CREATE TABLE deliveries (                  -- events of messages, for their webh
     created_at BIGINT NOT NULL,
     next_at BIGINT,                        -- only while pending
     attempts TEXT NOT NULL DEFAULT '[]',   -- a JSON array
+    receiver TEXT,                         -- the key of a receiver of the message; NULL for its webhook
     data TEXT NOT NULL                     -- of the event
 );
 

@@ -79,6 +79,7 @@ CREATE TABLE messages (
     webhook_url TEXT,
     webhook_key TEXT,                      -- the API key whose secret signs; NULL for the server's secret
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
+    receivers TEXT,                        -- who gets its events beside the webhook: a JSON array; NULL for nobody
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
     subject TEXT,                          -- the end user to whom it belongs; NULL for none; never changes
     key_id TEXT,                           -- the API key that its submit presented; NULL for none
@@ -342,6 +343,7 @@ CREATE TABLE deliveries (                  -- events of messages, for their webh
     created_at INTEGER NOT NULL,
     next_at INTEGER,                       -- only while pending
     attempts TEXT NOT NULL DEFAULT '[]',   -- a JSON array
+    receiver TEXT,                         -- the key of a receiver of the message; NULL for its webhook
     data TEXT NOT NULL                     -- of the event; last, so that lists need not read long data
 );
 
