@@ -50,6 +50,9 @@ class Params(BaseModel):
 
     message: Message | None = None
     id: str | None = None
+    task_id: str | None = None
+    url: str | None = None
+    token: str | None = None
     context_id: str | None = None
     status: str | None = None
     page_size: int | None = None
@@ -62,7 +65,18 @@ class Call(BaseModel):
 
     jsonrpc: Literal["2.0"]
     id: int | str
-    method: Literal["SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "CancelTask", "SubscribeToTask"]
+    method: Literal[
+        "SendMessage",
+        "SendStreamingMessage",
+        "GetTask",
+        "ListTasks",
+        "CancelTask",
+        "SubscribeToTask",
+        "CreateTaskPushNotificationConfig",
+        "GetTaskPushNotificationConfig",
+        "ListTaskPushNotificationConfigs",
+        "DeleteTaskPushNotificationConfig",
+    ]
     params: Params
 
 

@@ -13,6 +13,10 @@ CURSOR = "urn:agent-queue-system:a2a:cursor:1"
 """The extension by which a client goes on with a stream where it was cut off."""
 
 
+MAX_ID_LENGTH = 255
+"""Maximum number of characters of an id. No task has a longer one, and no error repeats it whole."""
+
+
 class Call(NamedTuple):
     """A caller and the agent that is called."""
 
@@ -28,6 +32,8 @@ class Call(NamedTuple):
 
     async def task(self, name: str) -> Message:
         """Return the message of a task of this agent. Raises MessageNotFound."""
+        if len(name) > MAX_ID_LENGTH:
+            raise MessageNotFound(name[:MAX_ID_LENGTH])
         message = await self.services.queue.get(self.caller, name)
         if message.agent != self.agent:
             raise MessageNotFound(name)

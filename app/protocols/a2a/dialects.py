@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from a2a.compat.v0_3 import conversions as old
 from a2a.compat.v0_3 import types as old_types
 from a2a.types import a2a_pb2 as pb
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import ParseDict, ParseError
 from pydantic import BaseModel, ValidationError
 
@@ -58,6 +59,21 @@ REQUESTS: Mapping[str, type[Any]] = MappingProxyType(
 """The requests of the methods by their names in 1.0."""
 
 
+UNREADABLE = (ParseError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+"""What the SDK raises for values that the protocol's messages cannot have."""
+
+
+def _check_names(params: Mapping[str, Any], request: Any) -> None:
+    """Raise InvalidRequest for a name or a number that a field of names does not have. The SDK leaves it out."""
+    for field in request.DESCRIPTOR.fields:
+        given = params.get(field.json_name, params.get(field.name))
+        if field.enum_type is None or given is None:
+            continue
+        if given not in field.enum_type.values_by_name and given not in field.enum_type.values_by_number:
+            known = ", ".join(field.enum_type.values_by_name)
+            raise InvalidRequest(f"{field.json_name}: expected one of {known}", field=field.json_name)
+
+
 class Present:
     """Version 1.0."""
 
@@ -70,9 +86,11 @@ class Present:
     def request_of(self, name: str, params: Any) -> Any:
         """Return the request of a method. Fields of later versions are ignored, as the protocol wants it."""
         try:
-            return ParseDict(params, REQUESTS[name](), ignore_unknown_fields=True)
-        except (ParseError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            request = ParseDict(params, REQUESTS[name](), ignore_unknown_fields=True)
+        except UNREADABLE as error:
             raise InvalidRequest(f"params: {error}", field="params") from None
+        _check_names(params, request)
+        return request
 
     def result(self, result: Any) -> str:
         """Return the result of a method as JSON."""
@@ -145,7 +163,7 @@ class Old:
             return converted(model.model_validate(given))
         except ValidationError as error:
             raise InvalidBody(error.errors(include_url=False, include_input=False), model) from None
-        except (ParseError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise InvalidRequest(f"params: {error}", field="params") from None
 
     def result(self, result: Any) -> str:
@@ -160,6 +178,8 @@ class Old:
             case pb.ListTaskPushNotificationConfigsResponse():
                 each = [_old_json(old.to_compat_task_push_notification_config(config)) for config in result.configs]
                 return f"[{','.join(each)}]"
+            case Empty():
+                return "null"
         return _old_json(old.to_compat_agent_card(result))
 
     def item(self, item: pb.StreamResponse) -> str:

@@ -18,11 +18,10 @@ from ...models.messages import MessageOptions, NewMessage
 from ...models.requests import ResumeAnswer
 from ...models.types import Text, ThreadId
 from ...policy.input_preview import input_preview, run_preview
+from .calls import MAX_ID_LENGTH
 from .json_forms import with_whole_numbers
 
-MAX_NAME_LENGTH = 255
-
-_name: TypeAdapter[str] = TypeAdapter(Annotated[Text, Field(min_length=1, max_length=MAX_NAME_LENGTH)])
+_name: TypeAdapter[str] = TypeAdapter(Annotated[Text, Field(min_length=1, max_length=MAX_ID_LENGTH)])
 _thread_id: TypeAdapter[str] = TypeAdapter(ThreadId)
 _metadata: TypeAdapter[dict[str, Any]] = TypeAdapter(Metadata)
 _block: TypeAdapter[ContentBlock] = TypeAdapter(Annotated[ContentBlock, Field(discriminator="type")])
@@ -33,9 +32,6 @@ NO_CONTENT = "message.parts: expected a text that is not blank, data or a file"
 def checked(request: pb.SendMessageRequest) -> pb.Message:
     """Return the message of a request. Raises InvalidRequest if something about it cannot be carried out."""
     message: pb.Message = request.message
-    if request.tenant:
-        told = "the tenant is that of the credential. Leave the field out"
-        raise InvalidRequest(f"tenant: {told}", field="tenant")
     if message.role != pb.Role.ROLE_USER:
         raise InvalidRequest("message.role: expected ROLE_USER, since agents answer users", field="message.role")
     _fit(_name, message.message_id, "message.messageId")

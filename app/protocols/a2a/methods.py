@@ -2,10 +2,17 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from a2a.types import a2a_pb2 as pb
-from a2a.utils.errors import ContentTypeNotSupportedError, UnsupportedOperationError
+from a2a.utils.errors import (
+    ContentTypeNotSupportedError,
+    PushNotificationNotSupportedError,
+    TaskNotFoundError,
+    UnsupportedOperationError,
+)
+from google.protobuf.empty_pb2 import Empty
 from starlette.responses import Response
 
 from ...access.scopes import AccessScope
@@ -13,9 +20,11 @@ from ...api.limit_headers import limit_headers
 from ...api.listing import next_number
 from ...api.request_keys import submit_key
 from ...errors import InvalidRequest
+from ...errors.limits import TooManyStreams
 from ...list_manager import MAX_COUNTED
 from ...models.messages import Message, MessageFilter, MessageState, Page, Priority
 from ...policy.lifecycle import TERMINAL
+from ...services import Services
 from ..ids import new_thread_id
 from ..questions import answer_question, require_control
 from ..runs import Run
@@ -24,7 +33,7 @@ from .calls import Call, Headers
 from .cards import OUTPUT_MODES, card_of
 from .dialects import Dialect
 from .inputs import answer_of, checked, new_message
-from .pushes import config_of, fixed_config, named_config, with_push
+from .pushes import configs_of, named_config, receiver_of, refused_url
 from .rpc import RequestId, result_reply
 from .streams import HeldTask, rest_of, run_now, stream_of, whole_task
 from .tasks import STATES, context_of, task_of
@@ -33,6 +42,9 @@ DEFAULT_PAGE, MAX_PAGE = 50, 100
 LAST_NUMBER = 2**63 - 1
 
 ANY_MODE = "*/*"
+
+PUSH = "configuration.taskPushNotificationConfig."
+"""The beginning of the names of the fields of a config that comes with a message."""
 
 
 class Exchange(NamedTuple):
@@ -90,18 +102,23 @@ async def _begun(exchange: Exchange, request: pb.SendMessageRequest) -> Run:
             f"configuration.acceptedOutputModes: agents answer with {' or '.join(OUTPUT_MODES)}"
         )
     if message.task_id:
-        return await _answered(call, message, request)
+        return await _answered(exchange, message, request)
     new = new_message(request, call.agent, await _input_fields(call))._replace(
         priority=exchange.headers.priority or Priority.NORMAL
     )
     if request.configuration.HasField("task_push_notification_config"):
-        new = with_push(new, request.configuration.task_push_notification_config)
+        check_enabled(call.services)
+        receiver = receiver_of(request.configuration.task_push_notification_config, exchange.dialect, PUSH)
+        new = new._replace(receivers=(receiver,))
     await _check_references(call, message)
     name = exchange.headers.key
     key = None if name is None else submit_key(name, new, call.services.registry.default)
     if new.thread_id is None:
         new = new._replace(thread_id=new_thread_id(call.caller))
-    accepted = await submit_turns(call.services, call.caller, [new], key=key, by=call.by)
+    try:
+        accepted = await submit_turns(call.services, call.caller, [new], key=key, by=call.by)
+    except InvalidRequest as error:
+        raise refused_url(error, PUSH) from None
     return await first_run(call.services, call.caller, accepted)
 
 
@@ -113,8 +130,9 @@ async def _input_fields(call: Call) -> frozenset[str] | None:
     return frozenset(known.description.input_schema.get("properties", ()))
 
 
-async def _answered(call: Call, message: pb.Message, request: pb.SendMessageRequest) -> Run:
-    """Answer the question of a task, which goes on."""
+async def _answered(exchange: Exchange, message: pb.Message, request: pb.SendMessageRequest) -> Run:
+    """Answer the question of a task, which goes on. Its receiver is added before."""
+    call = exchange.call
     require_control(call.caller, "message.taskId")
     task = await call.task(message.task_id)
     if message.context_id not in ("", context_of(task)):
@@ -125,10 +143,10 @@ async def _answered(call: Call, message: pb.Message, request: pb.SendMessageRequ
         raise UnsupportedOperationError(
             f"The task {told}, so it takes no message. Leave taskId out: a new task of the context comes after it."
         )
-    if request.configuration.HasField("task_push_notification_config"):
-        raise fixed_config()
     asked = [str(each["id"]) for each in json.loads(task.interrupt or "[]")]
     answer = answer_of(message, asked)
+    if request.configuration.HasField("task_push_notification_config"):
+        await _put_push(exchange, task, request.configuration.task_push_notification_config, PUSH)
     return await answer_question(call.services, call.caller, task, answer, field="message.parts", by=call.by)
 
 
@@ -193,19 +211,26 @@ async def _listed(call: Call, message: Message, *, with_artifacts: bool, history
 
 
 async def _cancel(exchange: Exchange, request: pb.CancelTaskRequest) -> Response:
-    """Cancel a task. Reply when it has ended."""
+    """Cancel a task. Reply when it has ended, or at once if the caller may not wait."""
     call = exchange.call
     task = await call.task(request.id)
     message = await call.services.queue.cancel(call.caller, task.id, running=True, by=call.by)
-    if message.state in TERMINAL:
-        task_view = await whole_task(call.services, call.caller, message, history_length=None)
-        return exchange.reply(task_view)
-    await call.services.stream_limits.check(call.caller)
+    if message.state in TERMINAL or not await _may_wait(call):
+        return exchange.reply(await whole_task(call.services, call.caller, message, history_length=None))
     run = await run_now(call, task.id)
     return HeldTask(
         call.services, call.caller, run, exchange.dialect, exchange.request_id,
         history_length=None,
     )  # fmt: skip
+
+
+async def _may_wait(call: Call) -> bool:
+    """Return whether the caller may have one more open reply."""
+    try:
+        await call.services.stream_limits.check(call.caller)
+    except TooManyStreams:
+        return False
+    return True
 
 
 async def _subscribe(exchange: Exchange, request: pb.SubscribeToTaskRequest) -> Response:
@@ -218,24 +243,62 @@ async def _subscribe(exchange: Exchange, request: pb.SubscribeToTaskRequest) -> 
 
 
 async def _create_push(exchange: Exchange, request: pb.TaskPushNotificationConfig) -> Response:
-    await exchange.call.task(request.task_id)
-    raise fixed_config()
+    """Tell a receiver of the task from now on, in place of the one with the same id."""
+    check_enabled(exchange.call.services)
+    return exchange.reply(await _put_push(exchange, await exchange.call.task(request.task_id), request, ""))
+
+
+async def _put_push(
+    exchange: Exchange, task: Message, config: pb.TaskPushNotificationConfig, field: str
+) -> pb.TaskPushNotificationConfig:
+    """Store a config of a task and return it. `field` is as in `receiver_of`."""
+    call, services = exchange.call, exchange.call.services
+    check_enabled(services)
+    receiver = receiver_of(config, exchange.dialect, field)
+    if receiver.name == task.id:
+        receiver = receiver.model_copy(update={"name": ""})
+    try:
+        await services.queue.check_webhook(receiver.url)
+    except InvalidRequest as error:
+        raise refused_url(error, field) from None
+    stored = await services.deliveries.put_receiver(call.caller, task.id, receiver, call.by)
+    return configs_of(task._replace(receivers=(stored,)), with_tokens=True)[0]
+
+
+async def _push_configs(call: Call, task_id: str) -> tuple[Message, list[pb.TaskPushNotificationConfig]]:
+    """Return a task and its configs. End users do not see the tokens, which they cannot have set."""
+    check_enabled(call.services)
+    task = await call.task(task_id)
+    return task, configs_of(task, with_tokens=call.caller.subject is None)
 
 
 async def _get_push(exchange: Exchange, request: pb.GetTaskPushNotificationConfigRequest) -> Response:
-    config = named_config(await exchange.call.task(request.task_id), request.id)
-    return exchange.reply(config)
+    task, configs = await _push_configs(exchange.call, request.task_id)
+    return exchange.reply(named_config(configs, task, request.id))
 
 
 async def _list_pushes(exchange: Exchange, request: pb.ListTaskPushNotificationConfigsRequest) -> Response:
-    config = config_of(await exchange.call.task(request.task_id))
-    listed = pb.ListTaskPushNotificationConfigsResponse(configs=[] if config is None else [config])
-    return exchange.reply(listed)
+    """List all configs of a task, which are few: they fit into one page."""
+    _, configs = await _push_configs(exchange.call, request.task_id)
+    return exchange.reply(pb.ListTaskPushNotificationConfigsResponse(configs=configs))
 
 
 async def _delete_push(exchange: Exchange, request: pb.DeleteTaskPushNotificationConfigRequest) -> Response:
-    named_config(await exchange.call.task(request.task_id), request.id)
-    raise fixed_config()
+    """Remove a config. It is no error if there is none: a call that is repeated has the same effect."""
+    call = exchange.call
+    task, configs = await _push_configs(call, request.task_id)
+    with suppress(TaskNotFoundError):
+        name = named_config(configs, task, request.id).id
+        await call.services.deliveries.remove_receiver(call.caller, task.id, "" if name == task.id else name, call.by)
+    return exchange.reply(Empty())
+
+
+def check_enabled(services: Services) -> None:
+    """Raise PushNotificationNotSupportedError unless this server sends push notifications."""
+    if not services.settings.webhook_keys:
+        raise PushNotificationNotSupportedError(
+            "This server sends no push notifications. Its operator can enable them with WEBHOOK_SECRET."
+        )
 
 
 async def _show_card(exchange: Exchange, _: pb.GetExtendedAgentCardRequest) -> Response:
@@ -263,10 +326,10 @@ METHODS: Mapping[str, Method] = {
     "ListTasks": Method(AccessScope.READ, _list),
     "CancelTask": Method(AccessScope.CONTROL, _cancel),
     "SubscribeToTask": Method(AccessScope.READ, _subscribe),
-    "CreateTaskPushNotificationConfig": Method(AccessScope.SUBMIT, _create_push),
+    "CreateTaskPushNotificationConfig": Method(AccessScope.CONTROL, _create_push),
     "GetTaskPushNotificationConfig": Method(AccessScope.READ, _get_push),
     "ListTaskPushNotificationConfigs": Method(AccessScope.READ, _list_pushes),
-    "DeleteTaskPushNotificationConfig": Method(AccessScope.SUBMIT, _delete_push),
+    "DeleteTaskPushNotificationConfig": Method(AccessScope.CONTROL, _delete_push),
     "GetExtendedAgentCard": Method(AccessScope.READ, _show_card),
 }
 """The methods by their names in 1.0."""

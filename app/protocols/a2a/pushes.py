@@ -1,72 +1,85 @@
-"""Push notifications: webhooks of this server with a task as their body. Pure."""
+"""Push notification configs: receivers of the events of a task's message. Pure."""
 
 import re
-from typing import Any
 
 from a2a.types import a2a_pb2 as pb
-from a2a.utils.errors import TaskNotFoundError, UnsupportedOperationError
+from a2a.utils.errors import TaskNotFoundError
 
 from ...errors import InvalidRequest
-from ...models.deliveries import WebhookEvent, WebhookForm
-from ...models.messages import Message, NewMessage
+from ...models.deliveries import Receiver, WebhookForm
+from ...models.messages import Message
+from .calls import MAX_ID_LENGTH
+from .dialects import VERSION, Dialect
 
-A2A = "a2a"
-"""The key of the surface's notes in the options of a message."""
-
-CONFIG_ID = "push_config_id"
+FORMS = (WebhookForm.TASK, WebhookForm.OLD_TASK)
 
 MAX_TOKEN_LENGTH = 1_024
 _TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
-ONLY_WITH_MESSAGE = (
-    "The push notification config of a task is set with its message: send it as "
-    "configuration.taskPushNotificationConfig. It stays until the task is deleted."
-)
+URL_OF_WEBHOOK = "webhook_url"
+"""The native name of the field with the address of a receiver."""
 
 
-def with_push(new: NewMessage, config: pb.TaskPushNotificationConfig) -> NewMessage:
-    """Return a message whose task is reported to a client. Raises InvalidRequest, which names the field."""
-    field = "configuration.taskPushNotificationConfig"
+def receiver_of(config: pb.TaskPushNotificationConfig, dialect: Dialect, field: str) -> Receiver:
+    """Return the receiver of a config. `field` is the beginning of the names of its fields: empty, or with a dot.
+
+    Raises InvalidRequest, which names the field. A config without an id gets an empty name: its id is that of its task.
+    """
+
+    def refused(name: str, told: str) -> InvalidRequest:
+        return InvalidRequest(f"{field}{name}: {told}", field=f"{field}{name}")
+
+    if config.tenant:
+        raise refused("tenant", "the tenant is that of the credential. Leave the field out")
     if config.HasField("authentication"):
         told = "this server signs what it sends by the rules of Standard Webhooks. Leave the field out, or use `token`"
-        raise InvalidRequest(f"{field}.authentication: {told}", field=field)
+        raise refused("authentication", told)
     if config.token and (len(config.token) > MAX_TOKEN_LENGTH or not _TOKEN.fullmatch(config.token)):
-        told = f"expected at most {MAX_TOKEN_LENGTH} printable characters of ASCII"
-        raise InvalidRequest(f"{field}.token: {told}", field=field)
+        raise refused("token", f"expected at most {MAX_TOKEN_LENGTH} printable characters of ASCII")
+    if len(config.id) > MAX_ID_LENGTH:
+        raise refused("id", f"expected at most {MAX_ID_LENGTH} characters")
     if not config.url:
-        raise InvalidRequest(f"{field}.url: expected the address of the receiver", field=field)
-    assert new.options is not None, "it has the client's id of the message"
-    options = new.options.model_copy(
-        update={
-            "webhook_form": WebhookForm.TASK,
-            "webhook_token": config.token or None,
-            "surface": {A2A: {CONFIG_ID: config.id[:255]}},
-        }
-    )
-    return new._replace(options=options, webhook_url=config.url, webhook_events=tuple(WebhookEvent))
-
-
-def config_of(message: Message) -> pb.TaskPushNotificationConfig | None:
-    """Return the push notification config of a task; None without one."""
-    if message.webhook_url is None or message.options.webhook_form is not WebhookForm.TASK:
-        return None
-    notes: dict[str, Any] = (message.options.surface or {}).get(A2A, {})
-    return pb.TaskPushNotificationConfig(
-        id=notes.get(CONFIG_ID) or message.id,
-        task_id=message.id,
-        url=message.webhook_url,
-        token=message.options.webhook_token or "",
+        raise refused("url", "expected the address of the receiver")
+    return Receiver(
+        name=config.id,
+        url=config.url,
+        form=WebhookForm.TASK if dialect.version == VERSION else WebhookForm.OLD_TASK,
+        token=config.token or None,
     )
 
 
-def named_config(message: Message, name: str) -> pb.TaskPushNotificationConfig:
-    """Return the config with this id. An empty id means the only one. Raises TaskNotFoundError."""
-    config = config_of(message)
-    if config is None or name not in ("", config.id):
-        raise TaskNotFoundError(f"The task {message.id!r} has no push notification config with the id {name!r}.")
-    return config
+def refused_url(error: InvalidRequest, field: str) -> InvalidRequest:
+    """Return the refusal of an address with the field of the protocol in it, and any other refusal as it is."""
+    if error.field != URL_OF_WEBHOOK:
+        return error
+    return InvalidRequest(f"{field}url{str(error).removeprefix(URL_OF_WEBHOOK)}", field=f"{field}url")
 
 
-def fixed_config() -> UnsupportedOperationError:
-    """Return the error for a change of the config of a task that exists."""
-    return UnsupportedOperationError(ONLY_WITH_MESSAGE)
+def configs_of(message: Message, *, with_tokens: bool) -> list[pb.TaskPushNotificationConfig]:
+    """Return the configs of a task, oldest first."""
+    return [
+        pb.TaskPushNotificationConfig(
+            id=each.name or message.id,
+            task_id=message.id,
+            url=each.url,
+            token=(each.token or "") if with_tokens else "",
+        )
+        for each in message.receivers
+        if each.form in FORMS
+    ]
+
+
+def named_config(
+    configs: list[pb.TaskPushNotificationConfig], task: Message, name: str
+) -> pb.TaskPushNotificationConfig:
+    """Return the config with this id. An empty id means the only config, or else the one with the id of the task.
+
+    Raises TaskNotFoundError.
+    """
+    found = configs if not name and len(configs) == 1 else [each for each in configs if each.id == (name or task.id)]
+    if not found:
+        told = (
+            f"has no push notification config with the id {name!r}" if name else "has none or several: name one by id"
+        )
+        raise TaskNotFoundError(f"The task {task.id!r} {told}.")
+    return found[0]

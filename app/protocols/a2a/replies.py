@@ -3,7 +3,7 @@
 from a2a.utils.errors import A2AError, MethodNotFoundError, VersionNotSupportedError
 from starlette.responses import Response
 
-from ...errors import AgentQueueError
+from ...errors import AgentQueueError, InvalidRequest
 from .calls import Call, Headers
 from .dialects import DIALECTS, OLD_VERSION, VERSION, Dialect
 from .methods import METHODS, Exchange
@@ -35,6 +35,8 @@ async def _carried_out(call: Call, headers: Headers, rpc: Rpc) -> Response:
     method = METHODS[name]
     call.require(method.scope, rpc.method)
     request = dialect.request_of(rpc.method, rpc.params)
+    if request.tenant:
+        raise InvalidRequest("tenant: the tenant is that of the credential. Leave the field out", field="tenant")
     return await method.run(Exchange(call, headers, dialect, rpc.id), request)
 
 

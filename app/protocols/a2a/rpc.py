@@ -22,14 +22,13 @@ from ...api.replies import JsonReply
 from ...api.schemas.problems import Problem
 from ...errors import AgentQueueError, InvalidRequest, MessageNotFound, NotCancellable
 from ...text import storable_value
+from .calls import MAX_ID_LENGTH
 from .errors import INTERNAL_ERROR
 
 RequestId = str | int | None
 
 OF_THE_CALL = frozenset({400, 404, 409, 410, 422})
 """The statuses of errors that a method answers. Others concern the caller or the server, and keep their status."""
-
-MAX_ID_LENGTH = 255
 
 
 class Rpc(NamedTuple):
@@ -74,7 +73,7 @@ def call_of(body: bytes) -> Rpc:
     try:
         storable_value(given)
     except ValueError as error:
-        raise RefusedCall(None, InvalidParamsError(f"params: {error}")) from None
+        raise RefusedCall(request_id, InvalidParamsError(f"params: {error}")) from None
     return Rpc(request_id, given["method"], params)
 
 

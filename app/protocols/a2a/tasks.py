@@ -1,7 +1,7 @@
 """Makes the protocol's tasks of messages. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ...clock import to_datetime
 from ...models.messages import Message, MessageState
+from ...policy.question_texts import question_texts
 
 STATES: Mapping[MessageState, pb.TaskState] = MappingProxyType(
     {
@@ -99,7 +100,7 @@ def timestamp_of(at: int) -> Timestamp:
 
 def question_message(task_id: str, context_id: str, asked: Sequence[Mapping[str, Any]]) -> pb.Message:
     """Return the message of an agent that asks: the questions as texts, then all of them as data with their ids."""
-    texts = [pb.Part(text=text, media_type="text/plain") for each in asked for text in _texts_of(each["value"])]
+    texts = [pb.Part(text=text, media_type="text/plain") for each in asked for text in question_texts(each["value"])]
     parts = [*texts, data_part({"interrupts": [{"id": each["id"], "value": each["value"]} for each in asked]})]
     name = f"{task_id}-{'-'.join(str(each['id']) for each in asked)}"
     return _agent_message(name, task_id, context_id, parts)
@@ -138,15 +139,6 @@ def given_message(message: Message) -> pb.Message:
 
 def _agent_message(name: str, task_id: str, context_id: str, parts: Sequence[pb.Part]) -> pb.Message:
     return pb.Message(message_id=name, task_id=task_id, context_id=context_id, role=pb.Role.ROLE_AGENT, parts=parts)
-
-
-def _texts_of(value: Any) -> Iterator[str]:
-    """Yield the text of a question for humans, if it has one."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        found = (value.get(name) for name in ("message", "question", "description"))
-        yield from [each for each in found if isinstance(each, str)][:1]
 
 
 def _part_of(block: Mapping[str, Any]) -> pb.Part:
