@@ -252,13 +252,25 @@ async def test_a_task_whose_log_is_gone_is_still_shown(idle: LiveServer) -> None
     store = idle.runtime.services.store
     task_id = (await result(idle, "SendMessage", message()))["task"]["id"]
     await store.finish(await claim_one(store, agents=["steps"]), Completed("Told."))
-    await store.prune_logs(older_than_seconds=0, limit=10)
+
+    async def pruned() -> bool:
+        return (await store.prune_logs(older_than_seconds=0, limit=10))[0] > 0
+
+    await until(pruned, "its log is gone")
     found = await result(idle, "GetTask", {"id": task_id})
     assert found["artifacts"][0]["parts"][0]["text"] == "Told."
     async with sdk(idle) as client:
         request = pb.SubscribeToTaskRequest(id=task_id)
         task = await read(client.subscribe(request, context=with_cursors("1")), ReadTask(task_id))
     assert (task.states[-1], task.texts["answer"]) == ("COMPLETED", "Told.")
+
+
+async def test_a_full_queue_is_an_error_of_the_server(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, agents=AGENTS, max_queue_size=1)
+    await result(server, "SendMessage", message())
+    response = await call(server, "SendMessage", message())
+    assert "queue" in check_refused(response, "/a2a", 503, "")
+    assert (response.json()["error"]["code"], response.json()["error"]["data"]["code"]) == (-32603, "queue_full")
 
 
 async def test_a_list_shows_tasks_of_the_agent_alone(idle: LiveServer) -> None:

@@ -142,6 +142,15 @@ def test_a_client_that_is_cut_off_at_each_item_has_the_same_task(name: str) -> N
         assert vars(task) == vars(expected), seen
 
 
+def test_text_that_does_not_count_is_replaced_at_once_and_other_text_is_not_sent_again() -> None:
+    pieces = {name: read(whole(View(TASK, CURRENT), log(new))).pieces for name, (new, _) in TRANSCRIPTS.items()}
+    assert pieces["a draft that is dropped"] == ["Draft", "", "Right", ""]
+    assert pieces["texts of two messages in turns"] == ["a", "b", "c", "ac", ""]
+    assert pieces["a retry"] == ["Half", "", "Whole", ""]
+    assert pieces["a retry without a text"] == []
+    assert pieces["no answer"] == []
+
+
 def test_the_only_terminal_status_is_the_last_item() -> None:
     for name, (new, _) in TRANSCRIPTS.items():
         states = read(whole(View(TASK, CURRENT), log(new))).states

@@ -11,8 +11,6 @@ from ...models.messages import Message
 from .calls import MAX_ID_LENGTH
 from .dialects import VERSION, Dialect
 
-FORMS = (WebhookForm.TASK, WebhookForm.OLD_TASK)
-
 MAX_TOKEN_LENGTH = 1_024
 _TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
@@ -65,7 +63,6 @@ def configs_of(message: Message, *, with_tokens: bool) -> list[pb.TaskPushNotifi
             token=(each.token or "") if with_tokens else "",
         )
         for each in message.receivers
-        if each.form in FORMS
     ]
 
 

@@ -111,7 +111,7 @@ def error_for(error: AgentQueueError) -> A2AError | None:
             kind = TaskNotFoundError
         case NotCancellable():
             kind = TaskNotCancelableError
-        case InvalidRequest() if problem.status != 409:
+        case InvalidRequest():
             kind = InvalidParamsError
         case _:
             kind = InvalidParamsError if problem.status == 422 else UnsupportedOperationError
