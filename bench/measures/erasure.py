@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Iterator, Sequence
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typing_extensions import override
 
 from app.config import Settings
 from app.erasure_manager import Eraser, ErasureManager
+from app.main import GARBAGE_THRESHOLDS
 from app.models.attempts import Completed
 from app.models.erasures import Erasure, ErasureState
 from app.models.memory import AgentMemory
@@ -109,6 +111,9 @@ async def _beside(url: str) -> Found:
     await store.open()
     try:
         await fill(store)
+        gc.collect()
+        gc.freeze()  # and rare collections, as in our processes: one takes longer than a part of the erasure
+        gc.set_threshold(*GARBAGE_THRESHOLDS)
         await asyncio.sleep(1)
         before = [await one_round(store) for _ in range(BEFORE_ROUNDS)]
         began = time.perf_counter()

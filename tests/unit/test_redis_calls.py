@@ -178,3 +178,15 @@ async def test_a_script_passes_a_limited_number_of_threads_that_do_not_expire(
     found, following = await store._writes.run("expire_threads", store._now() + 1, 1, 100, "", 0)
     assert (found, following[0]) == ([], TENANT)
     assert calls(admin, "hexists") - before == following[1] < 700
+
+
+async def test_a_script_counts_changes_up_to_a_size(store: RedisStore) -> None:
+    """An entry has all changes of one call, and the server does nothing else while a script counts them."""
+    for _ in range(12):
+        await store.add([new() for _ in range(500)], max_queued=10_000)
+    _, _, count, more, *_ = await store._reads.run("list_unfolded", 200)
+    assert (4 <= count < 12, more) == (True, 1)
+    assert await store.fold_figures(records_seconds=60.0) == 12
+    end = begin_of(to_milliseconds(store.now()), MINUTE) + MINUTE * 1000
+    query = FigureQuery((Metric.ACCEPTED,), MINUTE, end - 10 * MINUTE * 1000, end)
+    assert sum(figure.value for figure in await store.read_figures(TENANT, query)) == 6_000

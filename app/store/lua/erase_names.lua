@@ -6,10 +6,11 @@
 -- ARGV[5] the target as an actor or '', ARGV[6] number of entries to copy
 -- Returns 1 when the stream is replaced, 0 if entries are left, -1 while another erasure copies this stream.
 -- include: keys
+-- include: entries
 -- include: erasures
 -- include: once
 
-local LATER_FACTOR = 10
+local LATER_FACTOR, MOST_BYTES = 10, 131072
 
 local function run(ARGV)
     if recalled then return recalled end
@@ -77,15 +78,16 @@ local function run(ARGV)
     end
     local last = redis.call('XREVRANGE', copy, '+', '-', 'COUNT', 1)[1]
     local first = last and '(' .. last[1] or '-'
-    local entries = redis.call('XRANGE', log, first, redis.call('GET', until_key), 'COUNT', ARGV[6])
+    local limit = tonumber(ARGV[6])
+    local entries, more = read_entries(log, first, redis.call('GET', until_key), limit, MOST_BYTES)
     local cleaned = ARGV[1] == 'audit' and without_names or without_threads
     for _, entry in ipairs(entries) do redis.call('XADD', copy, entry[1], entry[2][1], cleaned(entry[2][2])) end
     count_erased(erasure, ARGV[1] == 'audit' and 'records' or 'changes', changed_entries)
-    if #entries == tonumber(ARGV[6]) then return remember(0) end
+    if more then return remember(0) end
     if #entries > 0 then first = '(' .. entries[#entries][1] end
-    local later = redis.call('XRANGE', log, first, '+', 'COUNT', LATER_FACTOR * ARGV[6])
+    local later, later_more = read_entries(log, first, '+', LATER_FACTOR * limit, LATER_FACTOR * MOST_BYTES)
     for _, entry in ipairs(later) do redis.call('XADD', copy, entry[1], entry[2][1], entry[2][2]) end
-    if #later == LATER_FACTOR * ARGV[6] then return remember(0) end
+    if later_more then return remember(0) end
     local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
     if oldest then
         redis.call('XTRIM', copy, 'MINID', oldest[1])

@@ -51,24 +51,27 @@ class RedisStatistics(RedisRooms, StatisticsStore):
     @override
     async def fold_figures(self, *, records_seconds: float) -> int:
         before = self._now() - int(records_seconds * 1000)
-        folded = await repeat(self._fold_part, FOLDED_AT_ONCE)
+        folded, more = await self._fold_part()
+        while more:
+            count, more = await self._fold_part()
+            folded += count
         if folded:
             await repeat(
                 lambda: self._writes.run("prune_records", before, ENTRIES_KEPT, PRUNED_AT_ONCE), PRUNED_AT_ONCE
             )
         return folded
 
-    async def _fold_part(self) -> int:
-        """Add up to FOLDED_AT_ONCE changes to the figures. Return how many."""
-        head, last, count, changes, _ = await self._reads.run("list_unfolded", FOLDED_AT_ONCE)
+    async def _fold_part(self) -> tuple[int, bool]:
+        """Add up to FOLDED_AT_ONCE entries to the figures. Return how many, and whether more may be left."""
+        head, last, count, more, changes, _ = await self._reads.run("list_unfolded", FOLDED_AT_ONCE)
         if not count:
-            return 0
+            return 0, False
         arguments: list[str | int] = []
         for step, key, value in stored_figures(map(_counted, changes)):
             field = json.dumps([key.agent, key.priority, key.label])
             arguments += [step, key.tenant, key.metric, key.start, field, value]
         added = await self._writes.run("fold_figures", head, last, *arguments)
-        return int(count) if added else 0
+        return (int(count), bool(more)) if added else (0, False)
 
     @override
     async def prune_figures(self, *, older_than_seconds: float) -> None:
