@@ -180,6 +180,7 @@ class Eraser:
     def __init__(self, store: ErasingStore, memory: Callable[[], AgentMemory | None]) -> None:
         self._store = store
         self._memory = memory
+        self._cursors: dict[str, tuple[int, str]] = {}
         self._places: dict[str, tuple[Gone, str]] = {}
 
     async def work(self) -> None:
@@ -214,8 +215,11 @@ class Eraser:
         return await self._store.end_erasure(erasure)
 
     async def _cancel(self, erasure: Erasure, until: float) -> bool:
-        """Cancel unfinished messages, the last of each thread first. Return whether all of them have ended."""
-        cursor: tuple[int, str] | None = None
+        """Cancel unfinished messages, the last of each thread first. Return whether all of them have ended.
+
+        Goes on where the last turn stopped, since a walk past all that are cancelled already may take a while.
+        """
+        cursor = self._cursors.pop(erasure.id, None)
         asked = False
         while time.monotonic() < until:
             found = await self._listed(erasure, states=UNFINISHED, cursor=cursor)
@@ -229,6 +233,8 @@ class Eraser:
             asked = asked or any(each.state is MessageState.PROCESSING for each in found)
             done = await self._rest(self._store.cancel_messages(erasure, [each.id for each in found]))
             cursor = (found[done - 1].number, "")
+        if cursor is not None:
+            self._cursors[erasure.id] = cursor
         return False
 
     async def _erase_messages(self, erasure: Erasure, until: float) -> bool:

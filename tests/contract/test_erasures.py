@@ -1,6 +1,7 @@
 """Erasures: nothing of a thread, a subject or a tenant is left, and everything of others is."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -443,6 +444,49 @@ async def test_each_message_is_cancelled_once_and_listed_a_few_times(
     await worked(store, await begin(store, ErasureKind.TENANT))
     assert len(cancelled) == len(set(cancelled)) == 4 * MESSAGES_AT_ONCE
     assert sum(lists) < 3 * 4 * MESSAGES_AT_ONCE
+
+
+async def test_cancels_go_on_where_the_last_turn_stopped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(10):
+        await add(store)
+    erasure = await begin(store, ErasureKind.TENANT)
+    ticks = itertools.count()
+
+    class Stopwatch:
+        """Stands for the module `time`, and goes on with each look at it."""
+
+        @staticmethod
+        def monotonic() -> float:
+            return float(next(ticks))
+
+    class Restless(Eraser):
+        """Does not rest, since the stopwatch leaps."""
+
+        async def _rest(self, part: Awaitable[Any]) -> Any:
+            return await part
+
+    cursors: list[object] = []
+    list_messages = store.list_messages
+
+    async def listing(tenant: str, chosen: MessageFilter, page: Page, **named: Any) -> Any:
+        if chosen.states is not None:
+            cursors.append(page.cursor)
+        return await list_messages(tenant, chosen, page, **named)
+
+    monkeypatch.setattr("app.erasure_manager.MESSAGES_AT_ONCE", 1)
+    monkeypatch.setattr("app.erasure_manager.TURN_SECONDS", 3.5)
+    monkeypatch.setattr("app.erasure_manager.time", Stopwatch)
+    monkeypatch.setattr(store, "list_messages", listing)
+    memory = Memory()
+    working = Restless(store, lambda: memory)
+    for _ in range(4):
+        await working.work()
+    assert (len(cursors), len(set(cursors)), cursors.count(None)) == (
+        12,
+        11,
+        2,
+    ), "each place once, and the first one again"
+    assert (await store.get_erasure(None, erasure.id)) == erasure
 
 
 async def test_a_message_that_is_requeued_meanwhile_is_erased_too(
