@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from a2a.types import a2a_pb2 as pb
+from a2a.utils.errors import UnsupportedOperationError
 
 from app.access.principals import Principal
 from app.access.scopes import AccessScope
@@ -248,7 +249,7 @@ async def test_a_caller_without_the_default_agent_gets_the_card_of_another(serve
 
 
 async def test_a_task_whose_log_is_gone_is_still_shown(idle: LiveServer) -> None:
-    """Its end comes from its row. A client behind a cursor that is gone gets the task as it is."""
+    """Its end comes from its row. A client that has not seen events that are gone is told so."""
     store = idle.runtime.services.store
     task_id = (await result(idle, "SendMessage", message()))["task"]["id"]
     await store.finish(await claim_one(store, agents=["steps"]), Completed("Told."))
@@ -259,10 +260,14 @@ async def test_a_task_whose_log_is_gone_is_still_shown(idle: LiveServer) -> None
     await until(pruned, "its log is gone")
     found = await result(idle, "GetTask", {"id": task_id})
     assert found["artifacts"][0]["parts"][0]["text"] == "Told."
+    last = (await store.read("default", task_id, after=0, limit=1)).last
     async with sdk(idle) as client:
         request = pb.SubscribeToTaskRequest(id=task_id)
-        task = await read(client.subscribe(request, context=with_cursors("1")), ReadTask(task_id))
-    assert (task.states[-1], task.texts["answer"]) == ("COMPLETED", "Told.")
+        with pytest.raises(UnsupportedOperationError, match="no longer kept"):
+            await read(client.subscribe(request, context=with_cursors("0")))
+        for cursor in ("1", str(last)):
+            task = await read(client.subscribe(request, context=with_cursors(cursor)), ReadTask(task_id))
+            assert (task.states[-1:], task.texts.get("answer")) == (["COMPLETED"], "Told."), cursor
 
 
 async def test_a_full_queue_is_an_error_of_the_server(serve: Serve) -> None:
