@@ -146,6 +146,25 @@ async def test_a_full_queue_stores_nothing(store: Store) -> None:
     assert [m.id for m in (await store.summary(TENANT, limit=10)).queued] == [m.id for m in kept]
 
 
+async def test_those_that_come_at_once_share_the_room_with_what_happens_between_them(store: Store) -> None:
+    kept = [await add(store) for _ in range(8)]
+
+    async def one(number: int) -> bool | None:
+        if number % 8 == 0:
+            await store.cancel(TENANT, kept[number // 8].id)
+            return None
+        try:
+            await add(store, max_queued=10)
+        except QueueFull:
+            return False
+        return True
+
+    accepted = await asyncio.gather(*(one(number) for number in range(32)))
+    assert accepted.count(True) <= 6
+    assert (await store.summary(TENANT, limit=10)).totals[MessageState.QUEUED] == 4 + accepted.count(True)
+    assert [await one(1) for _ in range(accepted.count(True), 7)] == [True] * (6 - accepted.count(True)) + [False]
+
+
 async def test_a_full_queue_leaves_no_thread_behind(store: Store) -> None:
     await add(store)
     with pytest.raises(QueueFull):

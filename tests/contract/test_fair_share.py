@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.errors import StoreError
 from app.models.attempts import Claim, Retry
 from app.models.messages import IfBusy, Message
 from app.models.sharing import FairShare
@@ -207,6 +208,20 @@ async def test_messages_of_a_batch_that_cancel_each_other_take_one_turn(store: S
     last = (await burst(store, 20, SMALL, thread="t", if_busy=IfBusy.INTERRUPT))[-1]
     assert last.queue_position is not None
     assert last.queue_position <= 1
+
+
+async def test_refused_messages_take_no_turns_of_those_that_come_at_once(store: Store) -> None:
+    known = await add(store, tenant=BIG)
+
+    async def one(number: int) -> None:
+        taken = number % 11  # ten of eleven have an id that is taken
+        message = new(tenant=BIG)._replace(id=known.id) if taken else new(tenant=BIG)
+        await store.add([message], max_queued=ALL)
+
+    refused = await asyncio.gather(*(one(number) for number in range(33)), return_exceptions=True)
+    assert [type(each) for each in refused if each is not None] == [StoreError] * 30
+    await burst(store, 20, SMALL)
+    assert await run(store, 8) == [BIG, SMALL] * 4
 
 
 async def test_what_is_left_of_a_burst_keeps_its_turns(store: Store) -> None:

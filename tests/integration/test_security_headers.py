@@ -17,7 +17,7 @@ PAGES = ("/docs", "/docs/oauth2-redirect", "/redoc", "/dashboard/")
 CACHED = dict.fromkeys((*PAGES, "/static-offline-docs"), "no-cache")
 CACHED["/dashboard/assets/{digest}/{path:path}"] = "public, max-age=31536000, immutable"
 APP = "https://app.example"
-NEW_ID = re.compile("[0-9a-f]{24}")
+NEW_ID = re.compile("[0-9a-f]{32}")
 
 
 def check_headers(response: wire.RawResponse, cache: str = "no-store") -> None:

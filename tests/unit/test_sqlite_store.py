@@ -88,6 +88,24 @@ async def test_concurrent_calls_share_their_commits(store: SqliteStore, commits:
     assert len({message.id for message in messages}) == 64
 
 
+async def test_messages_of_a_commit_see_what_was_done_between_them(store: SqliteStore, commits: list[str]) -> None:
+    kept = [await add(store) for _ in range(4)]
+    commits.clear()
+
+    async def one(number: int) -> int | None:
+        if number % 3 == 0:
+            await store.cancel(TENANT, kept[number // 3].id)
+            return None
+        try:
+            return (await add(store, max_queued=4)).queue_position
+        except QueueFull:
+            return -1
+
+    # The first after each cancel takes the room of the cancelled message, as the last of the queue.
+    assert await asyncio.gather(*(one(number) for number in range(12))) == [None, 3, -1] * 4
+    assert len(commits) <= 4
+
+
 async def test_calls_that_come_while_a_commit_is_under_way_share_the_next_one(
     store: SqliteStore, commits: list[str]
 ) -> None:

@@ -25,13 +25,14 @@ class NewPlaces:
     def __init__(self) -> None:
         self._places: list[tuple[int, int]] = []
         self._positions: list[int] = []
-        self.changes = -1
-        """Number of changes of the connection, after the newest message was added."""
+        self._last: dict[int, tuple[int, int]] = {}
+        """The last place of each level of which it is known."""
 
     def clear(self) -> None:
         """Forget the places, since the queue was changed otherwise."""
         self._places.clear()
         self._positions.clear()
+        self._last.clear()
 
     def nearest(self, place: tuple[int, int]) -> tuple[tuple[int, int], int] | None:
         """Return the last place before this one in its level, and its position. Return None without one."""
@@ -40,11 +41,17 @@ class NewPlaces:
             return None
         return self._places[at], self._positions[at]
 
-    def add(self, place: tuple[int, int], position: int) -> None:
-        """Note a new message, which comes before those behind it."""
+    def is_last(self, place: tuple[int, int]) -> bool:
+        """Return whether it is known that no other message of the level waits behind this place."""
+        return self._last.get(place[0] // LEVEL) == place
+
+    def add(self, place: tuple[int, int], position: int, *, last: bool) -> None:
+        """Note a new message, which comes before those behind it. `last` tells that none of its level is."""
         at = bisect_left(self._places, place)
         self._positions[at:] = [position, *(each + 1 for each in self._positions[at:])]
         self._places.insert(at, place)
+        if last:
+            self._last[place[0] // LEVEL] = place
 
 
 class PositionReads(QueryRunner):
@@ -56,16 +63,20 @@ class PositionReads(QueryRunner):
         The database keeps the counts of other levels. Within its own level, the place is counted from the nearer end.
         In the middle of a very long level, the result is an estimate.
         """
+        return self._find_place(number, rank)[0]
+
+    def _find_place(self, number: int, rank: int) -> tuple[int, bool]:
+        """Return the position of a place as `count_before` does, and whether it is the last of its level."""
         before, level = self.rows("count_levels", rank=rank)[0]
         near: int = self.value("count_after", rank=rank, number=number, most=NEAR_END)
         if near < NEAR_END:
-            return int(before + level - 1 - near)
+            return int(before + level - 1 - near), near == 0
         most = EXACT_POSITION_LIMIT + 1
         ahead: int = self.value("count_ahead", rank=rank, number=number, most=most)
         if ahead < most:
-            return int(before + ahead)
+            return int(before + ahead), False
         after: int = self.value("count_after", rank=rank, number=number, most=most)
-        return int(before + (level - 1 - after if after < most else level // 2))
+        return int(before + (level - 1 - after if after < most else level // 2)), False
 
     def positions_of(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
         """Return how many messages wait before each place (rank, number), counted as in `count_before`."""
@@ -132,12 +143,14 @@ class PositionReads(QueryRunner):
         Only what is between the nearest known place and this one is counted.
         """
         nearest, most = known.nearest(place), EXACT_POSITION_LIMIT + 1
-        position = None
-        if nearest is not None and (between := self._count_between([(nearest[0], place)], most)[0]) < most:
-            position = nearest[1] + between
-        if position is None:
-            position = self.count_before(place[1], place[0])
-        known.add(place, position)
+        if nearest is not None:
+            last = known.is_last(nearest[0])
+            between = 1 if last else self._count_between([(nearest[0], place)], most)[0]
+            if between < most:
+                known.add(place, nearest[1] + between, last=last)
+                return nearest[1] + between
+        position, last = self._find_place(place[1], place[0])
+        known.add(place, position, last=last)
         return position
 
     def _new_positions_of(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:

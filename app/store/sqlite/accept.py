@@ -18,6 +18,7 @@ from ..receivers import receivers_text
 from ..rows import Receipt, accepted, events_text, options_of, preview, run_at_of, to_message
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread
+from .changes import UNKNOWN
 from .keys import Keyed
 from .limits import Limiting
 
@@ -33,12 +34,15 @@ class AcceptWrites(Limiting, Keyed):
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Accepted:
         """Implement `AcceptStore.add`. `cleared` has the ids that `clear` returned, by thread."""
-        now = self._now()
-        if self._connection().total_changes() != self._counted.places.changes:
-            self._counted.places.clear()
-        if key is not None and (known := self._receipts_of(key, now)) is not None:
-            return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
-        queued, erases = self.execute("accept_state").get
+        now, known = self._now(), self._known
+        known.at(self._connection().total_changes())
+        if key is not None and (earlier := self._receipts_of(key, now)) is not None:
+            return Accepted(
+                [accepted(each, receipt) for each, receipt in zip(new, earlier, strict=True)], replayed=True
+            )
+        if known.state is None:
+            known.state = self.execute("accept_state").get
+        queued, erases = known.state
         running = self.rows("running_erasures") if erases else ()
         if (erasing := refused(new, running)) is not None:
             raise erasing
@@ -51,13 +55,15 @@ class AcceptWrites(Limiting, Keyed):
             if not each.behind_question and self.row("asks_human", tenant=each.tenant, thread_id=each.thread_id):
                 raise ThreadAsks(each.thread_id or "")
         counted = self.count_limits(rules.limits, now)
+        known.changes = UNKNOWN  # an error below leaves turns that nobody took
         remaining = dict(cleared)
         cancelled: list[str] = []
-        turns = self._turns(now)
-        receipts = [self._add(each, now, rules, remaining, cancelled, turns) for each in new]
+        turns = self._turns(now, known.turns)
+        stored = [self._add(each, now, rules, remaining, cancelled, turns) for each in new]
+        receipts = [receipt for receipt, _ in stored]
         if running and (erasing := refused(as_stored(new, receipts), running)) is not None:
             raise erasing
-        receipts = self._located(new, receipts)
+        receipts = self._located(new, stored)
         if aliases:
             self._keep_aliases(aliases, first_event=0)
         if key is not None:
@@ -65,7 +71,9 @@ class AcceptWrites(Limiting, Keyed):
         self.record_cancels(rules.audit, cancelled)
         messages = [accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)]
         self.keep_counted(rules.limits, counted)
-        self._counted.places.changes = self._connection().total_changes()
+        if known.state is not None:
+            known.state = queued + len(new), erases
+        known.changes = self._connection().total_changes()
         return Accepted(messages, replayed=False, limits=left_of_each(rules.limits, counted, now))
 
     def _add(
@@ -76,8 +84,11 @@ class AcceptWrites(Limiting, Keyed):
         cleared: dict[ThreadKey, Sequence[str]],
         cancelled: list[str],
         turns: Turns,
-    ) -> Receipt:
-        """Add a message. Appends the ids of messages that it cancels to `cancelled`."""
+    ) -> tuple[Receipt, int | None]:
+        """Add a message. Return its receipt without its position, and its rank, None if it is delayed.
+
+        Appends the ids of messages that it cancels to `cancelled`.
+        """
         rollback: list[str] = []
         thread_number, busy, subject = 0, False, new.subject
         if new.thread_id is not None:
@@ -85,6 +96,7 @@ class AcceptWrites(Limiting, Keyed):
                 raise ThreadNotFound(new.thread_id)
             if new.if_busy is not IfBusy.ENQUEUE:
                 unfinished = self._cancel_unfinished(new, now, rules, cancelled)
+                self._known.forget()
                 turns.forget()
                 ended = [*unfinished, *cleared.pop((new.tenant, new.thread_id), ())]
                 rollback = list(dict.fromkeys((*new.rollback, *(ended if new.if_busy is IfBusy.ROLLBACK else ()))))
@@ -122,30 +134,33 @@ class AcceptWrites(Limiting, Keyed):
         if busy:
             self._lift(new.tenant, new.thread_id or "", thread_number, base_rank)
         self.touched |= {MOVED, READY} if readiness is Readiness.READY else {MOVED}
-        return Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback, subject)
+        receipt = Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback, subject)
+        return receipt, None if is_delayed else base_rank
 
-    def _located(self, new: Sequence[NewMessage], receipts: Sequence[Receipt]) -> list[Receipt]:
-        """Return the receipts with the positions of their messages."""
-        if len(receipts) == 1:
-            return [receipts[0]._replace(position=self._new_position(new[0]))]
-        self._counted.places.clear()
-        if not receipts:
+    def _located(self, new: Sequence[NewMessage], stored: Sequence[tuple[Receipt, int | None]]) -> list[Receipt]:
+        """Return the receipts with the positions of their messages. `stored` has the receipts and ranks of `_add`."""
+        if len(stored) == 1:
+            [(receipt, rank)] = stored
+            return [receipt._replace(position=self._new_position(new[0], receipt.number, rank))]
+        self._known.places.clear()
+        if not stored:
             return []
+        receipts = [receipt for receipt, _ in stored]
         numbers = [each.number for each in receipts]
         # Later messages of `new` may have lifted or cancelled them.
         ranks = dict(self.rows("find_ranks", first=numbers[0], last=numbers[-1]))
         positions = self.newest_positions([(ranks.get(number), number) for number in numbers])
         return [each._replace(position=place) for each, place in zip(receipts, positions, strict=True)]
 
-    def _new_position(self, new: NewMessage) -> int | None:
+    def _new_position(self, new: NewMessage, number: int, rank: int | None) -> int | None:
         """Return the position of the only message that was added; None if it is delayed.
 
         Messages that join a thread may change the ranks of others, and are not compared with those of the batch.
         """
-        number, rank, _ = self.rows("place_in_queue", id=new.id, tenant=new.tenant)[0]
         if new.thread_id is None:
-            return None if rank is None else self.position_near((rank, number), self._counted.places)
-        self._counted.places.clear()
+            return None if rank is None else self.position_near((rank, number), self._known.places)
+        self._known.places.clear()
+        number, rank, _ = self.rows("place_in_queue", id=new.id, tenant=new.tenant)[0]
         return None if rank is None else self.count_before(number, rank)
 
     def _extend_thread(self, new: NewMessage, thread_id: str, now: int) -> tuple[int, bool, str | None]:

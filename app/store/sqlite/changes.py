@@ -28,16 +28,43 @@ from ..sql.positions import NewPlaces
 from ..terminal_states import Ending, ending
 from .audit import Recording
 
+UNKNOWN = -1
+"""A number of changes that no connection has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Counts of the present transaction: rows of limits by name, and positions of new messages."""
+    """Counts of the present transaction: rows of limits by name."""
 
     values: dict[str, int] = field(default_factory=dict)
     changed: dict[str, Limit] = field(default_factory=dict)
     """The limits whose rows have to be written."""
+
+
+@dataclass(slots=True)
+class KnownQueue:
+    """Facts of the queue that hold while a transaction only adds messages. The next message needs no query for them."""
+
+    changes: int = UNKNOWN
+    """Number of changes of the connection at which all of this holds."""
+    state: tuple[int, bool] | None = None
+    """The answer of the query `accept_state`."""
+    turns: dict[Flow, Turn] = field(default_factory=dict)
+    """The next turns of flows, if messages take turns."""
     places: NewPlaces = field(default_factory=NewPlaces)
-    """The places of the messages that the transaction has added one by one, as long as nothing else changed."""
+    """The places of the messages that were added one by one."""
+
+    def at(self, changes: int) -> None:
+        """Forget everything unless it holds at this number of changes."""
+        if changes != self.changes:
+            self.forget()
+            self.changes = changes
+
+    def forget(self) -> None:
+        """Forget everything, since the queue was changed otherwise."""
+        self.state = None
+        self.turns.clear()
+        self.places.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +78,7 @@ class Writing:
     touched: set[str] = field(default_factory=set)
     """Topics of the hints to send after the commit."""
     counted: Counted = field(default_factory=Counted)
+    known: KnownQueue = field(default_factory=KnownQueue)
     running: int = 0
     """How many messages a tenant may run that has no limit in its record; 0 for any number."""
     freed: Counter[str] = field(default_factory=Counter)
@@ -67,14 +95,19 @@ class Changes(Recording):
         self._clock = writing.clock
         self.touched = writing.touched
         self._counted = writing.counted
+        self._known = writing.known
         self._running = writing.running
         self._freed = writing.freed
         self.unsettled: deque[Unsettled] = deque()
         """Long threads that `settle` has to settle further. A batch that runs again adds them twice."""
 
-    def _turns(self, now: int) -> Turns:
-        """Return what gives messages their ranks, for one transaction at `now`."""
-        return Turns(partial(self._find_turn, now))
+    def _turns(self, now: int, known: dict[Flow, Turn] | None = None) -> Turns:
+        """Return what gives messages their ranks, for one transaction at `now`.
+
+        `known` has turns that the transaction knows already, and gets those that follow. It is not used for ranks by
+        time.
+        """
+        return Turns(partial(self._find_turn, now), known if known is not None and self._ranks.shares else {})
 
     def _find_turn(self, now: int, flow: Flow) -> Turn:
         first = self._ranks.rank(flow.level, 0)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ...models.limits import Limit
 from ...policy.limits import count_all, expiry_of
-from .changes import Changes
+from .changes import UNKNOWN, Changes
 
 
 class Limiting(Changes):
@@ -31,8 +31,8 @@ class Limiting(Changes):
             self._counted.changed[limit.name] = limit
 
     def begin_counting(self) -> None:
-        """Forget what the transaction before has counted. Called at the begin of a transaction."""
-        self._counted.places.clear()
+        """Forget what the transaction before has counted and knew. Called at the begin of a transaction."""
+        self._known.changes = UNKNOWN
         self._counted.values.clear()
         self._counted.changed.clear()
 
