@@ -62,8 +62,12 @@ class Deploy:
     async def in_state(self, ids: dict[str, str], state: str) -> None:
         """Wait until all of these messages are in a state."""
 
+        left = list(ids.values())
+
         async def all_are() -> bool:
-            return {(await self.get(f"/messages/{each}"))["state"] for each in ids.values()} <= {state}
+            while left and (await self.get(f"/messages/{left[-1]}"))["state"] == state:
+                left.pop()
+            return not left
 
         await until(all_are, f"messages are {state}")
 
