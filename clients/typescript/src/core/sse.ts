@@ -63,7 +63,7 @@ export class FrameReader {
     const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
     if (name === "data") {
       this.#data.push(value);
-      this.#characters += value.length + 1;
+      this.#characters += line.length + 1;
     } else if (name === "event") this.#event = value;
     else if (name === "id" && !value.includes("\0")) this.#id = value;
     else if (name === "retry" && /^\d{1,9}$/.test(value)) this.retryMs = Number(value);

@@ -70,7 +70,7 @@ class FrameReader:
         value = value.removeprefix(b" ")
         if name == b"data":
             self._data.append(value)
-            self._data_bytes += len(value) + 1
+            self._data_bytes += len(line) + 1
             self._check_size()
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
