@@ -260,6 +260,8 @@ class QueueManager:
     ) -> Accepted:
         """Answer the questions of an interrupted message, which is then queued again.
 
+        Each answer has an alias, by which surfaces find the run that it begins. Without one, it gets a new id.
+
         Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused, AliasTaken.
         """
         request, tenant = request_key(caller, key), caller.tenant
@@ -275,7 +277,9 @@ class QueueManager:
             except NotInterrupted:
                 pass
             raise
-        alias = answer.alias if answer.alias is None or answer.for_all else own_name(caller, answer.alias)
+        if answer.alias is None:
+            answer = answer._replace(alias=new_message_id(), for_all=True)
+        alias = answer.alias if answer.for_all else own_name(caller, answer.alias or "")
         audit = record_of(by, AuditAction.ANSWER_MESSAGE, tenant, message.id)
         with self._tracing.receive("resume", trace=message.trace) as request_span:
             if (trace := request_span.answered(message.trace)) is not None:
