@@ -12,6 +12,7 @@ from .errors import problem
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 EXPOSED_HEADERS = (
+    "A2A-Extensions",
     "Allow",
     "Content-Location",
     "ETag",
@@ -20,6 +21,8 @@ EXPOSED_HEADERS = (
     "Location",
     "Mcp-Session-Id",
     "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "Stream-Closed",
     "Stream-Cursor",
@@ -28,7 +31,16 @@ EXPOSED_HEADERS = (
     "Traceparent",
     "X-Pagination-Next",
     "X-Pagination-Total",
+    "X-Pagination-Total-At-Least",
+    "X-RateLimit-Limit-Requests",
+    "X-RateLimit-Limit-Tokens",
+    "X-RateLimit-Remaining-Requests",
+    "X-RateLimit-Remaining-Tokens",
+    "X-RateLimit-Reset-Requests",
+    "X-RateLimit-Reset-Tokens",
     "X-Request-Id",
+    "X-Should-Retry",
+    "X-Vercel-AI-UI-Message-Stream",
 )
 MAX_AGE_SECONDS = 600
 

@@ -13,7 +13,9 @@ from app.errors import ConfigurationError
 from tests import raw, wire
 from tests.integration.conftest import Serve
 from tests.integration.test_api import check_problem
+from tests.integration.test_keys import issue
 from tests.servers import LiveServer
+from tests.surfaces import FORMS
 from tests.talk import finished, talk
 
 APP = "https://app.example"
@@ -29,7 +31,16 @@ EXPOSED = {
     "retry-after",
     "idempotent-replayed",
     "preference-applied",
+    "ratelimit",
+    "ratelimit-policy",
 }
+READABLE_ANYWAY = {"cache-control", "content-language", "content-length", "content-type", "expires", "pragma"}
+FOR_BROWSERS = {
+    *("date", "server", "vary", "connection", "transfer-encoding", "www-authenticate", "x-accel-buffering"),
+    *("content-security-policy", "referrer-policy", "x-content-type-options", "x-frame-options"),
+    "cross-origin-resource-policy",
+}
+"""Headers that are for browsers and proxies, and tell pages nothing."""
 
 
 @pytest.fixture
@@ -180,6 +191,48 @@ async def test_streams_are_shown(open_to_app: LiveServer) -> None:
     assert plain.headers["vary"] == "Origin", "a cache may not show it to a page"
     check_hidden(plain)
     assert b"event: done" in shown.body
+
+
+SAID = {"role": "user", "content": "Hello"}
+IN_PARTS = {"id": "ID", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}
+TOLD = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "Hello"}]}
+LIMITED: dict[str, tuple[str, Any]] = {
+    "": ("/messages", {"message": "Hello"}),
+    "/langgraph": ("/langgraph/runs", {"assistant_id": "chat", "input": {"messages": [SAID]}}),
+    "/v1": ("/v1/responses", {"model": "chat", "input": "Hello", "background": True}),
+    "/api/chat": ("/api/chat", {"id": "c", "messages": [IN_PARTS]}),
+    "/agui": ("/agui/chat", {"threadId": "t", "runId": "ID", "messages": [{"id": "ID", **SAID}]}),
+    "/a2a": (
+        "/a2a/chat",
+        {"jsonrpc": "2.0", "id": 1, "method": "SendStreamingMessage", "params": {"message": TOLD}},
+    ),
+}
+"""By the path of a surface, a request that stores a message. ID stands for another id in each request."""
+
+
+def test_each_surface_that_stores_messages_is_asked() -> None:
+    stores_none = {"/mcp", "/streams"}  # calls of MCP are refused inside of replies, and streams are only read
+    assert LIMITED.keys() == {"", *FORMS} - stores_none
+
+
+@pytest.mark.parametrize("surface", LIMITED)
+async def test_a_page_reads_what_is_left_of_limits_on_each_surface(serve: Serve, surface: str) -> None:
+    server = await serve(cors_origins=APP, submits_per_minute_per_key=1, max_streams_per_tenant=5)
+    secret = (await issue(server)).text
+    path, body = LIMITED[surface]
+    headers = {**PAGE, "Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+    for is_refused in (False, True):
+        sent = json.dumps(body).replace("ID", f"id {is_refused}")
+        replied = await server.client.post(path, content=sent, headers=headers)
+        response = wire.RawResponse(replied.status_code, dict(replied.headers), replied.content)
+        assert (response.status == 429) is is_refused, response
+        check_shown(response)
+        assert response.headers["ratelimit"].startswith('"key";r=0')
+        assert response.headers["ratelimit-policy"].startswith('"key";q=1;w=60')
+        assert ("retry-after" in response.headers) is is_refused
+        exposed = set(response.headers["access-control-expose-headers"].lower().split(", "))
+        rest = response.headers.keys() - exposed - READABLE_ANYWAY - FOR_BROWSERS
+        assert not {name for name in rest if not name.startswith("access-control-")}
 
 
 @pytest.mark.parametrize(

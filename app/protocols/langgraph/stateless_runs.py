@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, body_of
+from ...api.limit_headers import limit_headers
 from ...api.replies import JsonReply
 from ...api.schemas.submissions import MAX_BATCH
 from ...errors import InvalidRequest
@@ -96,7 +97,7 @@ async def create_batch(
         if body.thread_id is not None:
             await require_thread(services, principal, body.thread_id, body)
     runs = await create_runs(services, principal, [(body.thread_id, body) for body in bodies], key=key, by=by)
-    return JsonReply(json.dumps([run_view(run) for run in runs]))
+    return JsonReply(json.dumps([run_view(run) for run in runs]), headers=limit_headers(runs[0].limits))
 
 
 @router.post("/runs/cancel")

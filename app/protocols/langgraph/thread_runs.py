@@ -8,6 +8,7 @@ from fastapi import Query, Response
 from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
 from ...api.deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep
+from ...api.limit_headers import limit_headers
 from ...api.replies import JsonReply
 from ...errors import Forbidden
 from ...models.audit import Actor
@@ -54,7 +55,8 @@ async def create_and_show(
 ) -> Response:
     """Store a run and return the reply for it."""
     run = await create_run(services, caller, thread_id, body, key=key, by=by)
-    return JsonReply(json.dumps(run_view(run)), headers={"Content-Location": path_of(run)})
+    headers = {"Content-Location": path_of(run), **limit_headers(run.limits)}
+    return JsonReply(json.dumps(run_view(run)), headers=headers)
 
 
 @router.post("/threads/{thread_id}/runs/wait")
