@@ -10,14 +10,15 @@ from ..errors.erasures import ErasureInProgress
 from ..models.erasures import Erasure, ErasureKind, ErasureTarget
 from ..models.items import end_of, namespace_text, own_namespace
 from ..models.messages import NewMessage
+from ..models.threads import NewThread
 from .rows import Receipt
 
 ROWS: Mapping[ErasureKind, Sequence[str]] = {
     ErasureKind.THREAD: (),
-    ErasureKind.SUBJECT: ("usage",),
+    ErasureKind.SUBJECT: (),
     ErasureKind.TENANT: ("request_keys", "usage", "figures", "api_keys", "token_ends"),
 }
-"""Kinds of rows besides items that belong to a target. Each has a query `erase_KIND`."""
+"""Kinds of rows besides items that are deleted with a target. Each has a query `erase_KIND`."""
 
 
 class Naming(NamedTuple):
@@ -53,6 +54,12 @@ def refused_thread(
         if ErasureTarget(of_tenant, ErasureKind(kind), name).covers(tenant, subject, thread_id):
             return ErasureInProgress(kind)
     return None
+
+
+def refused_fork(tenant: str, new: NewThread, running: Sequence[tuple[str, str, str]]) -> ErasureInProgress | None:
+    """Return the error of a fork whose subject or source a running erasure removes, None if none does."""
+    source = None if new.source is None else new.source.thread_id
+    return refused_thread(tenant, new.subject, source, running)
 
 
 def as_stored(new: Sequence[NewMessage], receipts: Sequence[Receipt]) -> list[NewMessage]:

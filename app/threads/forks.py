@@ -75,8 +75,8 @@ class ThreadForks:
 
         A fork after a message that has ended takes place at any time. Others are refused while a message is processing.
 
-        Raises ThreadNotFound, ThreadRunning, ThreadExists, CheckpointNotFound, StateGone, InvalidRequest for a message
-        of another thread, and what `read_state` raises.
+        Raises ThreadNotFound, ThreadRunning, ThreadExists, CheckpointNotFound, StateGone, ErasureInProgress,
+        InvalidRequest for a message of another thread, and what `read_state` raises.
         """
         tenant = caller.tenant
         conversation = await self._found.find(caller, thread_id, None)

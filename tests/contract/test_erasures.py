@@ -20,7 +20,7 @@ from app.models.memory import AgentMemory
 from app.models.messages import MessageFilter, MessageState, Page, RequestKey
 from app.models.tenants import TenantLimits, TenantSettings
 from app.models.threads import NewThread, ThreadChange
-from app.models.usage import MeteredCall, ModelUsage, Tokens, usage_by_model
+from app.models.usage import GroupUsage, MeteredCall, ModelUsage, Tokens, UsageGroup, usage_by_model
 from app.store.ports import Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -140,6 +140,11 @@ async def shown(store: Store, tenant: str, ids: Sequence[str]) -> list[object]:
     return found
 
 
+async def usage_without_subjects(store: Store) -> list[GroupUsage]:
+    """The tenant's usage by hour, key, agent and model, which bills and quotas count."""
+    return await usage(store, *frozenset(UsageGroup) - {UsageGroup.SUBJECT}, tenant=TENANT)
+
+
 async def is_empty(store: Store, tenant: str, ids: Sequence[str]) -> None:
     """Nothing of these messages is left."""
     for message_id in ids:
@@ -189,7 +194,7 @@ async def test_nothing_of_an_erased_subject_is_left(store: Store, other_store: S
     others = await fill(store, TENANT, "other thread", "ann")
     free = await fill(store, TENANT, "without subject")
     elsewhere = await fill(store, OTHER_TENANT, "t", SUBJECT)
-    before = await shown(store, OTHER_TENANT, elsewhere)
+    before, used = await shown(store, OTHER_TENANT, elsewhere), await usage_without_subjects(store)
     memory = Memory()
     erasure = await ErasureManager(store).erase_subject(CALLER, SUBJECT)
     assert erasure.name == SUBJECT
@@ -203,7 +208,8 @@ async def test_nothing_of_an_erased_subject_is_left(store: Store, other_store: S
             ("subjects", "ann"), ("subjects", "ann", "inside"), ("without subject",), ("without subject", "inside"),
         }  # fmt: skip
         assert await usage(at, subject=SUBJECT, tenant=TENANT) == []
-        assert [each.tokens.calls for each in await usage(at, tenant=TENANT)] == [2]
+        assert await usage_without_subjects(at) == used
+        assert [each.tokens.calls for each in await usage(at, tenant=TENANT, subject="ann")] == [1]
         assert await shown(at, OTHER_TENANT, elsewhere) == before
     assert set(memory.forgotten) == {f"{TENANT}/thread/t", f"{TENANT}/message/{ids[-1]}"}
     assert receipt.counts.items() >= {"messages": 5, "threads": 1, "memories": 2, "items": 2, "usage": 1}.items()

@@ -1,4 +1,5 @@
--- Delete keys that no set lists, in one part of the database: request keys, figures, and ends of tokens.
+-- Look at one part of all keys of the database. Delete those that no set lists: request keys, figures, and ends of tokens.
+-- Replace erased names in the sources of forks, which may name a message of a thread before their own source.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] tenant, ARGV[2] id of the erasure, ARGV[3] 1 if all of the tenant is erased, ARGV[4] how request keys of the subject
 -- begin, ARGV[5] cursor of SCAN, ARGV[6] number of keys to look at
@@ -12,6 +13,7 @@ local function run(ARGV)
     if recalled then return recalled end
     local tenant, erasure, all, own = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
     local requests, ends, figures = request_key(tenant, ''), end_key(tenant, ''), prefix .. 'figures:'
+    local threads = thread_key(tenant, '')
 
     local function names_erased(value)
         if type(value) ~= 'table' then
@@ -32,10 +34,24 @@ local function run(ARGV)
         count_erased(erasure, 'request_keys', 1)
     end
 
+    local function forget_source(key)
+        local source = redis.call('HGET', key, 'forked_from')
+        if not source then return end
+        local fields, names = cjson.decode(source), false
+        for _, name in ipairs({'thread_id', 'message_id'}) do
+            if names_erased(fields[name]) then fields[name], names = 'erased', true end
+        end
+        if not names then return end
+        redis.call('HSET', key, 'forked_from', cjson.encode(fields))
+        count_erased(erasure, 'forks', 1)
+    end
+
     local found = redis.call('SCAN', ARGV[5], 'COUNT', ARGV[6])
     for _, key in ipairs(found[2]) do
         if string.sub(key, 1, #requests) == requests then
             erase_request(key)
+        elseif string.sub(key, 1, #threads) == threads then
+            forget_source(key)
         elseif all and string.sub(key, 1, #figures) == figures then
             local step, of = string.match(string.sub(key, #figures + 1), '^(%d+):[^:]+:%d+:(.*)$')
             if of == tenant then

@@ -124,14 +124,15 @@ class ErasureWrites(ThreadWrites, Changes, ErasureChanges):
     @override
     def erase_rows(self, erasure: Erasure, limit: int) -> bool:
         target, erased = erasure.target, {}
-        subject = target.name if target.kind is ErasureKind.SUBJECT else None
         with self.transaction():
             if (span := item_range(target)) is not None:
                 values = {"tenant": target.tenant, "begin": span[0], "end": span[1], "limit": limit}
                 erased["items"] = int(self.value("erase_items", **values))
             for kind in ROWS[target.kind]:
-                values = {"tenant": target.tenant, "limit": limit, "subject": subject}
-                erased[kind] = int(self.value(f"erase_{kind}", **values))
+                erased[kind] = int(self.value(f"erase_{kind}", tenant=target.tenant, limit=limit))
+            if target.kind is ErasureKind.SUBJECT:
+                values = {"tenant": target.tenant, "subject": target.name, "limit": limit}
+                erased["usage"] = int(self.value("erase_subject_of_usage", **values))
             if not any(erased.values()):
                 self.session.discard()
                 return False

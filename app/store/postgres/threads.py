@@ -8,7 +8,7 @@ from ...errors import ThreadNotFound
 from ...errors.threads import ThreadExists, ThreadMoved, ThreadNotReady, ThreadRunning
 from ...models.messages import CreatedThread, MessageState, RequestKey, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
-from ..erasures import refused_thread
+from ..erasures import refused_fork, refused_thread
 from ..metadata import merged_metadata
 from ..ports import MOVED, message_topic
 from ..sql.threads import ThreadChanges
@@ -118,6 +118,8 @@ class ThreadWrites(Keyed, ThreadChanges):
     @override
     def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
         with self.transaction() as (now, _):
+            if (refusal := refused_fork(tenant, new, self.rows("running_erasures"))) is not None:
+                raise refusal
             published = self.rows(
                 "publish_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=now,
                 metadata=merged_metadata(None, new.metadata), forked_from=new.source_json,

@@ -176,6 +176,9 @@ class RedisThreads(RedisRooms, ThreadStore):
         reply = await self._writes.run(
             "publish_thread", self._now(), tenant, thread_id, *_fields(new), audit=self._record(audit)
         )
+        match reply:
+            case ["erasing", kind]:
+                raise ErasureInProgress(kind)
         return replies.thread(_found(reply, thread_id))
 
     @override

@@ -26,7 +26,8 @@ class NameStage(NamedTuple):
 
 
 NAME_STAGES = {
-    "request_keys": NameStage("erase_keys_by_name", "request_keys", "audit"),
+    "request_keys": NameStage("erase_keys_by_name", "request_keys", "forks"),
+    "forks": NameStage("erase_names_of_forks", "forks", "audit"),
     "audit": NameStage("erase_names_of_audit", "records", "transitions"),
     "transitions": NameStage("erase_names_of_transitions", "changes", "names"),
 }
@@ -47,10 +48,10 @@ class NamePlace(NamedTuple):
 
     @classmethod
     def of(cls, erasure: Erasure, text: str) -> "NamePlace":
-        """Return the place that a text names, '' for the first. A tenant's request keys are gone."""
+        """Return the place that a text names, '' for the first. A tenant's request keys and threads are gone."""
         first = "audit" if erasure.kind is ErasureKind.TENANT else "request_keys"
         stage, _, place = (text or f"{first}:").partition(":")
-        after, until = json.loads(place) if place else ("" if stage == "request_keys" else 0, None)
+        after, until = json.loads(place) if place else ("" if stage in ("request_keys", "forks") else 0, None)
         return cls(stage, after, until)
 
     def following(self, last: Any, until: Any) -> str:

@@ -131,9 +131,12 @@ class ErasureWrites(ThreadWrites, ErasureChanges):
         if (span := item_range(target)) is not None:
             begin, end = span
             erased["items"] = self._erase("items", tenant=target.tenant, begin=begin, end=end, limit=limit)
-        subject = target.name if target.kind is ErasureKind.SUBJECT else None
         for kind in ROWS[target.kind]:
-            erased[kind] = self._erase(kind, tenant=target.tenant, limit=limit, subject=subject)
+            erased[kind] = self._erase(kind, tenant=target.tenant, limit=limit)
+        if target.kind is ErasureKind.SUBJECT:
+            values = {"tenant": target.tenant, "subject": target.name, "limit": limit}
+            self.execute("add_usage_without_subject", **values)
+            erased["usage"] = self._erase("usage_of_subject", **values)
         return erased
 
     @override

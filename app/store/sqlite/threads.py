@@ -9,7 +9,7 @@ from ...errors.threads import ThreadExists, ThreadMoved, ThreadNotReady, ThreadR
 from ...models.memory import DroppedMemory
 from ...models.messages import CreatedThread, MessageState, RequestKey, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
-from ..erasures import refused_thread
+from ..erasures import refused_fork, refused_thread
 from ..limits import KEY_SECONDS
 from ..metadata import merged_metadata
 from ..ports import MOVED, message_topic
@@ -101,6 +101,8 @@ class ThreadWrites(Keyed, ThreadChanges):
 
     @override
     def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
+        if (refusal := refused_fork(tenant, new, self.rows("running_erasures"))) is not None:
+            raise refusal
         published = self.rows(
             "publish_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=self._now(),
             metadata=merged_metadata(None, new.metadata), forked_from=new.source_json,

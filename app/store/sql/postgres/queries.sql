@@ -2137,7 +2137,7 @@ WITH past AS (
 )
 INSERT INTO hourly_usage AS known (tenant, hour, key, subject, agent, model, backend, {token_columns})
 SELECT tenant, hour, key, subject, agent, model, 0, {summed_tokens}
-FROM past GROUP BY 1, 2, 3, 4, 5, 6
+FROM past GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
 ON CONFLICT (tenant, hour, key, subject, agent, model, backend) DO UPDATE SET
     {added_tokens}
 
@@ -2655,11 +2655,25 @@ SELECT count(*) FROM gone
 -- name: erase_usage
 WITH gone AS (
     DELETE FROM hourly_usage WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM hourly_usage
-        WHERE tenant = %(tenant)s AND (%(subject)s::text IS NULL OR subject = %(subject)s::text)
-        LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        SELECT ctid FROM hourly_usage WHERE tenant = %(tenant)s LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ))
     RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: erase_subject_of_usage
+WITH gone AS (
+    DELETE FROM hourly_usage WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM hourly_usage WHERE tenant = %(tenant)s AND subject = %(subject)s
+        LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING hour, key, agent, model, {token_columns}
+), kept AS (
+    INSERT INTO hourly_usage AS known (tenant, hour, key, subject, agent, model, backend, {token_columns})
+    SELECT %(tenant)s, hour, key, '', agent, model, 0, {summed_tokens}
+    FROM gone GROUP BY hour, key, agent, model ORDER BY hour, key, agent, model
+    ON CONFLICT (tenant, hour, key, subject, agent, model, backend) DO UPDATE SET
+        {added_tokens}
 )
 SELECT count(*) FROM gone
 
@@ -2696,6 +2710,9 @@ DELETE FROM tallies WHERE tenant = %(tenant)s
 -- name: end_of_request_keys
 SELECT max(key) FROM request_keys WHERE tenant = %(tenant)s
 
+-- name: end_of_forks
+SELECT max(thread_id) FROM threads WHERE tenant = %(tenant)s
+
 -- name: end_of_audit
 SELECT max(number) FROM audit
 
@@ -2705,6 +2722,11 @@ SELECT max(transaction) FROM transitions
 -- name: part_of_request_keys
 SELECT max(key) FROM (
     SELECT key FROM request_keys WHERE tenant = %(tenant)s AND key > %(after)s ORDER BY key LIMIT %(limit)s
+) AS part
+
+-- name: part_of_forks
+SELECT max(thread_id) FROM (
+    SELECT thread_id FROM threads WHERE tenant = %(tenant)s AND thread_id > %(after)s ORDER BY thread_id LIMIT %(limit)s
 ) AS part
 
 -- name: part_of_audit
@@ -2734,6 +2756,26 @@ WITH gone AS (
     RETURNING 1
 )
 SELECT count(*) FROM gone
+
+-- name: names_erased_thread
+forked_from::jsonb ->> 'thread_id' {is_erased_name}
+
+-- name: names_erased_message
+forked_from::jsonb ->> 'message_id' {is_erased_name}
+
+-- name: erase_names_of_forks
+-- The fork of a fork may name a message of the first thread.
+WITH changed AS (
+    UPDATE threads SET forked_from = (
+        forked_from::jsonb
+        || CASE WHEN {names_erased_thread} THEN jsonb_build_object('thread_id', 'erased') ELSE '{}' END
+        || CASE WHEN {names_erased_message} THEN jsonb_build_object('message_id', 'erased') ELSE '{}' END
+    )::text
+    WHERE tenant = %(tenant)s AND thread_id > %(after)s AND thread_id <= %(last)s AND forked_from IS NOT NULL
+        AND ({names_erased_thread} OR {names_erased_message})
+    RETURNING 1
+)
+SELECT count(*) FROM changed
 
 -- name: erase_names_of_audit
 WITH changed AS (

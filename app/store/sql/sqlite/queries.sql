@@ -1882,7 +1882,21 @@ DELETE FROM request_keys WHERE (tenant, key) IN (SELECT tenant, key FROM request
 -- name: erase_usage
 DELETE FROM hourly_usage WHERE (tenant, hour, key, subject, agent, model) IN (
     SELECT tenant, hour, key, subject, agent, model FROM hourly_usage
-    WHERE tenant = :tenant AND (:subject IS NULL OR subject = :subject) LIMIT :limit
+    WHERE tenant = :tenant LIMIT :limit
+)
+
+-- name: usage_of_subject
+FROM hourly_usage WHERE tenant = :tenant AND subject = :subject ORDER BY hour, key, agent, model LIMIT :limit
+
+-- name: add_usage_without_subject
+INSERT INTO hourly_usage (tenant, hour, key, subject, agent, model, {token_columns})
+SELECT tenant, hour, key, '', agent, model, {token_columns} {usage_of_subject}
+ON CONFLICT (tenant, hour, key, subject, agent, model) DO UPDATE SET
+    {added_tokens}
+
+-- name: erase_usage_of_subject
+DELETE FROM hourly_usage WHERE (tenant, hour, key, subject, agent, model) IN (
+    SELECT tenant, hour, key, subject, agent, model {usage_of_subject}
 )
 
 -- name: erase_figures
@@ -1905,6 +1919,9 @@ DELETE FROM tallies WHERE tenant = :tenant AND messages = 0
 -- name: end_of_request_keys
 SELECT max(key) FROM request_keys WHERE tenant = :tenant
 
+-- name: end_of_forks
+SELECT max(thread_id) FROM threads WHERE tenant = :tenant
+
 -- name: end_of_audit
 SELECT max(number) FROM audit
 
@@ -1914,6 +1931,11 @@ SELECT max(number) FROM transitions
 -- name: part_of_request_keys
 SELECT max(key) FROM (
     SELECT key FROM request_keys WHERE tenant = :tenant AND key > :after ORDER BY key LIMIT :limit
+)
+
+-- name: part_of_forks
+SELECT max(thread_id) FROM (
+    SELECT thread_id FROM threads WHERE tenant = :tenant AND thread_id > :after ORDER BY thread_id LIMIT :limit
 )
 
 -- name: part_of_audit
@@ -1931,6 +1953,22 @@ DELETE FROM request_keys WHERE tenant = :tenant AND key > :after AND key <= :las
     substr(key, 1, length(:own)) = :own AND :own <> ''
     OR EXISTS (SELECT 1 FROM json_tree(receipts) AS part WHERE part.atom {is_erased_name})
 )
+
+-- name: names_erased_thread
+forked_from ->> 'thread_id' {is_erased_name}
+
+-- name: names_erased_message
+forked_from ->> 'message_id' {is_erased_name}
+
+-- name: erase_names_of_forks
+-- The fork of a fork may name a message of the first thread.
+UPDATE threads SET forked_from = json_set(
+    forked_from,
+    '$.thread_id', CASE WHEN {names_erased_thread} THEN 'erased' ELSE forked_from ->> 'thread_id' END,
+    '$.message_id', CASE WHEN {names_erased_message} THEN 'erased' ELSE forked_from ->> 'message_id' END
+)
+WHERE tenant = :tenant AND thread_id > :after AND thread_id <= :last AND forked_from IS NOT NULL
+    AND ({names_erased_thread} OR {names_erased_message})
 
 -- name: erase_names_of_audit
 UPDATE audit SET
