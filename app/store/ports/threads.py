@@ -100,8 +100,8 @@ class ThreadStore(Protocol):
     ) -> Thread:
         """Make a draft a thread without messages.
 
-        Raises MetadataTooLarge, ThreadNotFound unless the draft still exists, and ErasureInProgress if its subject or the
-        thread that it was forked from is being erased.
+        Raises MetadataTooLarge, ThreadNotFound unless the draft still exists, and ErasureInProgress if its subject or
+        the thread that it was forked from is being erased.
         """
 
     async def abandon_thread(self, tenant: str, thread_id: str) -> None:
