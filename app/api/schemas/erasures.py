@@ -38,8 +38,8 @@ class ErasureView(BaseModel):
     ended_at: Moment | None = Field(description="Null while the erasure works.")
     counts: dict[str, int] = Field(
         description="How much was removed, by kind, such as `messages`, `events`, `threads`, `memories` (what agents "
-        "remembered), `items`, `attempts`, `deliveries`, `request_keys`, `api_keys`. `records`, `changes`, `forks` and, of "
-        "a subject, `usage` were kept without the names. Kinds of which there was nothing are left out."
+        "remembered), `items`, `attempts`, `deliveries`, `request_keys`, `api_keys`. `records`, `changes`, `forks` and "
+        "(of a subject) `usage` were kept without the names. Kinds of which there was nothing are left out."
     )
 
     @classmethod

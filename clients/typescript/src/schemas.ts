@@ -898,7 +898,7 @@ export interface components {
             ended_at: string | null;
             /**
              * Counts
-             * @description How much was removed, by kind, such as `messages`, `events`, `threads`, `memories` (what agents remembered), `items`, `attempts`, `deliveries`, `request_keys`, `api_keys`. `records`, `changes`, `forks` and, of a subject, `usage` were kept without the names. Kinds of which there was nothing are left out.
+             * @description How much was removed, by kind, such as `messages`, `events`, `threads`, `memories` (what agents remembered), `items`, `attempts`, `deliveries`, `request_keys`, `api_keys`. `records`, `changes`, `forks` and (of a subject) `usage` were kept without the names. Kinds of which there was nothing are left out.
              */
             counts: {
                 [key: string]: number;
