@@ -20,6 +20,13 @@ HANDSHAKE, STATELESS = "legacy", "2026-07-28"
 """How the SDK's client is told to speak the revisions of each kind."""
 
 KINDS = (HANDSHAKE, STATELESS)
+
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": STATELESS,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+"""What a request without a handshake has in its `_meta`."""
+
 OLDEST, NEWEST_HANDSHAKE = "2025-03-26", "2025-11-25"
 JSON_OR_EVENTS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 

@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -113,6 +113,9 @@ class EventStreamResponse(Response):
 
     media_type = "text/event-stream"
 
+    takes_place = True
+    """Whether it counts as one of the caller's open streams. If not, `items` do that while they wait."""
+
     ends_after_errors = True
     """Whether an error of `items` ends the body as usual. The missing terminal event tells readers to come back."""
 
@@ -152,7 +155,8 @@ class EventStreamResponse(Response):
 
         try:
             principal = scope[PRINCIPAL]
-            with self._limits.counted(principal), self._access.held(scope, principal, scope[TARGET].needs, refuse):
+            place = self._limits.counted(principal) if self.takes_place else nullcontext()
+            with place, self._access.held(scope, principal, scope[TARGET].needs, refuse):
                 await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
                 seconds = time.monotonic() - began
         finally:

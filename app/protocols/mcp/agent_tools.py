@@ -4,22 +4,35 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from ...access.scopes import AccessScope
+from ...errors import AliasTaken, Conflict
 from ...models.messages import Priority
 from ...models.types import JsonObject, Text, ThreadId
 from ..agents import visible_agents
 from .exchanges import Exchange
-from .tools import Arguments, Tool, new_message, submitted
+from .tools import ANSWER_FIRST, Arguments, Tool, new_message, submitted
 from .views import MessageView
-from .waits import settled
+from .waits import place_to_wait, settled
 
 PREFIX = "run_"
 MAX_NAME_LENGTH = 64
 """Clients hand the names to models, some of which take no longer ones."""
 
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
+
+
+class RequestIdUsed(Conflict):
+    """The client gave the id of this request to an earlier one."""
+
+    code = AliasTaken.code
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An earlier request of this session has the same id. Nothing was stored; send each request with an id of "
+            "its own."
+        )
 
 
 class RunArguments(Arguments):
@@ -31,6 +44,13 @@ class RunArguments(Arguments):
         None, description="The conversation. A new id begins one, which the agent then remembers. By default none."
     )
     priority: Priority | None = Field(None, description="More urgent messages begin first. By default normal.")
+
+    @field_validator("input")
+    @classmethod
+    def _in_place_of_a_message(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("message") is not None:
+            raise ValueError("give either message or input")
+        return value
 
 
 def tool_names(agents: Sequence[str]) -> dict[str, str]:
@@ -83,11 +103,18 @@ def _tool(agent: str, about: str | None = None) -> Tool:
         new = new_message(exchange, agent=agent, **fields)
         if exchange.alias is not None:
             new = new._replace(aliases=(exchange.alias,))
-        exchange.run = await submitted(exchange, new)
-        return MessageView.of(await settled(exchange, exchange.run.message))
+        async with place_to_wait(exchange):
+            try:
+                exchange.run = await submitted(exchange, new)
+            except AliasTaken:
+                raise RequestIdUsed from None
+            return MessageView.of(await settled(exchange, exchange.run.message))
 
-    told = f"Run the agent {agent} and wait for its answer. A cancel of this call cancels the run."
-    told = told if about is None else f"{about.rstrip()} {told}"
+    told = (
+        f"Run the agent {agent} and wait for its answer. A cancel of this call cancels the run. A message for a "
+        f"conversation with an open question cancels that question: {ANSWER_FIRST}"
+    )
+    told = f"{(about or '').strip()} {told}".lstrip()
     return Tool(f"Run {agent}", told, AccessScope.SUBMIT, RunArguments, MessageView, run)
 
 

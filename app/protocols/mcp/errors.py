@@ -10,13 +10,23 @@ from ...errors import InvalidRequest
 
 PARSE_ERROR, INVALID_REQUEST, INTERNAL_ERROR = -32700, -32600, -32603
 
+_CURES = {
+    "recursion limit": "JSON with fewer levels of arrays and objects",
+    "hex escape": "JSON without half of a surrogate pair in a text",
+    "EOF": "complete JSON",
+}
+"""By a part of what the parser says, what is expected instead."""
+
 STATUSES = {422: 400}
 """By the native status, the protocol's."""
 
 
-def not_json() -> InvalidRequest:
-    """Return the error for a body that is no JSON."""
-    return InvalidRequest("body: expected JSON", field="body", code="parse_error")
+def not_json(error: ValueError) -> InvalidRequest:
+    """Return the error for a body that is no JSON, or JSON that is not taken. `error` is the parser's."""
+    fault, at, place = str(error).partition(" at ")
+    expected = next((cure for part, cure in _CURES.items() if part in fault), "JSON")
+    told = f"body: expected {expected}" + (f"; the fault is at {place}" if at else "")
+    return InvalidRequest(told, field="body", code="parse_error")
 
 
 def error_of(problem: Problem) -> Response:

@@ -42,7 +42,7 @@ from typing_extensions import override
 from ...api.errors import ServerStopping, problem
 from ...api.replies import JsonReply
 from ...api.streaming import KEEP_ALIVE, EventStreamResponse
-from ...errors import InvalidRequest, MessageNotFound, NotCancellable
+from ...errors import InvalidRequest, MessageNotFound, NotCancellable, Unauthorized
 from ..ids import new_id
 from .errors import INVALID_REQUEST, not_json
 from .exchanges import SCOPE_KEY, Exchange, Resumption
@@ -55,7 +55,7 @@ CALL, CANCELLED = "tools/call", "notifications/cancelled"
 FIRST_WITH_EMPTY_EVENTS = "2025-11-25"
 """The first revision whose clients take events without data, which only tell an id."""
 
-ACCESS_ENDED = "The credential was revoked or has expired. Send the request again with another one."
+ACCESS_ENDED = "The credential was revoked or has expired."
 
 
 async def reply_to(request: Request, exchange: Exchange, body: bytes) -> Response:
@@ -77,9 +77,10 @@ async def reply_to(request: Request, exchange: Exchange, body: bytes) -> Respons
 
 
 async def resume(request: Request, exchange: Exchange, last_event_id: str) -> Response:
-    """Return the stream of a call whose connection was cut. Raises InvalidRequest, MessageNotFound."""
+    """Return the stream of a call whose connection was cut. Raises InvalidRequest, MessageNotFound, TooManyStreams."""
     exchange.resumed = resumed = Resumption.of(last_event_id)
     await resumed_message(exchange, resumed.message_id, resumed.place)
+    await exchange.services.stream_limits.check(exchange.caller)
     meta = {} if resumed.token is None else {"_meta": {"progressToken": resumed.token}}
     params = {"name": resumed.tool, "arguments": {}, **meta}
     return CallStream(
@@ -91,8 +92,8 @@ def _message_of(body: bytes) -> JSONRPCMessage:
     """Return the message in a body. Raises InvalidRequest."""
     try:
         decoded = from_json(body)
-    except ValueError:
-        raise not_json() from None
+    except ValueError as error:
+        raise not_json(error) from None
     with suppress(ValidationError):
         message = jsonrpc_message_adapter.validate_python(decoded, by_name=False)
         if not (isinstance(message, JSONRPCNotification) and "id" in decoded):  # a request whose id is none
@@ -215,6 +216,8 @@ def event_id_of(channel: Channel) -> str | None:
 class CallStream(EventStreamResponse):
     """The stream of a call: its progress, and its response."""
 
+    takes_place = False  # a call takes it before it submits a message
+
     def __init__(self, request: Request, exchange: Exchange, message: JSONRPCRequest) -> None:
         self._request = request
         self._exchange = exchange
@@ -223,7 +226,12 @@ class CallStream(EventStreamResponse):
 
     @override
     def refusal(self) -> bytes:
-        error = {"code": INVALID_REQUEST, "message": ACCESS_ENDED}
+        message_id = self._exchange.message_id
+        cure = "Send the request again with another one."
+        if message_id is not None:
+            cure = f"The message {message_id} goes on: call wait_for_message for it with another one."
+        data = {"code": Unauthorized.code, "status": 401}
+        error = {"code": INVALID_REQUEST, "message": f"{ACCESS_ENDED} {cure}", "data": data}
         refused = JSONRPCError.model_validate({"jsonrpc": "2.0", "id": self._message.id, "error": error})
         return b"\n\n" + _frame(refused)  # the last frame may have been cut off
 

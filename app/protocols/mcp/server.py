@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -19,20 +19,20 @@ from mcp_types import (
 )
 from mcp_types import Tool as ShownTool
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import JsonSchemaMode
 from starlette.requests import Request
 
 from ... import __version__
-from ...access.scopes import AccessScope
 from ...api.errors import InvalidBody, ServerStopping, response_to
 from ...api.schemas.problems import Problem
 from ...api.trace_context import traced
 from ...models.messages import Message, MessageState
 from ...text import escaped
-from .agent_tools import PREFIX, agent_tool, agent_tools
+from .agent_tools import PREFIX, AgentTool, agent_tool, agent_tools
 from .exchanges import SCOPE_KEY, Exchange, Resumption
 from .tools import TOOLS, Tool, require
 from .views import MessageView
-from .waits import resumed_message, settled
+from .waits import place_to_wait, resumed_message, settled
 
 logger = logging.getLogger(__name__)
 
@@ -60,35 +60,54 @@ def make_server() -> Server[Any]:
         on_call_tool=call_tool,
         get_tool_input_schema=lambda _: None,  # no argument is sent in a header
     )
-    server.middleware.clear()
+    server.middleware[:] = [explain]
     return server
+
+
+async def explain(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Have the error for parameters that do not fit the protocol say what is wrong with them."""
+    try:
+        return await call_next(ctx)
+    except ValidationError as error:
+        wrong = InvalidBody(error.errors(include_url=False, include_input=False), CallToolRequestParams)
+        problem = Problem.model_validate_json(bytes(response_to(wrong).body))
+        raise MCPError(INVALID_PARAMS, problem.detail, {"code": problem.code}) from None
 
 
 async def list_tools(context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
     """List the tools that the caller may use."""
     exchange = exchange_of(context)
-    shown = [_shown(name, tool, tool.arguments.model_json_schema()) for name, tool in TOOLS.items()]
-    shown += [_shown(name, each.tool, each.schema) for name, each in (await agent_tools(exchange)).items()]
-    return ListToolsResult(tools=[tool for tool, scope in shown if scope in exchange.caller.scopes])
+    common = {name: AgentTool(tool, _schema_of(tool.arguments)) for name, tool in TOOLS.items()}
+    found = {**common, **await agent_tools(exchange)}
+    return ListToolsResult(
+        tools=[_shown(name, tool, schema) for name, (tool, schema) in found.items() if tool.is_for(exchange.caller)]
+    )
 
 
-def _shown(name: str, tool: Tool, schema: dict[str, Any]) -> tuple[ShownTool, AccessScope]:
-    """Return a tool for a list, and the scope that it needs."""
+def _schema_of(model: type[BaseModel], mode: JsonSchemaMode = "validation") -> dict[str, Any]:
+    """Return the schema of arguments or of a result, without the descriptions of its types, which tell of code."""
+    schema = model.model_json_schema(mode=mode)
+    for each in (schema, *schema.get("$defs", {}).values()):
+        each.pop("description", None)
+    return schema
+
+
+def _shown(name: str, tool: Tool, schema: dict[str, Any]) -> ShownTool:
+    """Return a tool for a list. All that is no reading may cancel something: a message, or an open question."""
     hints = ToolAnnotations(
         read_only_hint=tool.only_reads,
-        destructive_hint=tool.scope is AccessScope.CONTROL,
+        destructive_hint=not tool.only_reads,
         idempotent_hint=tool.only_reads,
         open_world_hint=not tool.only_reads,
     )
-    shown = ShownTool(
+    return ShownTool(
         name=name,
         title=tool.title,
         description=tool.description,
         input_schema=schema,
-        output_schema=tool.result.model_json_schema(mode="serialization"),
+        output_schema=_schema_of(tool.result, "serialization"),
         annotations=hints,
     )
-    return shown, tool.scope
 
 
 async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult:
@@ -137,7 +156,8 @@ async def _resumed(exchange: Exchange, resumed: Resumption) -> MessageView:
     exchange.place = resumed.place
     exchange.until = resumed.until
     message: Message = await resumed_message(exchange, resumed.message_id, resumed.place)
-    return MessageView.of(await settled(exchange, message))
+    async with place_to_wait(exchange):
+        return MessageView.of(await settled(exchange, message))
 
 
 def result_of(name: str, found: BaseModel) -> CallToolResult:

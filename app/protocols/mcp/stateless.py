@@ -47,10 +47,7 @@ class StatelessReply(Response):
         serving = asyncio.ensure_future(self._serve(scope, _with_body(self._body, receive), send_while_read))
         principal = scope[PRINCIPAL]
         try:
-            with (
-                services.stream_limits.counted(principal),
-                services.access.held(scope, principal, scope[TARGET].needs, serving.cancel),
-            ):
+            with services.access.held(scope, principal, scope[TARGET].needs, serving.cancel):
                 await asyncio.wait([serving])
         finally:
             serving.cancel()

@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ...access.principals import Principal
 from ...access.scopes import AccessScope
 from ...api.listing import next_number
 from ...api.schemas.submissions import MessageCreate
@@ -17,7 +18,7 @@ from ..runs import Run
 from ..turns import first_run, submit_turns
 from .exchanges import Exchange
 from .views import MessagesView, MessageView, QueueView
-from .waits import settled
+from .waits import is_settled, place_to_wait, settled
 
 MAX_WAIT_SECONDS = 3600
 DEFAULT_WAIT_SECONDS = 60
@@ -27,6 +28,10 @@ LAST_NUMBER = 2**63 - 1
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
 MessageId = Annotated[Text, Field(min_length=1, max_length=255, description="The id of the message.")]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)]
+
+
+ANSWER_FIRST = "use answer_message if its answer is what you have."
+"""Ends the descriptions of tools that cancel an open question."""
 
 
 class Arguments(BaseModel):
@@ -81,7 +86,10 @@ class ListArguments(Arguments):
 
 
 class Tool(NamedTuple):
-    """A tool. Its caller needs `scope`. `run` raises AgentQueueError."""
+    """A tool. Its caller needs `scope`. `run` raises AgentQueueError.
+
+    With `counts_all`, it is only for callers that see all of their tenant.
+    """
 
     title: str
     description: str
@@ -89,11 +97,16 @@ class Tool(NamedTuple):
     arguments: type[Arguments]
     result: type[BaseModel]
     run: Callable[[Exchange, Any], Awaitable[BaseModel]]
+    counts_all: bool = False
 
     @property
     def only_reads(self) -> bool:
         """Return whether the tool changes nothing."""
         return self.scope is AccessScope.READ
+
+    def is_for(self, caller: Principal) -> bool:
+        """Return whether a caller may use the tool."""
+        return self.scope in caller.scopes and not (self.counts_all and caller.is_narrowed)
 
 
 def require(exchange: Exchange, scope: AccessScope) -> None:
@@ -121,18 +134,22 @@ def wait_for(exchange: Exchange, seconds: float) -> None:
 
 async def _submit(exchange: Exchange, given: SubmitArguments) -> MessageView:
     fields = {name: getattr(given, name) for name in ("message", "agent", "thread_id", "priority")}
-    run = await submitted(exchange, new_message(exchange, **fields))
-    message = run.message
-    if given.wait_seconds:
+    new = new_message(exchange, **fields)
+    if not given.wait_seconds:
+        return MessageView.of((await submitted(exchange, new)).message)
+    async with place_to_wait(exchange):
+        message = (await submitted(exchange, new)).message
         wait_for(exchange, given.wait_seconds)
-        message = await settled(exchange, message)
-    return MessageView.of(message)
+        return MessageView.of(await settled(exchange, message))
 
 
 async def _wait(exchange: Exchange, given: WaitArguments) -> MessageView:
     message = await exchange.services.queue.get(exchange.caller, given.message_id)
-    wait_for(exchange, given.timeout_seconds)
-    return MessageView.of(await settled(exchange, message))
+    if is_settled(message):
+        return MessageView.of(message)
+    async with place_to_wait(exchange):
+        wait_for(exchange, given.timeout_seconds)
+        return MessageView.of(await settled(exchange, message))
 
 
 async def _get(exchange: Exchange, given: MessageArguments) -> MessageView:
@@ -183,7 +200,8 @@ TOOLS: Mapping[str, Tool] = {
     "submit_message": Tool(
         "Submit a message",
         "Put a message for an agent into the durable queue. The reply has its message_id at once, or the answer if it "
-        "comes within wait_seconds. The message is answered even if nobody waits.",
+        "comes within wait_seconds. The message is answered even if nobody waits. A message for a conversation with an "
+        f"open question cancels that question: {ANSWER_FIRST}",
         AccessScope.SUBMIT,
         SubmitArguments,
         MessageView,
@@ -237,6 +255,7 @@ TOOLS: Mapping[str, Tool] = {
         Arguments,
         QueueView,
         _summary,
+        counts_all=True,
     ),
 }
 """The tools by their names."""

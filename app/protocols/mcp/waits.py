@@ -7,8 +7,8 @@ a fraction comes with a note: a position in the queue, the begin of an attempt, 
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
 from ...api.errors import ServerStopping
@@ -50,16 +50,27 @@ async def resumed_message(exchange: Exchange, message_id: str, place: Place) -> 
     return message
 
 
+@asynccontextmanager
+async def place_to_wait(exchange: Exchange) -> AsyncIterator[None]:
+    """Count a call that waits as one of the caller's open streams. Raises TooManyStreams.
+
+    A call that submits a message takes its place before, so that a message is not stored whose call is refused.
+    """
+    limits, caller = exchange.services.stream_limits, exchange.caller
+    await limits.check(caller)
+    with limits.counted(caller):
+        yield
+
+
 async def settled(exchange: Exchange, message: Message) -> Message:
     """Wait until a message has ended or asks a human, or the time of the exchange is up. Return it as it is then.
 
-    A call that goes on after a cut is first told the rest of the log. Raises TooManyStreams, MessageNotFound, and
-    ServerStopping if this process stops before.
+    The call has taken its `place_to_wait`. A call that goes on after a cut is first told the rest of the log. Raises
+    MessageNotFound, and ServerStopping if this process stops before.
     """
-    if exchange.resumed is None and _is_settled(message):
+    if exchange.resumed is None and is_settled(message):
         return message
     services, caller = exchange.services, exchange.caller
-    await services.stream_limits.check(caller)
     exchange.message_id = message.id
     if exchange.when_waiting is not None:
         await exchange.when_waiting()
@@ -70,12 +81,13 @@ async def settled(exchange: Exchange, message: Message) -> Message:
     except TimeoutError:
         pass
     else:
-        if services.streams.is_closing and not _is_settled(await services.queue.get(caller, message.id)):
+        if services.streams.is_closing and not is_settled(await services.queue.get(caller, message.id)):
             raise ServerStopping
     return await services.queue.get(caller, message.id)
 
 
-def _is_settled(message: Message) -> bool:
+def is_settled(message: Message) -> bool:
+    """Return whether a message has ended or asks a human."""
     return message.state in TERMINAL or message.state is MessageState.INTERRUPTED
 
 
@@ -99,7 +111,7 @@ async def _follow(exchange: Exchange, message_id: str) -> None:
                     last = item.events[-1].type
                     if last in TERMINAL_EVENTS:
                         return
-                    if any(event.type is EventType.INTERRUPTED for event in item.events) and _is_settled(
+                    if any(event.type is EventType.INTERRUPTED for event in item.events) and is_settled(
                         await services.queue.get(caller, message_id)
                     ):
                         return
