@@ -23,7 +23,7 @@ from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
 from tests.integration.test_mcp_streams import CUTS, EVENTS_A_CUT, MOST_BYTES_A_CUT, numbered, processing, whole
-from tests.mcp_clients import HANDSHAKE, KINDS, Progress, call, found, refusal, stdio, text_of
+from tests.mcp_clients import ENVELOPE, KINDS, STATELESS, Progress, call, found, refusal, stdio, text_of
 from tests.servers import DEADLINE_SECONDS, ROOT, LiveServer, free_port, live_server, settings_for, until
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -70,6 +70,13 @@ async def hosted(url: str, key: str | None = None) -> AsyncIterator[Host]:
         await carrying
 
 
+def of_kind(kind: str, message: dict[str, Any]) -> dict[str, Any]:
+    """A message in the form of the revisions of this kind."""
+    params = message["params"]
+    envelope = ENVELOPE if kind == STATELESS else {}
+    return {**message, "params": {**params, "_meta": {**params.get("_meta", {}), **envelope}}}
+
+
 @kinds
 async def test_a_host_has_the_tools_of_the_server(server: LiveServer, kind: str) -> None:
     async with stdio(server.url, kind) as client:
@@ -84,8 +91,9 @@ async def test_a_host_has_the_tools_of_the_server(server: LiveServer, kind: str)
         assert refusal(await client.call_tool("get_message", {"message_id": "x"}))[0] == "message_not_found"
 
 
+@kinds
 async def test_a_host_that_is_cut_off_at_any_byte_misses_nothing_and_is_told_nothing_twice(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """A run of 1,000 events. Each cut waits for events, and each write of events waits for the cut before."""
     monkeypatch.setattr(streaming, "RETRY_MILLISECONDS", range(1, 3))
@@ -95,7 +103,7 @@ async def test_a_host_that_is_cut_off_at_any_byte_misses_nothing_and_is_told_not
     progress = Progress()
     async with (
         CuttingProxy(int(server.url.rpartition(":")[2]), 0, MOST_BYTES_A_CUT, seed=4) as proxy,
-        stdio(f"http://127.0.0.1:{proxy.port}", HANDSHAKE) as client,
+        stdio(f"http://127.0.0.1:{proxy.port}", kind) as client,
     ):
         asked = {"message_id": lease.message_id}
         calling = asyncio.create_task(client.call_tool("wait_for_message", asked, progress_callback=progress))
@@ -115,7 +123,7 @@ async def test_a_host_that_is_cut_off_at_any_byte_misses_nothing_and_is_told_not
 async def test_a_host_cancels_a_run(
     serve: Serve, control: GraphControl, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(departures, "GRACE_SECONDS", 0.01)
+    monkeypatch.setattr(departures, "GRACE_SECONDS", 3600.0)  # a notification cancels, not the departure
     server = await serve(agents="steps=tests.graphs:steps")
     control.hold("first")
     async with stdio(server.url, kind) as client:
@@ -147,8 +155,9 @@ async def test_a_cancel_waits_until_the_call_has_begun(quiet: LiveServer, monkey
         assert (await host.answer(5))["result"]["structuredContent"]["state"] == "cancelled"
 
 
+@kinds
 async def test_a_call_goes_on_at_a_server_that_was_started_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(streaming, "RETRY_MILLISECONDS", range(10, 20))
     monkeypatch.setattr(mcp_bridge, "PAUSE_SECONDS", 0.01)
@@ -158,7 +167,7 @@ async def test_a_call_goes_on_at_a_server_that_was_started_again(
         lease = await start(store)
         port = int(first.url.rpartition(":")[2])
         async with CuttingProxy(port, 0, 1, seed=1) as proxy, hosted(f"http://127.0.0.1:{proxy.port}") as host:
-            host.send(call("wait_for_message", {"message_id": lease.message_id}, 1))
+            host.send(of_kind(kind, call("wait_for_message", {"message_id": lease.message_id}, 1)))
             await until(lambda: host.told, "it waits")
             async with live_server(settings) as second:
                 first.runtime.streams.close()
@@ -168,7 +177,9 @@ async def test_a_call_goes_on_at_a_server_that_was_started_again(
                 await until(lambda: streams.readers_of(TENANT, lease.message_id) == 1, "it waits there")
                 await second.runtime.services.store.cancel(TENANT, lease.message_id, running=True)
                 await store.finish(lease, DONE)
-                assert (await host.answer(1))["result"]["structuredContent"]["state"] == "cancelled"
+                result = (await host.answer(1))["result"]
+                assert result["structuredContent"]["state"] == "cancelled"
+                assert result.get("resultType") == ("complete" if kind == STATELESS else None)
 
 
 async def test_errors_say_what_to_do(serve: Serve) -> None:
@@ -191,6 +202,49 @@ async def test_errors_say_what_to_do(serve: Serve) -> None:
             host.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}})
             await host.told_often(3)
             assert [each["error"]["code"] for each in host.told[1:]] == [-32700, -32700]
+
+
+@kinds
+async def test_a_run_that_is_cut_off_goes_on_and_is_stored_once(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The message is stored once, whatever the revision, and its answer comes."""
+    monkeypatch.setattr(mcp_bridge, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(streaming, "RETRY_MILLISECONDS", range(1, 3))
+    monkeypatch.setattr(departures, "GRACE_SECONDS", 0.0)
+    server = await serve(worker_concurrency=0)
+    store = server.runtime.services.store
+    port = int(server.url.rpartition(":")[2])
+    async with CuttingProxy(port, 0, 1, seed=1) as proxy, hosted(f"http://127.0.0.1:{proxy.port}") as host:
+        host.send(of_kind(kind, call("run_chat", {"message": "Hi"}, 1)))
+        await until(lambda: host.told, "it waits")
+        proxy._target = ("127.0.0.1", free_port())
+        proxy.cut()
+        await until(lambda: server.runtime.streams.open_by_kind()["stream"] == 0, "it is cut off")
+        proxy._target = ("127.0.0.1", port)
+        (listed,) = (await server.client.get("/messages")).json()["messages"]
+        assert listed["state"] == "queued"
+        await store.cancel(TENANT, listed["message_id"])
+        answer = (await host.answer(1))["result"]
+    assert answer["structuredContent"]["message_id"] == listed["message_id"]
+    assert len((await server.client.get("/messages")).json()["messages"]) == 1
+
+
+async def test_a_call_that_may_have_been_carried_out_says_so(
+    quiet: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = quiet.runtime.services.queue
+    submit, port = queue.submit, int(quiet.url.rpartition(":")[2])
+    async with CuttingProxy(port, 0, 1, seed=1) as proxy, hosted(f"http://127.0.0.1:{proxy.port}") as host:
+
+        async def submit_and_cut(*arguments: Any, **options: Any) -> Any:
+            accepted = await submit(*arguments, **options)
+            proxy.cut()
+            return accepted
+
+        monkeypatch.setattr(queue, "submit", submit_and_cut)
+        host.send(call("submit_message", {"message": "Hi"}, 1))
+        assert "list_messages before you call again" in (await host.answer(1))["error"]["message"]
 
 
 async def test_a_call_that_begins_and_is_lost_says_where_to_find_it(
