@@ -7,6 +7,7 @@ import sys
 
 from tests import wire
 from tests.command_line import is_command
+from tests.integration.test_keys import bearer, issue
 from tests.openai_stub import StubServer
 from tests.pages import DOCS, named
 from tests.servers import DEADLINE_SECONDS, ROOT, LiveServer
@@ -39,6 +40,15 @@ async def test_the_example_with_a_program_prints_the_answer(server: LiveServer, 
     assert begin in python
     lines = (await printed(sys.executable, "-c", python.replace(begin, ours))).splitlines()
     (message,) = (await server.client.get("/messages")).json()["messages"]
+    assert lines == [message["result"]]
+
+
+async def test_the_example_with_a_key_prints_the_answer(server: LiveServer, model: StubServer) -> None:
+    key = await issue(server)
+    python = named(PAGE, "tested: mcp key").replace(LOCAL, server.url)
+    assert "aq_…" in python
+    lines = (await printed(sys.executable, "-c", python.replace("aq_…", key.text))).splitlines()
+    (message,) = (await server.client.get("/messages", headers=bearer(key))).json()["messages"]
     assert lines == [message["result"]]
 
 
