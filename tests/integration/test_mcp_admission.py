@@ -1,4 +1,4 @@
-"""Calls of MCP that are refused, or end early: nothing is stored that the caller does not know of."""
+"""Calls of MCP that are refused before they do anything, or end early, and what tools tell of themselves."""
 
 import asyncio
 from typing import Any
@@ -141,7 +141,7 @@ async def test_a_new_message_cancels_the_open_question_of_its_thread(
         assert (await server.status(asked["message_id"]))["state"] == "cancelled"
 
 
-@pytest.mark.parametrize("version", [None, OLDEST, NEWEST_HANDSHAKE, STATELESS])
+@pytest.mark.parametrize("version", [None, "2024-11-05", OLDEST, NEWEST_HANDSHAKE, STATELESS])
 async def test_parameters_that_do_not_fit_are_named(quiet: LiveServer, version: str | None) -> None:
     wrong: list[tuple[str, dict[str, Any], str]] = [
         ("tools/call", {"name": "run_chat", "arguments": "x"}, "arguments: "),

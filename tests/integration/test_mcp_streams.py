@@ -372,7 +372,8 @@ async def test_only_the_session_of_a_call_cancels_its_run(serve: Serve, control:
     response = events_of((await calling).body.decode())[-1].message
     assert (response["result"]["isError"], response["result"]["structuredContent"]["state"]) == (True, "cancelled")
     refused = await post(server, message, NEWEST_HANDSHAKE, Mcp_Session_Id="mine")
-    assert "alias" in events_of(refused.body.decode())[-1].message["result"]["content"][0]["text"]
+    result = events_of(refused.body.decode())[-1].message["result"]
+    assert (result["isError"], result["_meta"]["agentq/code"]) == (True, "alias_taken")
 
 
 async def test_a_session_is_named_by_the_first_reply(quiet: LiveServer) -> None:
