@@ -166,7 +166,8 @@ class AgUiApi(OpenAiApi):
         self._asked += 1
         if not isinstance(body, dict) or not isinstance(body.get("runId"), str):
             return body
-        kept = {**body, "tools": [], "context": [], "forwardedProps": {}, "state": {}, "resume": []}
+        page = {"tools": [{"name": "t", "description": "d"}], "context": [{"description": "d", "value": "v"}]}
+        kept = {**body, **page, "forwardedProps": {}, "state": {}, "resume": []}
         match turn:
             case 0:
                 return {**kept, "threadId": self._threads[-1], "messages": []}

@@ -43,7 +43,8 @@ async def run(
 @needs(AccessScope.READ)
 async def describe(services: ServicesDep, principal: PrincipalDep, agent: str) -> Response:
     """Tell what clients can do with an agent."""
-    reply: Response = (await _replies()).describe(visible_agent(services, principal, agent))
+    name = visible_agent(services, principal, agent)
+    reply: Response = await (await _replies()).describe(services, name)
     return reply
 
 

@@ -44,10 +44,10 @@ def new_message(
 ) -> NewMessage:
     """Return the message for the queue manager. `given` are the messages that the agent does not have yet.
 
-    `state` has the values that the page has changed. A run with `shows_state` shows the state after each step.
+    `state` has the values that the page has changed or gives. A run with `shows_state` shows the state after each step.
     """
     props = body.props
-    last = last_of_user(body)
+    last = last_given(given)
     only = given[0] if len(given) == 1 and isinstance(given[0], UserMessage) and not state else None
     blocks = [] if only is None else blocks_of(only)
     is_text = len(blocks) == 1 and blocks[0]["type"] == "text"
@@ -60,7 +60,7 @@ def new_message(
         events=(ShownEvent.CUSTOM, ShownEvent.NODE, *([ShownEvent.VALUES] if shows_state else [])),
         message_id=last.id,
     )
-    shown = blocks_of(last)
+    shown = blocks_of(last) if isinstance(last, UserMessage) else [{"type": "text", "text": text_of_result(last)}]
     has_text = any(block["type"] == "text" for block in shown)
     return NewMessage(
         content=blocks[0]["text"] if is_text else _preview(shown) if has_text else _kinds(shown),
@@ -73,9 +73,15 @@ def new_message(
     )
 
 
-def last_of_user(body: AgentRun) -> UserMessage:
-    """Return the last message of the user among the new ones, which has one."""
-    return [each for each in body.new if isinstance(each, UserMessage)][-1]
+def last_given(given: Sequence[Message]) -> UserMessage | ToolMessage:
+    """Return the last message of the user, or else the last result of a tool. `given` has one of them."""
+    users = [each for each in given if isinstance(each, UserMessage)]
+    return users[-1] if users else [each for each in given if isinstance(each, ToolMessage)][-1]
+
+
+def text_of_result(message: ToolMessage) -> str:
+    """Return the text of a tool's result; for content in parts, its JSON."""
+    return message.content if isinstance(message.content, str) else json.dumps(message.model_dump()["content"])
 
 
 def dict_of(message: Message) -> dict[str, Any]:
@@ -93,10 +99,8 @@ def dict_of(message: Message) -> dict[str, Any]:
             made = {"role": "assistant", "content": message.content or "", **named, **_name_of(message)}
             return {**made, "tool_calls": calls} if calls else made
         case ToolMessage():
-            content = (
-                message.content if isinstance(message.content, str) else json.dumps(message.model_dump()["content"])
-            )
-            return {"role": "tool", "content": content, "tool_call_id": message.tool_call_id, **named}
+            made = {"role": "tool", "content": text_of_result(message), "tool_call_id": message.tool_call_id, **named}
+            return made if message.error is None else {**made, "status": "error"}
     raise TypeError(f"agents take no message of the role {message.role}")
 
 

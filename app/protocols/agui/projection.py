@@ -27,6 +27,9 @@ from .open_parts import NO_PARTS, Events, OpenParts
 FAILED_TOOL: dict[str, Any] = {"agentq": {"status": "error"}}
 """The metadata of the result of a tool that failed."""
 
+HIDDEN_KEYS = frozenset({"messages", "jump_to", "ag-ui", "copilotkit"})
+"""Keys of states that pages are not shown: they have the messages, and gave the last two themselves."""
+
 NO_USAGE: Mapping[str, Mapping[str, Any]] = {}
 
 
@@ -227,7 +230,7 @@ def state_without_messages(values: Any) -> Any:
     """Return the state of a graph as clients of AG-UI get it: messages are events of their own."""
     if not isinstance(values, dict):
         return values
-    return {name: value for name, value in values.items() if name not in ("messages", "jump_to")}
+    return {name: value for name, value in values.items() if name not in HIDDEN_KEYS}
 
 
 def _undoubted(progress: Progress, message: str) -> Progress:

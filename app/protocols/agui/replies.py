@@ -9,6 +9,7 @@ from ...models.audit import Actor
 from ...models.messages import Priority
 from ...services import Services
 from .capabilities import capabilities_of
+from .page_tools import takes_tools
 from .requests import begun_run
 from .schemas import AgentRun
 from .streams import stream_of
@@ -26,6 +27,8 @@ async def run(
     return await stream_of(services, caller, body, begun)
 
 
-def describe(agent: str) -> Response:
+async def describe(services: Services, agent: str) -> Response:
     """Return what clients can do with an agent, in the form that the protocol has for it."""
-    return JsonReply(capabilities_of(agent).model_dump_json(by_alias=True))
+    known = await services.descriptions.get(agent)
+    found = capabilities_of(agent, takes_tools=takes_tools(None if known is None else known.description))
+    return JsonReply(found.model_dump_json(by_alias=True))

@@ -1,9 +1,10 @@
 """Carries out what a page posts: new messages, answers to questions, or neither to come back to a thread."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ag_ui.core import Message
+from ag_ui.core import Message, UserMessage
 
 from ...access.principals import Principal
 from ...access.scopes import AccessScope
@@ -29,12 +30,14 @@ from ..questions import answer_question, question_of, require_control
 from ..runs import Run, find_run, runs_of
 from ..turns import submit_turns
 from ..unfinished import unfinished_message
-from .inputs import last_of_user, new_message, run_alias, whole_conversation
-from .projection import state_without_messages
+from .inputs import new_message, run_alias
+from .page_tools import ignored_fields, page_values
+from .projection import HIDDEN_KEYS, state_without_messages
 from .schemas import AgentRun
+from .tool_answers import messages_to_give
 
-NO_STATE_KEYS = frozenset({"messages", "jump_to", "structured_response"})
-"""Keys of states that are no state of a page. `create_agent` gives its graphs the latter two."""
+NO_STATE_KEYS = HIDDEN_KEYS | {"structured_response"}
+"""Keys of states that are no state of a page. `create_agent` gives its graphs some of them."""
 
 
 class RunIdTaken(Conflict):
@@ -61,10 +64,14 @@ class NothingAsked(Conflict):
 
 
 class Begun(NamedTuple):
-    """The run that answers a page; None for a thread without messages. A page that `comes_back` has parts of it."""
+    """The run that answers a page; None for a thread without messages. A page that `comes_back` has parts of it.
+
+    `ignored` names the fields of the request that the agent was not given.
+    """
 
     run: Run | None
     comes_back: bool = False
+    ignored: Sequence[str] = ()
 
 
 async def begun_run(services: Services, caller: Principal, agent: str, body: AgentRun, *, by: Actor) -> Begun:
@@ -75,8 +82,9 @@ async def begun_run(services: Services, caller: Principal, agent: str, body: Age
     """
     if body.resume:
         return await _answered(services, caller, agent, body, by)
-    if body.new:
-        return await _submitted(services, caller, agent, body, by)
+    given = await messages_to_give(services, caller, body)
+    if given:
+        return await _submitted(services, caller, agent, body, given, by)
     _require_read(caller)
     return Begun(await _found(services, caller, body), comes_back=True)
 
@@ -84,9 +92,14 @@ async def begun_run(services: Services, caller: Principal, agent: str, body: Age
 # New messages
 
 
-async def _submitted(services: Services, caller: Principal, agent: str, body: AgentRun, by: Actor) -> Begun:
+async def _submitted(
+    services: Services, caller: Principal, agent: str, body: AgentRun, given: Sequence[Message], by: Actor
+) -> Begun:
     """Store new messages, unless an earlier request did."""
-    new = await _new_message(services, caller, agent, body)
+    described = await services.descriptions.get(agent)
+    description = None if described is None else described.description
+    of_page = page_values(description, body)
+    new = await _new_message(services, caller, description, body, agent, given, of_page)
     meant = NewMessage(new.content, thread_id=new.thread_id, agent=new.agent)
     key = submit_key(new.aliases[1], meant, services.registry.default)
     try:
@@ -101,7 +114,7 @@ async def _submitted(services: Services, caller: Principal, agent: str, body: Ag
     (message,) = accepted.messages
     if accepted.replayed:
         return await _back_to(services, caller, message.id)
-    return Begun(Run(message.id, message, limits=accepted.limits))
+    return Begun(Run(message.id, message, limits=accepted.limits), ignored=ignored_fields(of_page, body))
 
 
 async def _submitted_anew(services: Services, caller: Principal, body: AgentRun, new: NewMessage, by: Actor) -> Any:
@@ -137,15 +150,20 @@ async def _back_to(services: Services, caller: Principal, message_id: str) -> Be
     return Begun((await runs_of(services, message))[-1], comes_back=True)
 
 
-async def _new_message(services: Services, caller: Principal, agent: str, body: AgentRun) -> NewMessage:
-    known = await services.descriptions.get(agent)
-    keys = None if known is None else _state_keys(known.description)
-    given: list[Message] = [*body.new]
-    if len(given) < len(body.messages) and not await _has_thread(services, caller, body.thread_id):
-        given = whole_conversation(body)
-    state = await _changed_state(services, caller, body, keys) if body.state else {}
-    shows_state = AccessScope.READ in caller.scopes and (known is None or bool(keys))
-    return new_message(body, agent, given, state=state, shows_state=shows_state)
+async def _new_message(
+    services: Services,
+    caller: Principal,
+    described: AgentDescription | None,
+    body: AgentRun,
+    agent: str,
+    given: Sequence[Message],
+    of_page: Mapping[str, Any],
+) -> NewMessage:
+    """Return the message to store. `of_page` has the tools and the context of the page."""
+    keys = None if described is None else _state_keys(described)
+    state = await _changed_state(services, caller, body, keys, of_page) if body.state else {}
+    shows_state = AccessScope.READ in caller.scopes and (described is None or bool(keys))
+    return new_message(body, agent, given, state={**state, **of_page}, shows_state=shows_state)
 
 
 def _state_keys(agent: AgentDescription) -> frozenset[str] | None:
@@ -154,20 +172,12 @@ def _state_keys(agent: AgentDescription) -> frozenset[str] | None:
     return None if schema is None else frozenset(schema.get("properties", {})) - NO_STATE_KEYS
 
 
-async def _has_thread(services: Services, caller: Principal, thread_id: str) -> bool:
-    """Return whether an agent may remember something of the thread."""
-    try:
-        thread = await services.threads.get_thread(caller, thread_id)
-    except ThreadNotFound:
-        return False
-    return bool(thread.message_count) or thread.forked_from is not None
-
-
 async def _changed_state(
-    services: Services, caller: Principal, body: AgentRun, keys: frozenset[str] | None
+    services: Services, caller: Principal, body: AgentRun, keys: frozenset[str] | None, of_page: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the values of the page's state that differ from those of the thread. Raises InvalidRequest."""
-    given = {name: value for name, value in (body.state or {}).items() if name not in NO_STATE_KEYS}
+    left_out = NO_STATE_KEYS | of_page.keys()
+    given = {name: value for name, value in (body.state or {}).items() if name not in left_out}
     try:
         read = await services.threads.read_state(
             caller, body.thread_id, agent=None, checkpoint_id=None, subgraphs=False
@@ -222,9 +232,11 @@ async def _answered(services: Services, caller: Principal, agent: str, body: Age
         return Begun(run, comes_back=True)
     message = await _asking(services, caller, body)
     is_cancelled = _is_cancelled(body)
-    has_new = bool(body.new) and last_of_user(body).id != message.options.run.message_id
+    said = [each for each in body.new if isinstance(each, UserMessage)]
+    has_new = bool(said) and said[-1].id != message.options.run.message_id
     if is_cancelled and has_new:  # cancels the question
-        return await _submitted(services, caller, agent, body, by)
+        given = await messages_to_give(services, caller, body)
+        return await _submitted(services, caller, agent, body, given, by)
     if has_new:
         told = "an answer comes without a new message. Send the message with the next run, or cancel the question"
         raise InvalidRequest(f"messages: {told}", field="messages")
@@ -235,8 +247,8 @@ async def _answered(services: Services, caller: Principal, agent: str, body: Age
         raise InvalidRequest(f"agent: {told}", field="agent")
     _check_unchanged(body, message)
     values = {each.interrupt_id: each.payload for each in body.resume or ()}
-    given = ResumeAnswer(values=values, alias=alias)
-    return Begun(await answer_question(services, caller, message, given, field="resume", by=by))
+    answer = ResumeAnswer(values=values, alias=alias)
+    return Begun(await answer_question(services, caller, message, answer, field="resume", by=by))
 
 
 async def _asking(services: Services, caller: Principal, body: AgentRun) -> QueueMessage:

@@ -13,6 +13,7 @@ from ag_ui.core import (
     SystemMessage,
     TextPart,
     Tool,
+    ToolMessage,
     UserMessage,
 )
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
@@ -76,18 +77,11 @@ class AgentRun(RunAgentInput):
     resume: list[Answer] | None = None  # type: ignore[assignment]  # each of them is one of the protocol's
     state: JsonObject | None = None
 
-    @field_validator("tools")
+    @field_validator("tools", "context")
     @classmethod
-    def _no_tools(cls, value: list[Tool] | None) -> list[Tool] | None:
-        if value:
-            raise ValueError("agents of this server call no tools of pages. Leave them out, or give them to the agent")
-        return value
-
-    @field_validator("context")
-    @classmethod
-    def _no_context(cls, value: list[Context] | None) -> list[Context] | None:
-        if value:
-            raise ValueError("agents take an object: send it as `forwardedProps.context`, and no list here")
+    def _storable(cls, value: list[Tool] | list[Context] | None) -> list[Tool] | list[Context] | None:
+        for each in value or ():
+            storable_value(each.model_dump(mode="json"))
         return value
 
     @field_validator("messages")
@@ -98,12 +92,13 @@ class AgentRun(RunAgentInput):
         for new in new_messages(value):
             if not 0 < len(new.id) <= MAX_NAME_LENGTH:
                 raise ValueError(f"id: expected 1 to {MAX_NAME_LENGTH} characters")
-            blocks_of(new)  # raises ValueError
+            if not isinstance(new, ToolMessage):
+                blocks_of(new)  # raises ValueError
         return value
 
     @property
-    def new(self) -> list[Input]:
-        """Return the messages after the last one of the agent."""
+    def new(self) -> list[Input | ToolMessage]:
+        """Return the messages after the last one of the agent, with the results of its tools."""
         return new_messages(self.messages)
 
     @property
@@ -112,14 +107,17 @@ class AgentRun(RunAgentInput):
         return self.forwarded_props or ForwardedProps()
 
 
-def new_messages(messages: Sequence[Message]) -> list[Input]:
-    """Return the messages after the last one of the agent. The server knows those before it."""
-    found: list[Input] = []
+def new_messages(messages: Sequence[Message]) -> list[Input | ToolMessage]:
+    """Return the messages after the last one of the agent. The server knows those before it.
+
+    Results of tools are among them: the agent's own ones, which the server knows too, and those of the page.
+    """
+    found: list[Input | ToolMessage] = []
     for each in reversed(messages):
-        if not isinstance(each, Input):
+        if not isinstance(each, Input | ToolMessage):
             break
         found.append(each)
-    return found[::-1] if any(isinstance(each, UserMessage) for each in found) else []
+    return found[::-1] if any(isinstance(each, UserMessage | ToolMessage) for each in found) else []
 
 
 def blocks_of(message: Input) -> list[dict[str, Any]]:

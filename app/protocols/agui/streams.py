@@ -38,9 +38,10 @@ class Named(NamedTuple):
     parent_run_id: str | None = None
     knows_version: bool = True
 
-    def start(self, message_id: str | None) -> BaseEvent:
-        """Return the first event of each stream. Its metadata names the message."""
-        about = None if message_id is None else {"agentq": {"message_id": message_id}}
+    def start(self, message_id: str | None, ignored: Sequence[str] = ()) -> BaseEvent:
+        """Return the first event of each stream. Its metadata names the message, and the fields that were ignored."""
+        told = {} if message_id is None else {"message_id": message_id, **({"ignored": [*ignored]} if ignored else {})}
+        about = {"agentq": told} if told else None
         return RunStartedEvent(
             thread_id=self.thread_id,
             run_id=self.run_id,
@@ -117,7 +118,7 @@ async def stream_of(services: Services, caller: Principal, body: AgentRun, begun
         ended = named.last(NOTHING_RUNS)
         return RunResponse([named.start(None), *snapshot.events, ended], _nothing(), services, ())
     view = RunView(run.message.id, run.first_event)
-    first = [named.start(run.message.id)]
+    first = [named.start(run.message.id, begun.ignored)]
     if begun.comes_back:
         snapshot = await snapshot_of(services, caller, body, run, view)
         first += snapshot.events
