@@ -1,7 +1,9 @@
 """Carries out what a page posts: new messages, answers to questions, or neither to come back to a thread."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ag_ui.core import Message, UserMessage
@@ -35,6 +37,9 @@ from .page_tools import ignored_fields, page_values
 from .projection import HIDDEN_KEYS, state_without_messages
 from .schemas import AgentRun
 from .tool_answers import messages_to_give
+
+LOAD_SECONDS = 20.0
+"""How long a page with tools may wait until a server that has just started has loaded its agents."""
 
 NO_STATE_KEYS = HIDDEN_KEYS | {"structured_response"}
 """Keys of states that are no state of a page. `create_agent` gives its graphs some of them."""
@@ -96,8 +101,7 @@ async def _submitted(
     services: Services, caller: Principal, agent: str, body: AgentRun, given: Sequence[Message], by: Actor
 ) -> Begun:
     """Store new messages, unless an earlier request did."""
-    described = await services.descriptions.get(agent)
-    description = None if described is None else described.description
+    description = await _description(services, agent, body)
     of_page = page_values(description, body)
     new = await _new_message(services, caller, description, body, agent, given, of_page)
     meant = NewMessage(new.content, thread_id=new.thread_id, agent=new.agent)
@@ -115,6 +119,17 @@ async def _submitted(
     if accepted.replayed:
         return await _back_to(services, caller, message.id)
     return Begun(Run(message.id, message, limits=accepted.limits), ignored=ignored_fields(of_page, body))
+
+
+async def _description(services: Services, agent: str, body: AgentRun) -> AgentDescription | None:
+    """Return what is known of an agent. It decides what the agent is given of a page, so wait until it is loaded."""
+    known = await services.descriptions.get(agent)
+    if known is None and (body.tools or body.context):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOAD_SECONDS):
+                await services.registry.loaded.wait()
+        known = await services.descriptions.get(agent)
+    return None if known is None else known.description
 
 
 async def _submitted_anew(services: Services, caller: Principal, body: AgentRun, new: NewMessage, by: Actor) -> Any:
