@@ -16,6 +16,7 @@ from app.main import create_app
 from tests.fuzzing import Caller, Findings, NativeApi, Scopes, Target, fuzz, scopes_of
 from tests.fuzzing_chats import AgUiApi, ChatPagesApi, OpenAiApi
 from tests.fuzzing_langgraph import LangGraphApi
+from tests.fuzzing_streams import StreamsApi
 from tests.fuzzing_tasks import A2aApi
 from tests.fuzzing_tools import McpApi
 from tests.graph_control import GraphControl
@@ -89,7 +90,7 @@ def main() -> int:
     surface = {"AGENTS": AGENTS, "MAX_ATTEMPTS": "1", "KEEPALIVE_INTERVAL": "60"}
     native = fuzz_target(NativeApi(), {}, scopes_of(app), cases // 2, seeded)
     failed = native
-    others: list[Target] = [OpenAiApi(app), ChatPagesApi(app), AgUiApi(app), McpApi(app), A2aApi(app)]
+    others: list[Target] = [OpenAiApi(app), ChatPagesApi(app), AgUiApi(app), McpApi(app), A2aApi(app), StreamsApi(app)]
     for target, share in ((LangGraphApi(app), 4), *((each, 8) for each in others)):
         failed |= fuzz_target(target, surface, scopes_of(app), cases // share, seeded)
     return failed

@@ -10,6 +10,7 @@ from tests.fuzz import EVERYTHING, callers_of, made_key
 from tests.fuzzing import Caller, Findings, fuzz, scopes_of
 from tests.fuzzing_chats import AgUiApi, ChatPagesApi, OpenAiApi
 from tests.fuzzing_langgraph import LangGraphApi
+from tests.fuzzing_streams import StreamsApi
 from tests.fuzzing_tasks import A2aApi
 from tests.fuzzing_tools import McpApi
 from tests.graph_control import GraphControl
@@ -20,6 +21,9 @@ from tests.servers import LiveServer
 
 # The server runs in this process, and LangGraph's saver draws from the module's generator while cases are being made.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+
+
+WHO = ("everything", "another tenant", "read", "submit")
 
 
 @pytest.fixture
@@ -88,7 +92,7 @@ async def test_no_request_of_langgraphs_clients_breaks_the_server(serve: Serve, 
     assert "wrong tenant, positive: POST /langgraph/threads/search" in found
 
 
-@pytest.mark.parametrize("api", [OpenAiApi, ChatPagesApi, AgUiApi, McpApi, A2aApi])
+@pytest.mark.parametrize("api", [OpenAiApi, ChatPagesApi, AgUiApi, McpApi, A2aApi, StreamsApi])
 async def test_no_request_of_other_clients_breaks_the_server(
     serve: Serve, control: GraphControl, api: type[OpenAiApi]
 ) -> None:
@@ -99,7 +103,7 @@ async def test_no_request_of_other_clients_breaks_the_server(
     def send() -> Findings:
         with httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as admin:
             admin.headers["X-API-Key"] = key = made_key(admin, EVERYTHING)
-            callers = [each for each in callers_of(admin) if each.name in ("everything", "another tenant", "read")]
+            callers = [each for each in callers_of(admin) if each.name in WHO]
             wrong = Caller("wrong tenant", EVERYTHING, key, is_foreign=True)
             return fuzz(admin, [*callers, wrong], scopes_of(server.app), examples=5, target=api(server.app))
 
