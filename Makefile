@@ -26,8 +26,8 @@ test-oldest: .venv/oldest ## Run the tests of the stores on PostgreSQL 14 and Re
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal -k "postgres or valkey or redis" \
 		tests/contract $(filter-out %_plans.py,$(wildcard tests/unit/test_postgres_*.py tests/unit/test_redis_*.py))
 
-browsers: .venv/dev ## Use chat pages of others in Chromium; installs 400 MB for them (5 minutes)
-	$(BIN)/python -m pytest -q tests/browser/agent_chat_ui.py tests/browser/use_chat.py tests/browser/ag_ui.py tests/browser/typescript_client.py
+browsers: .venv/dev ## Use chat pages of others in Chromium; installs 400 MB for them (6 minutes)
+	$(BIN)/python -m pytest -q tests/browser/agent_chat_ui.py tests/browser/use_chat.py tests/browser/ag_ui.py tests/browser/durable_streams.py tests/browser/typescript_client.py
 
 differential: .venv/dev ## Compare the API for LangGraph's clients with LangGraph's own server; installs 150 MB for it (3 minutes)
 	@$(BIN)/python -m tests.differential

@@ -1,6 +1,5 @@
 """Odd requests to the API for clients of Durable Streams, from a description for tests alone."""
 
-from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +13,12 @@ from typing_extensions import override
 
 from app.protocols.durable_streams.routing import PREFIX
 from tests.durable_streams_readers import live_of
-from tests.fuzzing import MAX_SHOWN_BODY, Caller, Known
+from tests.fuzzing import MAX_SHOWN_BODY, SECONDS, Caller, Known
 from tests.fuzzing_chats import AGENT, FAULTS, HELLO, OpenAiApi
 from tests.fuzzing_langgraph import description
 
 WAIT_SECONDS = 0.3
-"""How long a request may wait for events. A live read of a stream that is open has no end."""
+"""How long a long poll may wait for events."""
 
 TEXT = {"type": "string"}
 PARAMETERS: list[dict[str, Any]] = [
@@ -68,16 +67,16 @@ class StreamsApi(OpenAiApi):
 
     @override
     def ask(self, url: str, case: Case[Any], caller: Caller, known: Known) -> int:
+        turn, is_odd = divmod(self._asked, 2)
         self._asked += 1
-        query = dict(case.query or {})
-        if self._asked % 3 == 0:
-            query["offset"] = self._offsets[self._asked // 3 % len(self._offsets)]
-        case.query = query
+        if not is_odd:  # else as it was drawn
+            lives: list[dict[str, Any]] = [{}, {"live": "sse"}, {"live": "long-poll"}]
+            case.query = {"offset": ("-1", "now", *self._offsets)[turn % (2 + len(self._offsets))], **lives[turn % 3]}
         sent = case.as_transport_kwargs(base_url=url, headers=caller.headers)
         asked = str(sent)[:MAX_SHOWN_BODY]
         response, text = _read(sent)
         if response is None:
-            assert query.get("live") == "long-poll", f"no reply to {asked}"
+            assert (case.query or {}).get("live") == "long-poll", f"no reply to {asked}"
             return 204
         told = f"{response.status_code} to {asked}: {text[:MAX_SHOWN_BODY]}"
         if response.status_code >= 400:
@@ -100,19 +99,18 @@ class StreamsApi(OpenAiApi):
 
 
 def _read(sent: dict[str, Any]) -> tuple[requests.Response | None, str]:
-    """The response, None if it waits for events, and its text as far as it comes in time."""
-    pieces: list[bytes] = []
+    """The response, None if it waits for events, and its text. A live stream is read until it has nothing new."""
+    is_poll = (sent.get("params") or {}).get("live") == "long-poll"
     try:
-        response = requests.request(**sent, timeout=(5, WAIT_SECONDS if _waits(sent) else 20), stream=True)
+        response = requests.request(**sent, timeout=(SECONDS, WAIT_SECONDS if is_poll else SECONDS), stream=True)
     except requests.ReadTimeout:
         return None, ""
     with response:
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
             return response, response.text
-        with suppress(requests.ConnectionError):  # the stream goes on
-            pieces.extend(response.iter_content(None))
-    return response, b"".join(pieces).decode()
-
-
-def _waits(sent: dict[str, Any]) -> bool:
-    return (sent.get("params") or {}).get("live") in ("long-poll", "sse")
+        text = b""
+        for piece in response.iter_content(None):
+            text += piece
+            if b'"upToDate":true' in text and text.endswith(b"\n\n"):
+                break
+    return response, text.decode()
