@@ -24,7 +24,7 @@ class CopilotState(MessagesState):
     copilotkit: Properties
 
 
-AgUiState = TypedDict("AgUiState", {**Messages.__annotations__, "ag-ui": dict[str, Any]}, total=False)  # type: ignore[misc]  # its keys are no names of Python
+AgUiState = TypedDict("AgUiState", {**Messages.__annotations__, "ag-ui": Properties}, total=False)  # type: ignore[misc]  # its keys are no names of Python
 
 
 class ListState(MessagesState):
@@ -53,9 +53,14 @@ def _answered(messages: list[Any], tools: list[Any], context: list[Any]) -> Upda
 
 
 def of_copilot(state: CopilotState) -> Update:
-    """Answer with what CopilotKit's key has."""
+    """Answer with what CopilotKit's key has. A call has no text beside it, and the key is written with it."""
     page: Any = state.get("copilotkit", {})
-    return _answered(state["messages"], page.get("actions", []), page.get("context", []))
+    update: Any = _answered(state["messages"], page.get("actions", []), page.get("context", []))
+    (message,) = update["messages"]
+    if message.tool_calls:
+        message.content = ""
+        update["copilotkit"] = {"intercepted_tool_calls": None}
+    return dict(update)
 
 
 def of_ag_ui(state: Any) -> Update:

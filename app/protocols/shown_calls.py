@@ -47,3 +47,8 @@ def with_answer(calls: Calls, call_id: str) -> tuple[str | None, Calls]:
         return found.answered, calls
     shown_id, *waiting = found.waiting
     return shown_id, calls.insert(call_id, found._replace(waiting=tuple(waiting), answered=shown_id))
+
+
+def has_open_calls(calls: Calls) -> bool:
+    """Return whether a call has no result yet."""
+    return any(each.waiting for each in calls.values())

@@ -59,7 +59,8 @@ async def test_a_page_runs_its_tool_and_the_agent_goes_on(serve: Serve, package:
     )
     assert done.returncode == 0, done.stderr
     saw = json.loads(done.stdout)
-    about, not_given = ("", ["context"]) if agent == "listed" else ("page = home", [])
+    about = "page = home" if agent == "ag_ui" else ""
+    not_given = ["context"] if agent == "listed" else []
     thread = saw.pop("thread")
     shown_state = (
         {"tools": [PAINT | {"parameters": saw["state"]["tools"][0]["parameters"]}]} if agent == "listed" else {}
@@ -97,7 +98,7 @@ async def test_agents_that_declare_nothing_of_it_are_given_nothing_and_pages_are
 async def test_a_page_without_tools_takes_away_those_of_the_page_before(serve: Serve) -> None:
     server = await loaded(serve)
     first = await sent(server, of_page(), "copilot")
-    assert first.shown()[-2:] == ["page = home", CALLED]
+    assert first.shown() == [("user", "Hi"), CALLED]
     second = await sent(server, run(*first.messages, result(), said("More", "u2"), run_id="r2"), "copilot")
     assert second.shown()[-1] == "No tools. "
     assert second.state is None, "a page is not shown what pages gave"

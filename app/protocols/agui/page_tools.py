@@ -27,8 +27,11 @@ def page_values(agent: AgentDescription | None, body: AgentRun) -> dict[str, Any
         AG_UI: {"tools": tools, "context": context},
         COPILOT_KIT: {"actions": tools, "context": context},
     }
+    given = {"tools": tools, "actions": tools, "context": context}
     found: dict[str, Any] = {
-        name: {**_required(schema, declared[name]), **value} for name, value in values.items() if name in declared
+        name: {**{each: given.get(each) for each in _required(schema, declared[name])}, **value}
+        for name, value in values.items()
+        if name in declared
     }
     return {**found, TOOLS: tools} if tools and _takes_lists(declared.get(TOOLS)) else found
 
@@ -46,10 +49,10 @@ def ignored_fields(values: Mapping[str, Any], body: AgentRun) -> list[str]:
     return [name for name, (sent, is_taken) in given.items() if sent and not is_taken]
 
 
-def _required(schema: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
-    """Return None for each key that a value must have."""
-    found = resolved({**declared, "$defs": schema.get("$defs", {})})
-    return dict.fromkeys(found.get("required", ()))
+def _required(schema: Mapping[str, Any], declared: Mapping[str, Any]) -> list[str]:
+    """Return the keys that a value must have. CopilotKit's middleware declares the same ones for both values."""
+    found: list[str] = resolved({**declared, "$defs": schema.get("$defs", {})}).get("required", [])
+    return found
 
 
 def _takes_lists(declared: Mapping[str, Any] | None) -> bool:

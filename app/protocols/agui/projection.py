@@ -19,7 +19,7 @@ from rpds import HashTrieMap
 
 from ...models.events import Event, EventType
 from ...models.usage import add_counts
-from ..shown_calls import NO_CALLS, Calls, with_answer, with_call
+from ..shown_calls import NO_CALLS, Calls, has_open_calls, with_answer, with_call
 from ..shown_messages import ShownMessage, ShownMessages, with_piece
 from .endings import End
 from .open_parts import NO_PARTS, Events, OpenParts
@@ -116,6 +116,8 @@ def _project(view: RunView, progress: Progress, event: Event) -> tuple[Events, P
 
 def _piece(view: RunView, progress: Progress, event_id: int, data: Mapping[str, Any]) -> tuple[Events, Progress]:
     """Return the events of a piece of the answer. What an earlier attempt showed is not shown again."""
+    if "message" not in data and data["type"] == "content" and has_open_calls(progress.calls):
+        return [], progress  # the output as text; the last event has it, and the page has to answer the calls
     name = data.get("message") or f"{view.message_id}-{progress.attempt}"
     if data["type"] == "discard":
         return _discard(progress, name, is_void=not data.get("kept", False))
