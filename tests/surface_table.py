@@ -27,7 +27,7 @@ TASKS = "integration/test_a2a.py::"
 TASK_STREAMS = "integration/test_a2a_streams.py::"
 BESIDE = Cell(ANY, f"{TASK_STREAMS}test_reasoning_tools_and_the_position_are_told_beside_the_answer")
 WRITES = Cell(NO, f"{READER}test_a_stream_takes_no_writes")
-AS_EVENTS = Cell("as native events", f"{READER}test_a_message_is_read_from_any_offset")
+AS_EVENTS = Cell("as native events", f"{READER}test_events_of_each_kind_are_the_native_ones")
 
 TOOLS = "integration/test_mcp.py::"
 CALLS = "integration/test_mcp_streams.py::"

@@ -62,6 +62,7 @@ async def test_a_task_is_a_message_and_a_context_a_thread(server: LiveServer) ->
         again = await read(held.send_message(said("And again", context="t")))
         assert (again.states, again.texts) == (["COMPLETED"], {"answer": "Heard: Hello | And again"})
         found = await client.get_task(pb.GetTaskRequest(id=task.task_id))
+        assert "usage" not in str(found)
         assert found.artifacts[0].parts[0].text == task.texts["answer"]
         assert [part.text for message in found.history for part in message.parts] == ["Hello"]
         assert not (await client.get_task(pb.GetTaskRequest(id=task.task_id, history_length=0))).history

@@ -11,7 +11,9 @@ import pytest
 
 from app.access.scopes import AccessScope
 from app.clock import SteadyClock
+from app.models.events import NewEvent
 from app.models.messages import Message
+from app.models.usage import MeteredCall, ModelUsage, Tokens
 from app.store.ports import Store
 from tests import wire
 from tests.contract.backends import StoreFactory
@@ -94,6 +96,30 @@ async def test_a_message_is_read_from_any_offset(server: LiveServer, store: Stor
     assert (at_end.content, at_end.headers[CLOSED]) == (b"[]\n", "true")
     assert (await read(server, path, "now")).content == b"[]\n"
     assert (await read(server, path, whole.headers[NEXT], live="long-poll")).status_code == 204
+
+
+async def test_events_of_each_kind_are_the_native_ones(server: LiveServer, store: Store) -> None:
+    lease = await start(store)
+    call = {"id": "c1", "name": "add"}
+    await store.append(
+        lease,
+        [
+            NewEvent.chunk("reasoning", "Hm.", 0, message="m"),
+            NewEvent.chunk("tool_call", {**call, "args": {"a": 1}}, 1, message="m"),
+            NewEvent.chunk("tool_result", {**call, "content": "2"}, 2, message="t"),
+            NewEvent.chunk("content", "Two.", 3, message="n"),
+            NewEvent.usage([MeteredCall({"input_tokens": 10, "total_tokens": 10}, ModelUsage("gpt-4", Tokens(1, 10)))]),
+            NewEvent.shown("custom", {"a": 1}),
+        ],
+    )
+    await store.finish(lease, DONE)
+    native = (await server.client.get(f"/messages/{lease.message_id}/events")).json()["events"]
+    kinds = [(each["type"], each["data"].get("type")) for each in native]
+    shown = ("reasoning", "tool_call", "tool_result", "content")
+    assert kinds[1:-1] == [*(("chunk", kind) for kind in shown), ("usage", None), ("custom", None)]
+    events = [{"message_id": lease.message_id, **each} for each in native]
+    path = f"/messages/{lease.message_id}"
+    assert (await read(server, path)).json() == events == (await live(server, path)).events
 
 
 async def test_offsets_sort_and_each_one_resumes_behind_its_event(server: LiveServer, store: Store) -> None:

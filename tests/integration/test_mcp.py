@@ -74,6 +74,8 @@ async def test_messages_are_submitted_awaited_and_listed(server: LiveServer, kin
         assert found(await client.call_tool("queue_summary")) == {"total_queued": 0, "total_processing": 0}
     native = await server.status(submitted["message_id"])
     assert {name: native[name] for name in submitted} == found(ended)
+    assert native["usage"]["total_tokens"]
+    assert "usage" not in found(ended)
 
 
 @kinds
