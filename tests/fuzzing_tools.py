@@ -98,6 +98,7 @@ class McpApi(OpenAiApi):
             5: ("answer_message", {**given, "message_id": message_id}),
             6: ("cancel_message", given),
             7: ("list_messages", given),
+            8: ("get_message", {"message_id": "nobody's"}),
         }
         if (call := calls.get(self._asked % 16)) is not None:
             return {**HELLO, "params": {"name": call[0], "arguments": call[1]}}
