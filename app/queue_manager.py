@@ -145,6 +145,8 @@ class QueueManager:
                     return replayed
                 raise
             limits, queued = await self._limits.of(caller, counting, None if by is None else by.address)
+            if key is None:
+                await self._wait_estimates.look()
             try:
                 accepted = await self._visible.own_replay(caller, await self._store.add(
                     new, max_queued=self._max_queue_size, key=request, agents=caller.agents, limits=limits,
@@ -214,7 +216,7 @@ class QueueManager:
         if keyed:
             now = self._store.now()
             return [wait_estimate(message, None, None, now) for message in messages]
-        return await self._wait_estimates.of_each(messages)
+        return await self._wait_estimates.of_accepted(messages)
 
     async def summary(self, caller: Principal, *, limit: int) -> QueueSummary:
         """Return a snapshot of the queue, with at most `limit` messages of each kind. Raises Forbidden."""

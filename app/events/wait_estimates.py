@@ -50,6 +50,9 @@ class WaitEstimates:
 
     The throughput is read again once the queue has moved. The estimate of a message therefore counts slots that a claim
     took just before. While the queue moves all the time, there are at most READS_PER_SECOND reads per second.
+
+    A new message may be claimed before its own estimate is made, and would then wait for the slot that it has itself.
+    Whoever accepts messages looks before that, and estimates from what was there.
     """
 
     def __init__(
@@ -82,20 +85,29 @@ class WaitEstimates:
         (found,) = await self._of_each([message], overtaking)
         return found
 
-    async def of_each(self, messages: Sequence[Message]) -> list[WaitEstimate]:
-        """Return the estimates of messages of one tenant, in their order.
+    async def look(self) -> None:
+        """Have the throughput as it is before messages are accepted, for `of_accepted`."""
+        if not self._is_fresh():
+            with suppress(StoreError):
+                await self._present_throughput()
+
+    async def of_accepted(self, messages: Sequence[Message]) -> list[WaitEstimate]:
+        """Return the estimates of messages of one tenant that were accepted after `look`, in their order.
 
         While the store is away, estimate from the messages alone.
         """
-        return await self._of_each(messages, 0)
+        return await self._of_each(messages, 0, before=True)
 
-    async def _of_each(self, messages: Sequence[Message], overtaking: int) -> list[WaitEstimate]:
+    async def _of_each(
+        self, messages: Sequence[Message], overtaking: int, *, before: bool = False
+    ) -> list[WaitEstimate]:
         if all(message.state is not MessageState.QUEUED for message in messages):
             return [NOTHING] * len(messages)
         throughput: Throughput | None = None
         heads: dict[str, Message | None] = {}
         try:
-            throughput = self._throughput if self._is_fresh() else await self._present_throughput()
+            is_known = self._time() < self._stale_at if before else self._is_fresh()
+            throughput = self._throughput if is_known else await self._present_throughput()
             for message in messages:
                 if message.readiness is Readiness.BLOCKED and message.thread_id and message.thread_id not in heads:
                     heads[message.thread_id] = await self._reads.get_head(message.tenant, message.thread_id)

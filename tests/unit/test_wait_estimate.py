@@ -128,6 +128,7 @@ class CountingSight:
         self.overtaking = 0
         self.overtaking_reads = 0
         self.away = False
+        self.running = 2
 
     def now(self) -> datetime:
         return NOW
@@ -136,7 +137,7 @@ class CountingSight:
         self.paces += 1
         if self.away:
             raise StoreUnavailable("away")
-        return throughput(running=2)
+        return throughput(running=self.running)
 
     async def count_overtaking(self, tenant: str, message_id: str) -> int:
         self.overtaking_reads += 1
@@ -177,6 +178,30 @@ async def test_the_throughput_is_looked_at_again_when_the_queue_has_moved() -> N
         await wait_estimates.of(message())
         await wait_estimates.of(message())
         assert sight.paces == looks
+
+
+async def test_an_accepted_message_does_not_wait_for_the_slot_that_it_has_itself() -> None:
+    sight, notifier = CountingSight(), LocalNotifier()
+    wait_estimates = wait_estimates_of(sight, lambda: 0.0, notifier)
+    sight.running = 0
+    await wait_estimates.look()
+    sight.running = 2  # the message was accepted and claimed
+    notifier.publish(MOVED)
+    (found,) = await wait_estimates.of_accepted([message()])
+    assert found.reason is not None
+    assert found.reason.code is C.STARTING_SOON
+    await wait_estimates.look()
+    (next_one,) = await wait_estimates.of_accepted([message()])
+    assert next_one.reason is not None
+    assert next_one.reason.code is C.SLOTS_BUSY
+
+
+async def test_a_store_that_is_away_refuses_no_message_for_its_estimate() -> None:
+    sight = CountingSight()
+    sight.away = True
+    wait_estimates = wait_estimates_of(sight)
+    await wait_estimates.look()
+    assert await wait_estimates.of_accepted([message()]) == [wait_estimate(message(), None, None, NOW)]
 
 
 async def test_looks_are_limited_while_the_queue_moves_all_the_time() -> None:
@@ -304,7 +329,7 @@ def test_a_message_behind_one_whose_agent_is_broken_has_no_estimate() -> None:
 
 async def test_a_thread_is_looked_at_once_for_all_of_its_messages() -> None:
     sight = CountingSight()
-    found = await wait_estimates_of(sight).of_each(
+    found = await wait_estimates_of(sight).of_accepted(
         [message(thread_id="u"), *(behind(number) for number in range(2, 9))]
     )
     assert (sight.heads, len(found)) == (1, 8)
@@ -353,5 +378,5 @@ async def test_a_message_tells_that_its_tenant_has_had_its_share(overtaking: int
 async def test_shares_are_asked_for_only_where_they_could_be_the_reason(waits: Message) -> None:
     sight = CountingSight()
     await wait_estimates_of(sight).of(waits)
-    await wait_estimates_of(sight).of_each([message(queue_position=9)])  # it was just accepted, so nothing came later
+    await wait_estimates_of(sight).of_accepted([message(queue_position=9)])  # it was just accepted, so nothing came later
     assert sight.overtaking_reads == 0
