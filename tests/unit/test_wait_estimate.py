@@ -378,5 +378,7 @@ async def test_a_message_tells_that_its_tenant_has_had_its_share(overtaking: int
 async def test_shares_are_asked_for_only_where_they_could_be_the_reason(waits: Message) -> None:
     sight = CountingSight()
     await wait_estimates_of(sight).of(waits)
-    await wait_estimates_of(sight).of_accepted([message(queue_position=9)])  # it was just accepted, so nothing came later
+    await wait_estimates_of(sight).of_accepted(
+        [message(queue_position=9)]
+    )  # it was just accepted, so nothing came later
     assert sight.overtaking_reads == 0
