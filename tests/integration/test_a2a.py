@@ -136,9 +136,11 @@ async def test_a_client_that_does_not_wait_subscribes_later(server: LiveServer, 
         await until(lambda: control.waits("second"), "the agent runs")
         with pytest.raises(UnsupportedOperationError, match="does not ask anything now"):
             await read(held.send_message(said("more", task=task.task_id)))
-        reading = asyncio.create_task(read(client.subscribe(pb.SubscribeToTaskRequest(id=task.task_id))))
-        control.release("second")
-        seen = await reading
+        items = client.subscribe(pb.SubscribeToTaskRequest(id=task.task_id))
+        seen = ReadTask()
+        seen.take(await anext(items))
+        control.release("second")  # only now: the task may end before a slower subscription begins
+        await read(items, seen)
         assert (seen.states[0], seen.states[-1]) == ("WORKING", "COMPLETED")
         ended = await client.get_task(pb.GetTaskRequest(id=task.task_id))
         assert seen.texts["answer"] == ended.artifacts[0].parts[0].text
