@@ -162,7 +162,7 @@ class Runtime:
             sessions=sessions,
             sign_in=SignIn(keys, sessions),
             queue=queue,
-            bulk=BulkManager(self._store, queue, lambda: self._agents.memory),
+            bulk=BulkManager(self._store, queue, lambda: self._agents.memory, self._quotas),
             lists=ListManager(self._store),
             deliveries=DeliveryManager(self._store),
             usage=UsageManager(self._store, self._quotas),

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from .access.principals import Principal
+from .access.quotas import QuotaChecks
+from .access.scopes import AccessScope
 from .access.visible import Readable, VisibleReads
 from .errors import (
     AgentQueueError,
@@ -64,8 +66,15 @@ class BulkStore(Readable, ControlStore, UpkeepStore, Protocol):
 class BulkManager:
     """Cancels, reprioritizes, requeues and purges the messages of a selection."""
 
-    def __init__(self, store: BulkStore, single: SingleChanges, memory: Callable[[], AgentMemory | None]) -> None:
+    def __init__(
+        self,
+        store: BulkStore,
+        single: SingleChanges,
+        memory: Callable[[], AgentMemory | None],
+        quotas: QuotaChecks,
+    ) -> None:
         self._store = store
+        self._quotas = quotas
         self._single = single
         self._memory = memory
         self._visible = VisibleReads(store)
@@ -95,7 +104,7 @@ class BulkManager:
         return [message.id for message in changed]
 
     async def retry(self, caller: Principal, message_id: str, by: Actor | None = None) -> Message:
-        """Queue a dead letter again, like `requeue`. Raises MessageNotFound, NotFailed."""
+        """Queue a dead letter again, like `requeue`. Raises MessageNotFound, NotFailed, QuotaExceeded."""
         (message,) = await self._visible.call(
             caller, message_id, lambda each: self.requeue(caller, Selection((each,)), by)
         )
@@ -104,15 +113,25 @@ class BulkManager:
     async def requeue(self, caller: Principal, selection: Selection, by: Actor | None = None) -> list[Message]:
         """Queue all selected dead letters again, or none. Each goes to the end of its thread, oldest first.
 
-        Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed.
+        Raises QuotaExceeded if a quota of tokens that they would use is used up. Callers with the scope `admin` are
+        exempt. Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed.
         """
         ids = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
+        if AccessScope.ADMIN not in caller.scopes:
+            await self._check_quotas(caller, ids)
         if selection.message_ids is None:
             ids.reverse()  # a filter returns the newest first
         audit = record_of(by, AuditAction.REQUEUE_MESSAGES, caller.tenant, *ids)
         for message in (messages := await self._store.requeue(caller.tenant, ids, audit=audit) if ids else []):
             logger.info("Message requeued: id=%s", message.id)
         return messages
+
+    async def _check_quotas(self, caller: Principal, ids: Sequence[str]) -> None:
+        """Raise QuotaExceeded if a quota of tokens is used up: the tenant's, the key's, or an end user's."""
+        subjects: list[str | None] = []
+        if await self._quotas.concern_subjects(caller.tenant):
+            subjects = [(await self._visible.get(caller, each)).subject for each in ids]
+        await self._quotas.check(caller, subjects)
 
     async def purge(self, caller: Principal, selection: Selection, by: Actor | None = None) -> list[str]:
         """Delete all selected dead letters, or none, with the agents' memory that only they needed. Return their ids.

@@ -52,6 +52,7 @@ from .store.ports import (
     WorkerStore,
 )
 from .submission_checks import SubmissionChecks, placed
+from .text import amount_of
 
 logger = logging.getLogger(__name__)
 
@@ -138,13 +139,14 @@ class QueueManager:
                 if webhook is not None:
                     new = self._checks.with_webhook(new, webhook)
                 counting = await self._limits.with_subjects(caller, new)
-                await self._quotas.check(caller, counting)
+                await self._quotas.check(caller, [each.subject for each in counting])
+                limits, queued = await self._limits.of(caller, counting, None if by is None else by.address)
+                self._check_length(len(new), queued)
             except (InvalidRequest, QuotaExceeded):
                 # A repeated request may have become invalid, such as its time. It still gets its first answer.
                 if replayed := await self.replay(caller, wanted, key):
                     return replayed
                 raise
-            limits, queued = await self._limits.of(caller, counting, None if by is None else by.address)
             if key is None:
                 await self._wait_estimates.look()
             try:
@@ -158,6 +160,16 @@ class QueueManager:
                 for message in accepted.messages:
                     logger.info("Message enqueued: id=%s, priority=%s", message.id, message.priority)
         return accepted._replace(traceparent=request_span.traceparent)
+
+    def _check_length(self, count: int, of_tenant: int | None) -> None:
+        """Raise InvalidRequest for a batch that would not fit into an empty queue, so would be refused for ever."""
+        for most, whose in ((self._max_queue_size, "server"), (of_tenant, "tenant")):
+            if count > 1 and most is not None and count > most:
+                raise InvalidRequest(
+                    f"messages: expected at most {amount_of(most, 'messages')}, the maximum of queued messages "
+                    f"of this {whose}. Nothing was stored",
+                    field="messages",
+                )
 
     def _named(self, caller: Principal, new: NewMessage, at: int, batch: bool, trace: str | None = None) -> NewMessage:
         try:

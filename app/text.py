@@ -42,6 +42,11 @@ def storable(text: str) -> str:
     return text
 
 
+def amount_of(count: int, noun: str) -> str:
+    """Return a number with its noun, which is given in the plural: `1 message`, `2 messages`."""
+    return f"{count} {noun.removesuffix('s') if count == 1 else noun}"
+
+
 def on_one_line(text: str) -> str:
     """Return the text. Raises ValueError if it has a line break or another control character."""
     if _CONTROL.search(text):

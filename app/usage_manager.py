@@ -9,6 +9,7 @@ from .access.quotas import QuotaChecks, QuotaUse
 from .access.scopes import AccessScope
 from .access.visible import ALL_OF_TENANT
 from .errors import Forbidden
+from .models.keys import ApiKey
 from .models.messages import Message
 from .models.usage import GroupUsage, ModelUsage, UsageFilter, UsageGroup, UsageKey
 from .policy.usage_table import checked_window
@@ -22,7 +23,10 @@ YIELDED_AT_ONCE = 1_000
 
 
 class TimedUsageStore(UsageStore, Protocol):
-    """The port of the usage manager, and the store's time."""
+    """The port of the usage manager, API keys, and the store's time."""
+
+    async def get_key(self, tenant: str | None, key_id: str) -> ApiKey | None:
+        """Return a key; with None for `tenant`, one of any tenant."""
 
     def now(self) -> datetime:
         """Return the store's time."""
@@ -36,15 +40,19 @@ class UsageManager:
         self._quotas = quotas
 
     async def quotas(self, caller: Principal, chosen: UsageFilter) -> list[QuotaUse]:
-        """Return the quotas that concern a caller, or the tenant and the end user that the filter names, and their use.
+        """Return the quotas of a caller, or of the tenant, key and end user that the filter names, and their use.
 
         Raises Forbidden for what the caller may not see.
         """
         visible = _visible(caller, chosen)
         if visible is None:
             return []
-        own = caller if chosen.key in (None, caller.key_id) else None
-        return await self._quotas.uses(visible.tenant or caller.tenant, own, visible.subject)
+        tenant, own = visible.tenant or caller.tenant, caller if chosen.key in (None, caller.key_id) else None
+        if own is None and chosen.key is not None and caller.subject is None:
+            key = await self._store.get_key(visible.tenant, chosen.key)
+            if key is not None:
+                tenant, own = key.tenant, caller._replace(tenant=key.tenant, key_id=key.id, key_quotas=key.quotas)
+        return await self._quotas.uses(tenant, own, visible.subject)
 
     async def of_message(self, message: Message) -> list[ModelUsage]:
         """Return what all attempts of a message have used, by model. Reads nothing if no worker had the message."""

@@ -99,7 +99,8 @@ class SubmitLimits:
     async def with_subjects(self, caller: Principal, new: Sequence[NewMessage]) -> Sequence[NewMessage]:
         """Return the messages with the end users against whose limits they count: those of their threads by default.
 
-        A thread is read only if end users have limits. The subject of a thread never changes.
+        A thread is read only if end users have limits. The subject of a thread never changes. A thread that these
+        messages begin has the subject of its first message.
         """
         if all(each.subject is not None or each.thread_id is None for each in new):
             return new
@@ -113,7 +114,7 @@ class SubmitLimits:
                 try:
                     subjects[each.thread_id] = (await self._store.get_thread(caller.tenant, each.thread_id)).subject
                 except ThreadNotFound:
-                    subjects[each.thread_id] = None
+                    subjects[each.thread_id] = next(one.subject for one in new if one.thread_id == each.thread_id)
         return [each._replace(subject=each.subject or subjects.get(each.thread_id or "")) for each in new]
 
     async def of(self, caller: Principal, new: Sequence[NewMessage], address: str | None) -> SubmitRules:
@@ -220,8 +221,13 @@ def _chosen(own: int | None, servers: int | None) -> int | None:
 
 
 def _rate(limited: Limited, most: int, count: int, *names: str) -> Limit:
+    """Return a limit of messages in a minute.
+
+    The name of its row has the maximum: a row tells how long it takes until the whole limit is left, which would be
+    another number of messages under another limit. A changed limit therefore begins anew.
+    """
     kind = limited.name
-    return Limit(_row_name(kind, *names), kind.lower(), limited, most, MINUTE, amount=count)
+    return Limit(_row_name(kind, str(most), *names), kind.lower(), limited, most, MINUTE, amount=count)
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)

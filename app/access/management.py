@@ -61,7 +61,7 @@ class KeyManager:
     ) -> IssuedKey:
         """Store a new key. The webhook is as in `NewKey`, and was checked before.
 
-        Raises RightsExceeded. Raises InvalidRequest if a caller gives an end in the past or very late.
+        Raises RightsExceeded, ErasureInProgress, and InvalidRequest if a caller gives an end in the past or very late.
         """
         wanted = set(scopes)
         now = self._store.now()

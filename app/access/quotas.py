@@ -6,13 +6,12 @@ of hours, which is stored together with the event that tells of them.
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from ..errors.limits import QuotaExceeded
 from ..models.limits import Limited, Period
-from ..models.messages import NewMessage
 from ..models.tenants import Quotas as QuotaSettings
 from ..models.usage import UsageFilter
 from ..policy.periods import Span
@@ -67,16 +66,23 @@ class QuotaChecks:
         self._limits = limits
         self._sums: OrderedDict[tuple[UsageFilter, str], _Sums] = OrderedDict()
 
-    async def check(self, caller: Principal, new: Sequence[NewMessage]) -> None:
-        """Raise QuotaExceeded if a quota of tokens that new messages would use is used up."""
+    async def concern_subjects(self, tenant: str) -> bool:
+        """Return whether the end users of a tenant have quotas of tokens."""
+        return (await self._limits.settings_of(tenant)).subject_quotas.has_tokens
+
+    async def check(self, caller: Principal, subjects: Iterable[str | None]) -> None:
+        """Raise QuotaExceeded if a quota of tokens that a caller's messages would use is used up.
+
+        `subjects` are the end users of the messages. They may repeat, and None stands for no end user.
+        """
         settings = await self._limits.settings_of(caller.tenant)
         of_subjects = settings.subject_quotas.has_tokens
         if not (of_subjects or settings.quotas.has_tokens or caller.key_quotas.has_tokens):
             return
         holders = self._limits.holders(caller, settings)
         if of_subjects:
-            subjects = dict.fromkeys(each.subject for each in new if each.subject is not None)
-            holders += [self._of_subject(caller.tenant, each, settings.subject_quotas) for each in subjects]
+            named = dict.fromkeys(each for each in subjects if each is not None)
+            holders += [self._of_subject(caller.tenant, each, settings.subject_quotas) for each in named]
         for holder in holders:
             for period, most in token_quotas(holder.quotas):
                 used = await self._tokens(caller.tenant, holder, period)
@@ -84,7 +90,10 @@ class QuotaChecks:
                     raise self._exceeded(holder, period, most, used)
 
     async def uses(self, tenant: str, caller: Principal | None, subject: str | None) -> list[QuotaUse]:
-        """Return the quotas of a tenant, of the caller's key if there is a caller, and of an end user."""
+        """Return the quotas of a tenant, of the caller's key if there is a caller, and of an end user.
+
+        Sums of tokens are read again.
+        """
         settings = await self._limits.settings_of(tenant)
         holders = [Holder(Limited.TENANT, (tenant,), settings.quotas)]
         if caller is not None and caller.tenant == tenant:
@@ -101,7 +110,8 @@ class QuotaChecks:
                 if each.period is not None
             ]
             for period, most in token_quotas(holder.quotas):
-                uses.append(self._use(holder, "tokens", period, most, await self._tokens(tenant, holder, period)))
+                used = await self._tokens(tenant, holder, period, anew=True)
+                uses.append(self._use(holder, "tokens", period, most, used))
         return uses
 
     def _of_subject(self, tenant: str, subject: str, quotas: QuotaSettings) -> Holder:
@@ -118,8 +128,8 @@ class QuotaChecks:
             wait=(span.end - self._store.now()).total_seconds(),
         )  # fmt: skip
 
-    async def _tokens(self, tenant: str, holder: Holder, period: Period) -> int:
-        """Return the tokens that were used in the present period."""
+    async def _tokens(self, tenant: str, holder: Holder, period: Period, *, anew: bool = False) -> int:
+        """Return the tokens that were used in the present period. The sum may be FRESH_SECONDS old unless `anew`."""
         span = self._limits.span(period)
         hour = self._store.now().replace(minute=0, second=0, microsecond=0)
         chosen = _filter(tenant, holder, span)
@@ -128,7 +138,7 @@ class QuotaChecks:
         if known is None or known.until != hour:
             before = await self._sum(chosen._replace(end=hour)) if hour > span.begin else 0
             known = _Sums(hour, before, 0, 0.0)
-        if time.monotonic() - known.read_at > FRESH_SECONDS:
+        if anew or time.monotonic() - known.read_at > FRESH_SECONDS:
             present = await self._sum(chosen._replace(begin=hour))
             known = known._replace(present=present, read_at=time.monotonic())
         self._sums[name] = known

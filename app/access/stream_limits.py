@@ -25,12 +25,12 @@ class StreamLimits:
         most = self._most_per_tenant if own is None else own
         if most and self._open[caller.tenant] >= most:
             raise TooManyStreams(
-                f"The tenant has its maximum of {most} streams and WebSockets open in this process. Close one, or try "
-                "again later."
+                f"The tenant has its maximum of open streams and WebSockets in this process, which is {most}. Close "
+                "one, or try again later."
             )
         if self._most and self._count >= self._most:
             raise TooManyStreams(
-                f"This process has its maximum of {self._most} streams and WebSockets open. Try again later."
+                f"This process has its maximum of open streams and WebSockets, which is {self._most}. Try again later."
             )
 
     @contextmanager

@@ -51,7 +51,7 @@ class TenantManager:
 
         `changes` has fields of TenantSettings by name. `limits`, `quotas` and `subject_quotas` have the fields to
         change by name. None gives a field its default. Raises InvalidRequest for settings that contradict each other,
-        and RightsExceeded, TenantMoved.
+        and RightsExceeded, TenantMoved, ErasureInProgress.
         """
         self._check_caller()
         for _ in range(MAX_TRIES):

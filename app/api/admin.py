@@ -229,14 +229,17 @@ async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, lim
     operation_id="requeueDeadLetters",
     summary="Queue dead letters again",
     response_model=MessagesRequeued,
-    responses=problems(404, 409, 413, 415, 422, 503, 504),
+    responses=problems(404, 409, 413, 415, 422, 429, 503, 504),
     openapi_extra=described_body(DeadLetterSelection),
 )
 @needs(AccessScope.CONTROL)
 async def requeue_dead_letters(
     request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep
 ) -> Response:
-    """Queue up to 1,000 dead letters again, or none. Each goes to the end of its thread, with all attempts left."""
+    """Queue up to 1,000 dead letters again, or none. Each goes to the end of its thread, with all attempts left.
+
+    They count against no limit of messages. While a quota of tokens is used up, only the scope `admin` may requeue.
+    """
     body = await body_of(request, DeadLetterSelection)
     messages = await services.bulk.requeue(principal, body.selection(), by)
     wait_estimates = await services.queue.wait_estimates(messages)

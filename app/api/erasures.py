@@ -1,24 +1,19 @@
 """Endpoints that erase all of a subject or a tenant, and show the receipts."""
 
 from typing import Annotated
-from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import TypeAdapter, ValidationError
 
 from ..access.scopes import AccessScope, needs
-from ..errors import InvalidRequest
 from ..models.erasures import Erasure
-from ..models.types import Subject
 from .deps import ActorDep, PrincipalDep, ServicesDep
 from .errors import problems
-from .field_errors import detail_of
 from .listing import Limit
+from .path_names import subject_in_path, tenant_in_path
 from .replies import JsonReply
 from .schemas.erasures import ErasureList, ErasureView
 
 router = APIRouter(tags=["erasures"])
-_subject = TypeAdapter[str](Subject)
 
 RESPOND_ASYNC = "respond-async"
 """The preference of RFC 7240 for an immediate reply to work that goes on."""
@@ -33,30 +28,6 @@ def prefers_receipt(request: Request) -> bool:
 def begun(erasure: Erasure) -> Response:
     """Return the reply to a request that began an erasure."""
     return JsonReply(ErasureView.of(erasure).model_dump_json(), 202, {"Location": f"/erasures/{erasure.id}"})
-
-
-def _name_of(field: str, given: str) -> str:
-    """Return a percent-decoded name. Raises InvalidRequest if it is no percent-encoded UTF-8 or no valid name."""
-    try:
-        return _subject.validate_python(unquote(given, errors="strict"))
-    except ValidationError as error:
-        raise InvalidRequest(f"{field}: {detail_of(error.errors()[0])}", field=field) from None
-    except UnicodeDecodeError:
-        raise InvalidRequest(f"{field}: expected percent-encoded UTF-8", field=field) from None
-
-
-async def subject_in_path(
-    subject: Annotated[str, Path(description="The subject, percent-encoded: `a/b` is `a%2Fb`.", min_length=1)],
-) -> str:
-    """Return the decoded subject, as a dependency."""
-    return _name_of("subject", subject)
-
-
-async def tenant_in_path(
-    tenant: Annotated[str, Path(description="The tenant, percent-encoded: `a/b` is `a%2Fb`.", min_length=1)],
-) -> str:
-    """Return the decoded tenant, as a dependency."""
-    return _name_of("tenant", tenant)
 
 
 @router.delete(
@@ -125,7 +96,7 @@ async def list_erasures(services: ServicesDep, principal: PrincipalDep, limit: L
     operation_id="getErasure",
     summary="Get the receipt of an erasure",
     response_model=ErasureView,
-    responses=problems(403, 404, 503),
+    responses=problems(404, 503),
 )
 @needs(AccessScope.READ)
 async def get_erasure(
@@ -133,5 +104,8 @@ async def get_erasure(
     principal: PrincipalDep,
     erasure_id: Annotated[str, Path(description="The id of the erasure.")],
 ) -> Response:
-    """Return what an erasure has removed so far. It is kept for good, and names no thread and no subject at the end."""
+    """Return what an erasure has removed so far. It is kept for good, and names no thread and no subject at the end.
+
+    The token of an end user gets the receipt of a thread's erasure, by the id that the request for it returned.
+    """
     return JsonReply(ErasureView.of(await services.erasures.get(principal, erasure_id)).model_dump_json())

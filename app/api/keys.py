@@ -47,7 +47,7 @@ SHOWN_ONCE = [Depends(refuse_request_key)]
     status_code=201,
     response_model=KeyIssued,
     response_description="The key is stored, and every process admits it.",
-    responses=problems(413, 415, 422, 503, 504),
+    responses=problems(409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(KeyCreate),
     dependencies=SHOWN_ONCE,
 )
@@ -56,7 +56,7 @@ async def create_key(request: Request, services: ServicesDep, keys: KeyManagerDe
     """Make a key. The reply has its text, which cannot be shown again.
 
     The key has no scope that the caller lacks, and does not expire after them. As long as there is any key, requests
-    need one, also from the server's own host.
+    need one, also from the server's own host. Refused while the tenant is being erased.
     """
     body = await body_of(request, KeyCreate)
     if body.webhook_url is not None:

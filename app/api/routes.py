@@ -362,13 +362,16 @@ async def regenerate_message(
     status_code=202,
     response_model=MessageRequeued,
     response_description="The message is queued and has as many attempts left as a new message.",
-    responses=problems(404, 409, 503, 504),
+    responses=problems(404, 409, 429, 503, 504),
 )
 @needs(AccessScope.CONTROL)
 async def retry_message(
     message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep
 ) -> Response:
-    """Put a failed message at the end of its thread, as if it were new. Its stream goes on with the event `retry`."""
+    """Put a failed message at the end of its thread, as if it were new. Its stream goes on with the event `retry`.
+
+    It counts against no limit of messages. While a quota of tokens is used up, only the scope `admin` may retry.
+    """
     message = await services.bulk.retry(principal, message_id, by)
     wait_estimate = await services.queue.wait_estimate(message)
     headers = {"Location": f"/messages/{message.id}/status"}

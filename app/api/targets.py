@@ -68,16 +68,16 @@ def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
             raise LookupError(f"{route!r} is a route of an unknown kind")
 
 
-_WITH_THREAD_ID = re.compile(r"((/[a-z_]+)?/threads|/api/chat|/v1/conversations|/agui/[^/]+)/")
+_WITH_NAME = re.compile(r"((/[a-z_]+)?/threads|/subjects|/tenants|/api/chat|/v1/conversations|/agui/[^/]+)/")
 
 
 def is_routed_as_sent(scope: Scope) -> bool:
     """Return whether a request is routed by its path as it was sent, not decoded.
 
-    It is below `/threads/`, also below the `/threads/` of a surface, or below `/api/chat/`, `/v1/conversations/` or
-    an agent of `/agui/`, where ids of threads follow.
+    It is below `/subjects/` or `/tenants/`, where names follow. Or it is below `/threads/`, also below the `/threads/`
+    of a surface, or below `/api/chat/`, `/v1/conversations/` or an agent of `/agui/`, where ids of threads follow.
     """
-    return _WITH_THREAD_ID.match(scope["path"].removeprefix(scope.get("root_path", ""))) is not None
+    return _WITH_NAME.match(scope["path"].removeprefix(scope.get("root_path", ""))) is not None
 
 
 def principal_of(connection: HTTPConnection) -> Principal:

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from ..access.management import MAX_TENANT_LENGTH
 from ..access.scopes import AccessScope, needs
 from ..access.tenants import TenantManager
 from .deps import ActorDep, PrincipalDep, ServicesDep, body_of, described_body
 from .errors import problems
 from .listing import Cursor, Limit, decode_cursor, next_link
+from .path_names import tenant_in_path
 from .replies import JsonReply
 from .schemas.tenants import TenantChange, TenantList, TenantView
 
@@ -22,7 +22,7 @@ async def tenant_manager(services: ServicesDep, principal: PrincipalDep, by: Act
 
 
 TenantManagerDep = Annotated[TenantManager, Depends(tenant_manager)]
-TenantDep = Annotated[str, Path(description="The tenant's name.", min_length=1, max_length=MAX_TENANT_LENGTH)]
+TenantDep = Annotated[str, Depends(tenant_in_path)]
 
 
 @router.get(
@@ -46,7 +46,7 @@ async def list_tenants(
 
 
 @router.get(
-    "/{tenant}",
+    "/{tenant:path}",
     operation_id="getTenant",
     summary="Get the settings of a tenant",
     response_model=TenantView,
@@ -59,7 +59,7 @@ async def get_tenant(tenant: TenantDep, tenants: TenantManagerDep) -> Response:
 
 
 @router.patch(
-    "/{tenant}",
+    "/{tenant:path}",
     operation_id="changeTenant",
     summary="Change the settings of a tenant",
     response_model=TenantView,
@@ -73,7 +73,7 @@ async def change_tenant(
     """Change the given settings of a tenant, and make its record if there is none. Every process follows in seconds.
 
     Fields that are not given stay as they are, also those of limits and quotas. Null gives a field its default.
-    Settings that contradict each other are refused with 422.
+    Settings that contradict each other are refused with 422, and all of them while the tenant is being erased.
     """
     body = await body_of(request, TenantChange)
     stored = await tenants.change(tenant, body.model_dump(exclude_unset=True))

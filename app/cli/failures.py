@@ -101,7 +101,9 @@ def _fix(error: Exception, place: Place) -> str:  # noqa: PLR0911  one line for 
             return "agentq keys create --scope submit --scope read --scope control --scope admin"
         case errors.NotFound() | errors.Gone():
             group = place.command.partition(" ")[0]
-            return place.fix(group, "list") if group in {"threads", "dead-letters"} else place.fix("ls")
+            if group in {"threads", "dead-letters"}:
+                return place.fix(group, "list")
+            return place.fix("threads", "list") if error.code == "thread_not_found" else place.fix("ls")
         case errors.QueueFull() | errors.TooManyRequests():
             return place.fix("queue", "show")
         case errors.Conflict():

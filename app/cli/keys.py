@@ -11,19 +11,19 @@ from ..access.management import (
     DEFAULT_SCOPES,
     MAX_DAYS,
     MAX_NAME_LENGTH,
-    MAX_TENANT_LENGTH,
     IssuedKey,
     KeyManager,
 )
 from ..access.scopes import AccessScope
 from ..config import signing_keys
+from ..errors import InvalidRequest
 from ..models.keys import ApiKey, KeyCounts, KeyLimits
 from ..models.messages import DEFAULT_TENANT
 from ..models.tenants import Quotas
 from ..text import rfc3339
 from .commands import group
 from .counts import count_of
-from .store_command import StoreCommand, text, works_on_store
+from .store_command import StoreCommand, tenant_name, text, works_on_store
 from .terminal import Column, Terminal
 
 PAGE = 1000
@@ -100,7 +100,7 @@ async def create(
         str, typer.Option(parser=text(MAX_NAME_LENGTH), metavar="TEXT", help="What the key is for.")
     ] = "",
     tenant: Annotated[
-        str, typer.Option(parser=text(MAX_TENANT_LENGTH, least=1), metavar="TEXT", show_default=True)
+        str, typer.Option(parser=tenant_name, metavar="TEXT", show_default=True)
     ] = DEFAULT_TENANT,
     scope: Annotated[
         list[AccessScope] | None,
@@ -162,6 +162,8 @@ async def set_key(
     command: StoreCommand, key_id: KeyId, *, limit: LimitOption = None, quota: QuotaOption = None
 ) -> None:
     """Change limits and quotas of a key; `default` gives one its default. Running servers follow in seconds."""
+    if not (limit or quota):
+        raise InvalidRequest("Nothing to change: give --limit, --quota or both.")
     given = {"limits": limit, "quotas": quota}
     key = await KeyManager(command.store).change(
         None, key_id, {name: dict(each) for name, each in given.items() if each}

@@ -129,7 +129,7 @@ def settings(session: Session) -> int:
         for each in found:
             session.terminal.record(jsonable(each))
         return 0
-    session.terminal.table(SETTINGS, [(each.name, f"{each.value:,g}", each.meaning) for each in found])
+    session.terminal.table(SETTINGS, [(each.name, f"{each.value:,.10g}", each.meaning) for each in found])
     return 0
 
 

@@ -7,11 +7,12 @@ from typing import Any, Concatenate, ParamSpec
 
 import typer
 
+from ..access.management import MAX_TENANT_LENGTH
 from ..config import Settings
 from ..errors import ConfigurationError
 from ..startup import open_store, set_up_process
 from ..store.ports import Store
-from ..text import storable
+from ..text import on_one_line, storable
 from .failures import Place
 from .options import AS_JSON, DEBUG, run_to_end, with_options
 from .store_failures import explain
@@ -80,6 +81,15 @@ def _command(
         return run_to_end(terminal, options, acted, lambda error: explain(error, place))
 
     return with_options(function, {"as_json": AS_JSON, "debug": DEBUG}, run)
+
+
+def tenant_name(given: str) -> str:
+    """Return the name of a tenant, by the rules of all ways to make one."""
+    stored = text(MAX_TENANT_LENGTH, least=1)(given)
+    try:
+        return on_one_line(stored)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def text(longest: int, *, least: int = 0) -> Callable[[str], str]:

@@ -5,13 +5,23 @@ from typing import Annotated, Any
 
 import typer
 
-from ..access.management import MAX_TENANT_LENGTH
 from ..access.tenants import TenantManager
-from ..models.tenants import MAX_WEIGHT, MIN_WEIGHT, Quotas, Tenant, TenantLimits, fields_of, given_of
+from ..models.tenants import (
+    MAX_RETENTION_DAYS,
+    MAX_RETENTION_HOURS,
+    MAX_WEIGHT,
+    MIN_RETENTION,
+    MIN_WEIGHT,
+    Quotas,
+    Tenant,
+    TenantLimits,
+    fields_of,
+    given_of,
+)
 from ..text import rfc3339
 from .commands import group
 from .counts import DEFAULT, Given, count_of
-from .store_command import StoreCommand, text, works_on_store
+from .store_command import StoreCommand, tenant_name, works_on_store
 from .terminal import Column
 
 PAGE = 1000
@@ -24,9 +34,7 @@ app = group()
 
 Name = Annotated[
     str,
-    typer.Argument(
-        metavar="TENANT", parser=text(MAX_TENANT_LENGTH, least=1), help="The tenant's name.", show_default=False
-    ),
+    typer.Argument(metavar="TENANT", parser=tenant_name, help="The tenant's name.", show_default=False),
 ]
 
 
@@ -129,10 +137,16 @@ async def set_tenant(
         typer.Option(parser=count_of(Quotas._fields, 1), metavar="NAME=N", help="The same for each end user."),
     ] = None,
     retention_days: Annotated[
-        Any, typer.Option(parser=_number(0.001, 36_500), metavar="N", help="Days to keep finished messages.")
+        Any,
+        typer.Option(
+            parser=_number(MIN_RETENTION, MAX_RETENTION_DAYS), metavar="N", help="Days to keep finished messages."
+        ),
     ] = None,
     event_retention_hours: Annotated[
-        Any, typer.Option(parser=_number(0.001, 876_000), metavar="N", help="Hours to keep their events.")
+        Any,
+        typer.Option(
+            parser=_number(MIN_RETENTION, MAX_RETENTION_HOURS), metavar="N", help="Hours to keep their events."
+        ),
     ] = None,
 ) -> None:  # fmt: skip
     """Change settings of a tenant; `default` gives a setting its default. Running servers follow in seconds."""

@@ -75,12 +75,17 @@ async def usage(
     model: Annotated[str | None, _only("of calls of this model")] = None,
     quotas: Annotated[
         bool,
-        typer.Option("--quotas", help="Print what is left of the quotas of --tenant, and of its --key and --subject."),
+        typer.Option(
+            "--quotas",
+            help="Print what is left of the quotas of --tenant or the tenant of --key, of that key, and of --subject.",
+        ),
     ] = False,
 ) -> None:  # fmt: skip
     """Print what model calls used and cost, as CSV or with --json as JSON lines, straight from the database."""
     if quotas:
-        await _print_quotas(command, tenant or DEFAULT_TENANT, key, subject)
+        if (since, until, agent, model) != (None,) * 4 or group_by != {UsageGroup.DAY}:
+            raise InvalidRequest("--quotas: expected it with --tenant, --key and --subject only")
+        await _print_quotas(command, tenant, key, subject)
         return
     manager = UsageManager(command.store, QuotaChecks(command.store, SubmitLimits(command.store, LimitRules())))
     window = manager.window(since, until)
@@ -97,14 +102,14 @@ async def usage(
         terminal.put(csv_lines(group_by, part))
 
 
-async def _print_quotas(command: StoreCommand, tenant: str, key_id: str | None, subject: str | None) -> None:
+async def _print_quotas(command: StoreCommand, tenant: str | None, key_id: str | None, subject: str | None) -> None:
     store = command.store
-    caller = ANONYMOUS._replace(tenant=tenant)
+    caller = ANONYMOUS._replace(tenant=tenant or DEFAULT_TENANT)
     if key_id is not None:
         key = await KeyManager(store).get(tenant, key_id)
-        caller = caller._replace(key_id=key.id, key_quotas=key.quotas)
+        caller = ANONYMOUS._replace(tenant=key.tenant, key_id=key.id, key_quotas=key.quotas)
     checks = QuotaChecks(store, SubmitLimits(store, LimitRules()))
-    rows = [_fields_of(each) for each in await checks.uses(tenant, caller, subject)]
+    rows = [_fields_of(each) for each in await checks.uses(caller.tenant, caller, subject)]
     if command.terminal.as_json:
         for row in rows:
             command.terminal.record(row)

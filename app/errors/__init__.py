@@ -41,7 +41,7 @@ threads and their states.
 from collections.abc import Sequence
 from typing import ClassVar
 
-from ..text import escaped
+from ..text import amount_of, escaped
 
 MAX_SHOWN_PLACE = 200
 
@@ -216,7 +216,9 @@ class QueueFull(AgentQueueError):
     code = "queue_full"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The queue holds its maximum of {limit} messages. Nothing was stored; send it again later.")
+        super().__init__(
+            f"The queue holds its maximum of {amount_of(limit, 'messages')}. Nothing was stored; send it again later."
+        )
         self.limit = limit
 
 

@@ -11,6 +11,12 @@ class BackupError(AgentQueueError):
     code = "backup_failed"
 
 
+class DatabaseMissing(BackupError):
+    """There is no database of a queue where DATABASE_URL points."""
+
+    code = "database_missing"
+
+
 class BackupDamaged(BackupError):
     """The file is cut off, was changed, or is no backup of this program."""
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from math import ceil
 
-from ..text import rfc3339
+from ..text import amount_of, rfc3339
 from . import AgentQueueError
 
 
@@ -44,16 +44,21 @@ class RateLimitExceeded(LimitExceeded):
         wait: float,
     ) -> None:
         in_window = "a minute" if window_seconds == 60 else f"{window_seconds} seconds"
-        seconds = max(1, ceil(wait))
+        seconds = amount_of(max(1, ceil(wait)), "seconds")
+        # A read stores nothing in any case.
+        again = f"Nothing was stored; send the request again in {seconds}." if what == "messages" else ""
         super().__init__(
-            f"The limit of {most} {what} in {in_window} for this {whose} is reached. Nothing was stored; send the "
-            f"request again in {seconds} second{'' if seconds == 1 else 's'}.",
+            f"The limit of {amount_of(most, what)} in {in_window} for this {whose} is reached. "
+            f"{again or f'Send the request again in {seconds}.'}",
             policy=policy, most=most, window_seconds=window_seconds, left=left, reset_seconds=reset_seconds, wait=wait,
         )  # fmt: skip
 
 
 class QuotaExceeded(LimitExceeded):
-    """The quota of a day or a month of UTC is used up. `resets_at` is when the next one begins."""
+    """The quota of a day or a month of UTC is used up, or has less left than the `amount` of the request.
+
+    `resets_at` is when the next day or month begins.
+    """
 
     code = "quota_exceeded"
 
@@ -67,11 +72,13 @@ class QuotaExceeded(LimitExceeded):
         most: int,
         window_seconds: int,
         left: int,
+        amount: int = 1,
         resets_at: datetime,
         wait: float,
     ) -> None:
+        told = f"has {amount_of(left, unit)} left, and the request has {amount}" if left else "is used up"
         super().__init__(
-            f"The quota of {most} {unit} in a {period} for this {whose} is used up: {left} left. Nothing was stored. "
+            f"The quota of {amount_of(most, unit)} in a {period} for this {whose} {told}. Nothing was stored. "
             f"The next {period} begins at {rfc3339(resets_at)}.",
             policy=policy, most=most, window_seconds=window_seconds, left=left, reset_seconds=wait, wait=wait,
         )  # fmt: skip
@@ -85,7 +92,8 @@ class TenantQueueFull(AgentQueueError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"The queue holds its maximum of {limit} messages of this tenant. Nothing was stored; send it again later."
+            f"The queue holds its maximum of {amount_of(limit, 'messages')} of this tenant. Nothing was stored; send "
+            "it again later."
         )
         self.limit = limit
 

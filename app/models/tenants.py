@@ -8,6 +8,12 @@ DEFAULT_WEIGHT = 1.0
 MIN_WEIGHT = 0.1
 MAX_WEIGHT = 100.0
 
+MIN_RETENTION = 0.001
+"""Shortest retention, in days or hours. Zero would delete messages before anybody can read them."""
+
+MAX_RETENTION_DAYS = 36_500
+MAX_RETENTION_HOURS = 876_000
+
 MAX_COUNT = 10**12
 """Highest limit or quota."""
 

@@ -12,6 +12,7 @@ from ..clock import to_datetime
 from ..errors import AgentQueueError, InvalidRequest
 from ..errors.limits import QuotaExceeded, RateLimitExceeded
 from ..models.limits import MICROSECONDS, Limit, LimitLeft
+from ..text import amount_of
 
 
 def counted(limit: Limit, value: int, now: int) -> int | None:
@@ -48,15 +49,16 @@ def refusal(limit: Limit, value: int, now: int) -> AgentQueueError:
     """Return the error of a request that a limit refuses. `value` is that of its row."""
     if limit.amount > limit.most:
         return InvalidRequest(
-            f"messages: expected at most {limit.most} messages, which is a limit of this {limit.limited}. Nothing was "
-            "stored",
+            f"messages: expected at most {amount_of(limit.most, 'messages')}, which is a limit of this {limit.limited}"
+            ". Nothing was stored",
             field="messages",
         )
     _, left, reset = left_of(limit, value, now)
     if limit.period is not None:
         return QuotaExceeded(
             limit.limited, unit="messages", period=limit.period, policy=limit.policy, most=limit.most,
-            window_seconds=limit.window_seconds, left=left, resets_at=to_datetime(limit.resets_at), wait=reset,
+            window_seconds=limit.window_seconds, left=left, amount=limit.amount,
+            resets_at=to_datetime(limit.resets_at), wait=reset,
         )  # fmt: skip
     wait = max(value - now * 1000, 0) + (limit.amount - limit.most) * limit.interval
     return RateLimitExceeded(

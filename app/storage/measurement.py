@@ -16,6 +16,7 @@ from ..models.storage import (
     MeasuredMessages,
     MeasuredThread,
     MeasuredThreads,
+    MessageSizes,
     TenantStorage,
     ThreadStorage,
 )
@@ -90,6 +91,7 @@ class Measurement:
         tenant, thread_id = self._target
         store = self._sources.store
         if thread_id is not None:
+            self._begun = MeasuredThread(thread_id, MessageSizes())  # it may have a memory and no messages
             await self._measure_threads(
                 lambda place, limit: store.measure_thread(tenant, thread_id, place, limit=limit),
             )

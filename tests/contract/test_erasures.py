@@ -260,6 +260,30 @@ async def test_submits_are_refused_meanwhile(store: Store, other_store: Store, k
     assert (message.thread_number, message.subject) == (1, "s")
 
 
+async def test_keys_and_settings_of_an_erased_tenant_are_refused_meanwhile(store: Store, other_store: Store) -> None:
+    """They would be removed with the tenant, and whoever made them would not be told."""
+    await store.add_key(NewKey("k", TENANT, "", ("submit",), "hash"))
+    record = await store.put_tenant(TENANT, TenantSettings(weight=2.0), revision=None)
+    assert record is not None
+    erasure = await begin(store, ErasureKind.TENANT)
+    audit = NewAudit("key:k", "k", "192.0.2.1", AuditAction.CREATE_KEY, TENANT, ("new",))
+    for at in (store, other_store):
+        with pytest.raises(ErasureInProgress, match="tenant"):
+            await at.add_key(NewKey(f"new on {id(at)}", TENANT, "", ("submit",), "hash"), audit=audit)
+        for revision in (None, record.revision):
+            with pytest.raises(ErasureInProgress, match="tenant"):
+                await at.put_tenant(TENANT, TenantSettings(weight=3.0), revision=revision, audit=audit)
+        await at.add_key(NewKey(f"other on {id(at)}", OTHER_TENANT, "", ("submit",), "hash"))
+    assert await store.get_tenant(TENANT) == record
+    await begin(store, ErasureKind.SUBJECT, "s")  # hinders no key
+    assert await store.list_audit(AuditFilter(), after=None, limit=9, newest_first=True) == []
+    ended = await worked(store, erasure)
+    assert ended.counts["api_keys"] == 1
+    assert await store.get_tenant(TENANT) is None
+    await store.add_key(NewKey("k", TENANT, "", ("submit",), "hash"))
+    assert await store.put_tenant(TENANT, TenantSettings(weight=3.0), revision=None) is not None
+
+
 async def test_a_running_message_is_cancelled_and_awaited(store: Store, other_store: Store) -> None:
     lease = await start(store, thread="t")
     waiting = await add(store, thread="t")

@@ -33,6 +33,7 @@ from tests import postgres_server
 from tests.contract.builders import ALL, TENANT, add
 from tests.graph_control import FOLDER_VARIABLE
 from tests.integration.test_command_line import Ended
+from tests.integration.test_keys import database_on
 from tests.servers import DEADLINE_SECONDS, ServerProcess, finished_process, server_process, until
 from tests.unit import postgres_tools
 from tests.unit.sqlite_tools import opened
@@ -80,6 +81,21 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "data" / "queue.db"
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
     return path
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres", "valkey"])
+def test_a_database_without_a_queue_is_not_said_to_be_compact(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistyped DATABASE_URL would pass for a proof that nothing is left."""
+    monkeypatch.setenv("DATABASE_URL", database_on(engine, request, tmp_path))
+    assert refusal("compact") == "database_missing"
+    if engine == "sqlite":
+        monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/no-such-folder/queue.db")
+        assert refusal("compact") == "database_missing"
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.delenv("DATABASE_URL")
+    assert refusal("compact") == "database_missing"
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from app.access.management import IssuedKey
 from app.access.principals import Principal
 from app.access.scopes import AccessScope
 from app.errors import Forbidden
+from app.errors.erasures import ErasureInProgress
+from app.models.erasures import ErasureKind, ErasureTarget, NewErasure
 from tests import wire
 from tests.integration.conftest import Serve
 from tests.integration.states import SECRET
@@ -75,6 +77,27 @@ async def test_a_subject_is_erased_with_a_receipt(serve: Serve) -> None:
     assert [each["id"] for each in listed] == [receipt["id"]]
 
 
+async def test_names_in_paths_are_decoded_once(serve: Serve) -> None:
+    """Decoded twice, `a%41` would erase the end user `aA`."""
+    server = await serve(worker_concurrency=0)
+    key = await issue(server)
+    for subject in ("a%41", "aA", "b/c"):
+        assert (await submitted(server, "Hello", key, subject=subject)).status == 202
+    for subject in ("a%41", "b/c"):
+        begun = await ask(server.url, "DELETE", f"/subjects/{quote(subject, safe='')}", **bearer(key))
+        assert (begun.status, begun.json()["name"]) == (202, subject), begun.body
+    for tenant in ("a%41", "x/../y", "ü &"):
+        path = f"/tenants/{quote(tenant, safe='')}"
+        for method, body in (("PATCH", {"weight": 2}), ("GET", None)):
+            shown = await ask(server.url, method, path, body, **bearer(key))
+            assert (shown.status, shown.json()["tenant"]) == (200, tenant), shown.body
+        assert (await ask(server.url, "DELETE", path, **bearer(key))).status == 202
+    for wrong in ("a%00", "a%0Ab", "a%80", "x" * 256):
+        for method, body in (("PATCH", {"weight": 2}), ("GET", None), ("DELETE", None)):
+            refused = await ask(server.url, method, f"/tenants/{wrong}", body, **bearer(key))
+            assert (refused.status, refused.json()["errors"][0]["field"]) == (422, "tenant"), refused.body
+
+
 async def test_a_running_thread_is_erased_when_its_message_has_ended(serve: Serve, model: StubServer) -> None:
     server = await serve()
     gate = Gate("Held")
@@ -112,6 +135,59 @@ async def test_a_tenant_is_erased_and_its_keys_end(serve: Serve) -> None:
     assert receipt["counts"].items() >= {"messages": 1, "api_keys": 1}.items()
     unknown = await ask(server.url, "DELETE", "/tenants/other", **bearer(operator))
     assert (unknown.status, unknown.json()["code"]) == (404, "tenant_not_found")
+
+
+async def test_an_end_user_reads_the_receipt_of_their_own_request(serve: Serve, tmp_path: Path) -> None:
+    server = await serve()
+    key = await issue(server, AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL)
+    token = await mint(server, key, subject="ann", scopes=["submit", "read", "control"])
+    for thread in ("a", "b"):
+        assert (await submitted(server, "Hello", key, subject="ann", thread_id=thread)).status == 202
+    begun = await ask(server.url, "DELETE", "/threads/a", Prefer="respond-async", **bearer(token))
+    assert begun.status == 202, begun.body
+    location = begun.headers["location"]
+    receipt = await completed(server.url, location.removeprefix("/erasures/"), **bearer(token))
+    assert (receipt["kind"], receipt["requested_by"], receipt["counts"]["messages"]) == ("thread", "subject", 1)
+    assert receipt["name"] is None
+    done = await asyncio.to_thread(
+        finished_process,
+        tmp_path,
+        "app.cli",
+        "erase",
+        "thread",
+        "b",
+        "--yes",
+        AGENTQ_URL=server.url,
+        AGENTQ_API_KEY=token,
+    )
+    assert (done.returncode, "completed" in done.stdout) == (0, True), done.stderr
+    foreign = await manager(server).create("other", "", tuple(AccessScope), None)
+    of_others = await mint(server, foreign, subject="ann", scopes=["read"])
+    assert (await ask(server.url, "GET", location, **bearer(of_others))).status == 404
+    assert (await submitted(server, "Hello", key, subject="bob")).status == 202
+    of_subject = (await ask(server.url, "DELETE", "/subjects/bob", **bearer(key))).json()
+    hidden = await ask(server.url, "GET", f"/erasures/{of_subject['id']}", **bearer(token))
+    assert (hidden.status, hidden.json()["code"]) == (404, "erasure_not_found")
+
+
+async def test_nothing_is_made_for_a_tenant_that_is_erased(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    operator = await issue(server, *AccessScope)
+    assert (await ask(server.url, "PATCH", "/tenants/kap", {"weight": 2}, **bearer(operator))).status == 200
+    target = ErasureTarget("kap", ErasureKind.TENANT)
+    store = server.runtime.services.store
+    await store.begin_erasure(NewErasure("e", target, "local"))
+    assert await store.claim_erasure(lease_seconds=600) is not None  # it does not go on meanwhile
+    calls: list[tuple[str, str, Any]] = [
+        ("POST", "/keys", {"name": "late", "tenant": "kap"}), ("PATCH", "/tenants/kap", {"weight": 7})
+    ]  # fmt: skip
+    for method, path, body in calls:
+        refused = await ask(server.url, method, path, body, **bearer(operator))
+        assert (refused.status, refused.json()["code"]) == (409, "erasure_in_progress"), refused.body
+        assert "tenant" in refused.json()["detail"]
+    with pytest.raises(ErasureInProgress):
+        await manager(server).create("kap", "", (AccessScope.READ,), None)
+    assert (await ask(server.url, "GET", "/keys", **bearer(operator))).json()["keys"][1:] == []
 
 
 async def test_callers_see_only_erasures_of_their_tenant(serve: Serve) -> None:

@@ -50,6 +50,19 @@ async def test_a_fork_goes_its_own_way(serve: Serve, memory_url: str) -> None:
     assert texts(await state_of(server, "a/b %"))[-1] == "Heard: One | Two | Three"
 
 
+async def test_the_memory_of_a_fork_is_measured(serve: Serve, memory_url: str) -> None:
+    """A fork has a memory, and no messages."""
+    server = await serve(checkpoint_url=memory_url)
+    ended = await server.ended((await server.submit("Hello", thread_id="t"))["message_id"])
+    assert ended["state"] == "completed"
+    await fork(server, thread_id="forked")
+    listed = (await server.client.get("/storage/threads?max_age=0")).json()["threads"]
+    (of_list,) = [each for each in listed if each["thread_id"] == "forked"]
+    alone = (await server.client.get("/threads/forked/storage?max_age=0")).json()
+    assert alone["memory_bytes"] > 0
+    assert {name: alone[name] for name in of_list} == of_list
+
+
 async def test_a_fork_of_a_message_or_a_checkpoint(serve: Serve, memory_url: str) -> None:
     server = await serve(agents=AGENTS, checkpoint_url=memory_url)
     ids = [await completed(server, text, thread_id="t") for text in ("One", "Two", "Three")]

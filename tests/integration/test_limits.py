@@ -1,8 +1,10 @@
 """Limits and quotas at a running server: who is refused, with what, and what replies tell of them."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +24,11 @@ from app.models.keys import KeyCounts, KeyLimits
 from app.models.limits import Limited
 from app.models.tenants import Quotas
 from app.models.usage import ModelUsage, Tokens
-from tests.contract.builders import claim_one, new
+from tests.contract.builders import FAILED, claim_one, new
 from tests.integration.conftest import Serve
 from tests.integration.test_key_api import ask
 from tests.integration.test_keys import issue
-from tests.servers import LiveServer, until
+from tests.servers import LiveServer, finished_process, until
 
 HELLO = {"message": "Hello"}
 
@@ -124,6 +126,40 @@ async def test_messages_in_the_thread_of_an_end_user_count_against_quotas(serve:
     assert statuses == [202, 429, 202]
 
 
+@pytest.mark.parametrize("most", [2, 3])
+async def test_a_thread_that_a_batch_begins_has_the_end_user_of_its_first_message(serve: Serve, most: int) -> None:
+    """The other messages of the thread count for this user too."""
+    server = await serve(worker_concurrency=0, submits_per_minute_per_subject=0)
+    key = await issue(server)
+    await limit_tenant(server, key, subject_quotas={"messages_per_day": most})
+    in_thread = {**HELLO, "thread_id": "t"}
+    batch = {"messages": [{**in_thread, "subject": "ann"}, in_thread, in_thread, {**HELLO, "thread_id": "other"}]}
+    reply = await ask(server, "POST", "/messages/batch", key, batch)
+    if most < 3:
+        assert (reply.status, reply.json()["errors"][0]["field"]) == (422, "messages")
+        return
+    assert reply.status == 202, reply.body
+    (told,) = (await ask(server, "GET", "/usage?subject=ann", key)).json()["quotas"]
+    assert (told["of"], told["used"], told["left"]) == ("subject", 3, 0)
+    assert (await ask(server, "POST", "/messages", key, {**HELLO, "subject": "ann"})).status == 429
+
+
+async def test_a_changed_limit_begins_anew(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    key = await issue(server)
+    left = []
+    for most in (2, 10, 2000, 3):
+        await limit_tenant(server, key, limits={"submits_per_minute": most})
+        left.append(limits_in((await submit(server, key)).headers))
+    assert left == [(f'"tenant";q={most};w=60', f'"tenant";r={most - 1}') for most in (2, 10, 2000, 3)]
+    assert [(await submit(server, key)).status for _ in range(3)] == [202, 202, 429]
+    for rate in (1, 2):  # tokens of one end user
+        made = await ask(server, "POST", "/tokens", key, {"subject": "ann", "rate_per_minute": rate})
+        await limit_tenant(server, key, limits={"submits_per_minute": None})
+        statuses = [(await submit(server, made.json()["token"])).status for _ in range(rate + 1)]
+        assert statuses == [202] * rate + [429]
+
+
 async def test_a_token_has_the_rate_that_it_was_made_with(serve: Serve) -> None:
     server = await serve(worker_concurrency=0)
     key = await issue(server)
@@ -159,6 +195,26 @@ async def test_the_queue_of_a_tenant_has_its_own_length(serve: Serve) -> None:
     assert (await submit(server, admin)).status == 202
     refused = await submit(server, admin)
     assert (refused.status, refused.json()["code"], refused.headers["retry-after"]) == (429, "tenant_queue_full", "1")
+
+
+async def test_a_batch_that_no_queue_holds_is_refused_for_good(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, max_queue_size=3)
+    admin = await issue(server)
+    batch = {"messages": [HELLO] * 3}
+    kept = await ask(server, "POST", "/messages/batch", admin, batch, idempotency_key="a")
+    assert kept.status == 202
+    too_long = await ask(server, "POST", "/messages/batch", admin, {"messages": [HELLO] * 4})
+    assert (too_long.status, too_long.json()["code"]) == (422, "invalid_request")
+    assert "at most 3 messages" in too_long.json()["detail"]
+    assert "this server" in too_long.json()["detail"]
+    later = await ask(server, "POST", "/messages/batch", admin, {"messages": [HELLO] * 2})
+    assert (later.status, later.json()["code"]) == (503, "queue_full")
+    await limit_tenant(server, admin, limits={"queued": 1})
+    of_tenant = await ask(server, "POST", "/messages/batch", admin, {"messages": [HELLO] * 2})
+    assert (of_tenant.status, of_tenant.json()["errors"][0]["field"]) == (422, "messages")
+    assert "at most 1 message, the maximum of queued messages of this tenant" in of_tenant.json()["detail"]
+    again = await ask(server, "POST", "/messages/batch", admin, batch, idempotency_key="a")
+    assert (again.status, again.json()["messages"]) == (202, kept.json()["messages"])
 
 
 async def test_openai_clients_are_refused_in_their_form(serve: Serve) -> None:
@@ -279,6 +335,15 @@ async def test_reads_of_the_servers_own_host_are_not_limited(serve: Serve) -> No
         reads.count(ANONYMOUS, "192.0.2.1")
 
 
+def test_a_refused_read_is_not_said_to_be_stored() -> None:
+    refused = RateLimitExceeded(
+        "API key", what="requests", policy="key-reads", most=1, window_seconds=60, left=0, reset_seconds=12, wait=1
+    )
+    assert str(refused) == (
+        "The limit of 1 request in a minute for this API key is reached. Send the request again in 1 second."
+    )
+
+
 async def use(server: LiveServer, tokens: int) -> None:
     """Let a message use tokens."""
     store = server.runtime.services.store
@@ -321,6 +386,108 @@ async def test_a_quota_of_tokens_counts_what_ran(serve: Serve, monkeypatch: pyte
     assert [(each["of"], each["used"], each["left"]) for each in told] == [
         ("tenant", 12, 988), ("key", 12, 0), ("subject", 0, 20),
     ]  # fmt: skip
+
+
+async def test_the_report_of_usage_agrees_with_itself(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum that a submit has read is not shown again."""
+    monkeypatch.setattr(quotas, "FRESH_SECONDS", 1e9)
+    server = await serve(worker_concurrency=0)
+    key = await issue(server, counts=KeyCounts(KeyLimits(), Quotas(tokens_per_day=1000)))
+    for used in (7, 14):
+        assert (await submit(server, key)).status == 202
+        await use(server, 7)
+        report = (await ask(server, "GET", "/usage", key)).json()
+        assert [each["used"] for each in report["quotas"]] == [used]
+        assert [each["total_tokens"] for each in report["rows"]] == [used]
+
+
+async def test_the_quotas_of_a_named_key_are_shown(serve: Serve, tmp_path: Path) -> None:
+    server = await serve(worker_concurrency=0, database_url=f"sqlite:///{tmp_path}/queue.db")
+    admin = await issue(server)
+    beta = await issue(server, AccessScope.READ, tenant="beta", counts=KeyCounts(KeyLimits(), Quotas(tokens_per_day=7)))
+    path = f"/usage?key={beta.key.id}"
+    for asked in (path, f"{path}&tenant=beta"):
+        (told,) = (await ask(server, "GET", asked, admin)).json()["quotas"]
+        assert (told["of"], told["limit"]) == ("key", 7)
+    other = await issue(server, AccessScope.READ)
+    assert (await ask(server, "GET", path, other)).json()["quotas"] == []
+    made = await ask(server, "POST", "/tokens", admin, {"subject": "ann", "scopes": ["read"]})
+    assert (await ask(server, "GET", path, made.json()["token"])).json()["quotas"] == []
+
+    async def printed(*arguments: str) -> tuple[int, str, str]:
+        environment = {"DATABASE_URL": f"sqlite:///{tmp_path}/queue.db"}
+        given = ("usage", "--quotas", *arguments)
+        done = await asyncio.to_thread(finished_process, tmp_path, "app.cli", *given, **environment)
+        return done.returncode, done.stdout, done.stderr
+
+    for tenant in ((), ("--tenant", "beta")):
+        code, table, errors = await printed("--key", beta.key.id, *tenant)
+        assert (code, table.split()[:4]) == (0, ["key", "tokens", "day", "7"]), errors
+    assert (await printed("--key", beta.key.id, "--tenant", "default"))[0] == 3
+    for ignored in (("--since", "2030-01-01"), ("--group-by", "hour")):
+        code, _, errors = await printed(*ignored)
+        assert (code, "--quotas" in errors) == (2, True), errors
+
+
+@pytest.mark.parametrize("of", ["tenant", "key", "subject"])
+async def test_failed_messages_wait_for_a_quota_of_tokens(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    """Each retry would use as many tokens as a new message. Whoever has the scope `admin` may retry."""
+    monkeypatch.setattr(quotas, "FRESH_SECONDS", -1.0)  # read each sum again
+    server = await serve(worker_concurrency=0)
+    admin = await issue(server)
+    own = Quotas(tokens_per_day=10) if of == "key" else Quotas(messages_per_day=1)
+    scopes = (AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL)
+    key = await issue(server, *scopes, counts=KeyCounts(KeyLimits(), own))
+    if of != "key":
+        name = "quotas" if of == "tenant" else "subject_quotas"
+        await limit_tenant(server, admin, **{name: {"tokens_per_day": 10}})
+    message_id = (await ask(server, "POST", "/messages", key, {**HELLO, "subject": "ann"})).json()["message_id"]
+    store = server.runtime.services.store
+    lease = await claim_one(store)
+    usage = ModelUsage("m", Tokens(1, 9, 1, 0, 0, 0, 0))
+    await store.append(lease, [NewEvent.of(EventType.USAGE, models={"m": {"calls": 1}})], [usage])
+    await store.finish(lease, FAILED)
+    selections: list[Any] = [{"message_ids": [message_id]}, {"filter": {}, "expected_count": 1}]
+    calls = [(f"/messages/{message_id}/retry", None), *(("/dead-letters/requeue", each) for each in selections)]
+    for path, body in calls:
+        refused = await ask(server, "POST", path, key, body)
+        assert (refused.status, refused.json()["code"]) == (429, "quota_exceeded"), refused.body
+        assert f'"{of}-tokens-day"' in refused.headers["ratelimit-policy"]
+    assert (await ask(server, "GET", f"/messages/{message_id}/status", key)).json()["state"] == "failed"
+    assert (await ask(server, "POST", f"/messages/{message_id}/retry", admin)).status == 202
+
+
+async def test_a_refusal_says_how_much_is_left(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    key = await issue(server, counts=KeyCounts(KeyLimits(), Quotas(messages_per_day=2)))
+    assert (await submit(server, key)).status == 202
+    more = await ask(server, "POST", "/messages/batch", key, {"messages": [HELLO] * 2})
+    told = more.json()["detail"]
+    assert told.startswith(
+        "The quota of 2 messages in a day for this API key has 1 message left, and the request has 2."
+    )
+    assert (await submit(server, key)).status == 202
+    used_up = (await submit(server, key)).json()["detail"]
+    assert used_up.startswith("The quota of 2 messages in a day for this API key is used up. Nothing was stored.")
+    await limit_tenant(server, key, limits={"submits_per_minute": 1})
+    one = await issue(server)
+    replies = [(await submit(server, one)) for _ in range(2)]
+    assert (
+        replies[1].json()["detail"].startswith("The limit of 1 message in a minute for this tenant is reached. Nothing")
+    )
+
+
+async def test_a_retry_counts_against_no_limit_of_messages(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0)
+    scopes = (AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL)
+    key = await issue(server, *scopes, counts=KeyCounts(KeyLimits(1), Quotas(messages_per_day=1, tokens_per_day=10)))
+    message_id = (await submit(server, key)).json()["message_id"]
+    for _ in range(2):
+        await server.runtime.services.store.finish(await claim_one(server.runtime.services.store), FAILED)
+        assert (await ask(server, "POST", f"/messages/{message_id}/retry", key)).status == 202
+    assert (await submit(server, key)).status == 429
 
 
 def test_limits_that_contradict_each_other_are_refused_at_the_start() -> None:

@@ -69,8 +69,8 @@ ADMINISTERS |= {
     "POST /keys/{key_id}/revoke",
     "PATCH /keys/{key_id}",
     "GET /tenants",
-    "GET /tenants/{tenant}",
-    "PATCH /tenants/{tenant}",
+    "GET /tenants/{tenant:path}",
+    "PATCH /tenants/{tenant:path}",
     "DELETE /tenants/{tenant:path}",
 }
 OPEN_TO_ALL = {"GET /", "GET /openapi.json", "GET /docs", "GET /docs/oauth2-redirect", "GET /redoc"}

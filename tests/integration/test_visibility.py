@@ -215,7 +215,7 @@ NO_ID = {
         for verb in ("drain", "resume")
     },
     "eraseSubject path:subject": "a narrowed caller erases no subject, see test_erasures.py",
-    "getErasure path:erasure_id": "a narrowed caller reads no receipt, see test_erasures.py",
+    "getErasure path:erasure_id": "an id is random, and given to who asked, see test_erasures.py",
     "listKeys query:cursor": "a narrowed caller lists no keys, see test_key_api.py",
 }
 """Places that look like ids, with the reason why they have no row."""

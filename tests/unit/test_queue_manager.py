@@ -8,7 +8,9 @@ from typing import cast
 
 import pytest
 
+from app.access.limits import LimitRules, SubmitLimits
 from app.access.principals import Principal
+from app.access.quotas import QuotaChecks
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
 from app.bulk_manager import BulkManager
@@ -65,6 +67,11 @@ class SilentAgent(Agent):
 
 async def load() -> Agent:
     return SilentAgent()
+
+
+def quotas_of(store: Store) -> QuotaChecks:
+    """The checks of quotas, of which nobody has any here."""
+    return QuotaChecks(store, SubmitLimits(store, LimitRules()))
 
 
 @pytest.fixture
@@ -254,7 +261,7 @@ async def fail(memory: Store) -> None:
 async def test_purged_messages_are_forgotten(memory: Store, registry: AgentRegistry) -> None:
     remembers = Forgetful()
     queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE)
-    bulk = BulkManager(memory, queue, lambda: cast(AgentMemory, remembers))
+    bulk = BulkManager(memory, queue, lambda: cast(AgentMemory, remembers), quotas_of(memory))
     message = await submit(queue)
     await fail(memory)
     remembers.away = True
@@ -274,7 +281,7 @@ async def test_a_purge_holds_when_the_memory_goes_away_in_between(
 ) -> None:
     remembers = GoneLater(error)
     queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE)
-    bulk = BulkManager(memory, queue, lambda: cast(AgentMemory, remembers))
+    bulk = BulkManager(memory, queue, lambda: cast(AgentMemory, remembers), quotas_of(memory))
     message = await submit(queue)
     await fail(memory)
     assert await bulk.purge(CALLER, Selection((message.id,))) == [message.id]
@@ -309,7 +316,7 @@ async def test_idle_threads_are_deleted_with_their_memory_as_the_setting_says(
 
 
 async def test_without_a_memory_nothing_is_purged(queue: QueueManager, memory: Store) -> None:
-    bulk = BulkManager(memory, queue, lambda: None)
+    bulk = BulkManager(memory, queue, lambda: None, quotas_of(memory))
     message = await submit(queue)
     await fail(memory)
     with pytest.raises(MemoryClosed):
@@ -318,7 +325,7 @@ async def test_without_a_memory_nothing_is_purged(queue: QueueManager, memory: S
 
 
 async def test_messages_of_others_are_never_selected(queue: QueueManager, memory: Store) -> None:
-    bulk = BulkManager(memory, queue, lambda: None)
+    bulk = BulkManager(memory, queue, lambda: None, quotas_of(memory))
     theirs = await submit(queue, caller=OTHER_CALLER)
     await fail(memory)
     assert await bulk.requeue(CALLER, Selection(expected_count=0)) == []
@@ -331,7 +338,7 @@ async def test_a_selection_is_read_to_its_end(
     queue: QueueManager, memory: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages end early by their texts."""
-    bulk = BulkManager(memory, queue, lambda: None)
+    bulk = BulkManager(memory, queue, lambda: None, quotas_of(memory))
     monkeypatch.setattr(scanning, "PAGE_TEXT_LENGTH", 1)
     ids = {(await submit(queue)).id for _ in range(MAX_QUEUE_SIZE)}
     assert len(await queue.list_messages(CALLER, MessageFilter(), Page(10))) == 1

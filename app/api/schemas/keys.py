@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from ...access.management import DEFAULT_GRACE, DEFAULT_SCOPES, MAX_DAYS, MAX_NAME_LENGTH, MAX_TENANT_LENGTH, IssuedKey
+from ...access.management import DEFAULT_GRACE, DEFAULT_SCOPES, MAX_DAYS, MAX_NAME_LENGTH, IssuedKey
 from ...access.scopes import AccessScope
 from ...config import signing_keys
 from ...models.keys import ApiKey, KeyCounts, KeyLimits
 from ...models.messages import DEFAULT_TENANT
 from ...models.tenants import Quotas
-from ...models.types import Moment, Text, TimeText
+from ...models.types import Moment, Subject, Text, TimeText
 from .examples import CREATED, ENDED, example
 from .submissions import MAX_URL_LENGTH
 from .tenants import SMALL_QUOTAS_EXAMPLE, Limit, QuotasView
@@ -54,9 +54,7 @@ class KeyCreate(BaseModel):
     )
 
     name: Annotated[Text, Field(max_length=MAX_NAME_LENGTH)] = Field("", description="What the key is for.")
-    tenant: Annotated[Text, Field(min_length=1, max_length=MAX_TENANT_LENGTH)] = Field(
-        DEFAULT_TENANT, description="The tenant whose data the key may use."
-    )
+    tenant: Subject = Field(DEFAULT_TENANT, description="The tenant whose data the key may use.")
     scopes: Annotated[list[AccessScope], Field(min_length=1, max_length=len(AccessScope))] = Field(
         list(DEFAULT_SCOPES), description="What the key may do: only what the caller may do."
     )

@@ -4,7 +4,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...models.tenants import MAX_COUNT, MAX_WEIGHT, MIN_WEIGHT, Tenant
+from ...models.tenants import (
+    MAX_COUNT,
+    MAX_RETENTION_DAYS,
+    MAX_RETENTION_HOURS,
+    MAX_WEIGHT,
+    MIN_RETENTION,
+    MIN_WEIGHT,
+    Tenant,
+)
 from ...models.types import Moment
 from .examples import CREATED, example
 
@@ -26,8 +34,8 @@ SMALL_QUOTAS_EXAMPLE: dict[str, Any] = {name: count // 100 for name, count in QU
 Limit = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
 Quota = Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)]
 Weight = Annotated[float, Field(strict=True, ge=MIN_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False)]
-Days = Annotated[float, Field(strict=True, gt=0, le=36_500, allow_inf_nan=False)]
-Hours = Annotated[float, Field(strict=True, gt=0, le=876_000, allow_inf_nan=False)]
+Days = Annotated[float, Field(strict=True, ge=MIN_RETENTION, le=MAX_RETENTION_DAYS, allow_inf_nan=False)]
+Hours = Annotated[float, Field(strict=True, ge=MIN_RETENTION, le=MAX_RETENTION_HOURS, allow_inf_nan=False)]
 
 
 class LimitsView(BaseModel):

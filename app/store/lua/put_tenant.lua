@@ -2,16 +2,18 @@
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] revision or '' for no record, ARGV[4] weight, ARGV[5] limits, ARGV[6] quotas,
 -- ARGV[7] quotas of each end user, all as JSON, ARGV[8] days of retention or '', ARGV[9] hours of retention of events or ''
--- Returns its row; false if the record has another revision.
+-- Returns its row; false if the record has another revision; 'erasing' if the tenant is being erased.
 -- include: keys
 -- include: queue
 -- include: time
 -- include: access
 -- include: tenants
+-- include: erasures
 -- include: once
 
 local function run(ARGV)
     if recalled then return tenant_row(ARGV[2]) end
+    if erasing_kind(ARGV[2]) then return 'erasing' end
     local key, now = of_tenant('settings', ARGV[2]), string.format('%.0f', time(ARGV[1]))
     if (redis.call('HGET', key, 'revision') or '') ~= ARGV[3] then return false end
     local created_at = redis.call('HGET', key, 'created_at') or now

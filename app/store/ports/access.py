@@ -16,7 +16,7 @@ class AccessStore(Protocol):
     """
 
     async def add_key(self, new: NewKey, *, audit: NewAudit | None = None) -> ApiKey:
-        """Store a key."""
+        """Store a key. Raises ErasureInProgress if its tenant is being erased."""
 
     async def get_key(self, tenant: str | None, key_id: str) -> ApiKey | None:
         """Return a key, also an expired or revoked one; None if there is none."""

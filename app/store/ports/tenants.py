@@ -23,7 +23,8 @@ class TenantStore(Protocol):
     ) -> Tenant | None:
         """Store the settings of a tenant, if its record has this revision; with None, if there is no record.
 
-        Return the new record. Otherwise, change nothing and return None.
+        Return the new record. Otherwise, change nothing and return None. Raises ErasureInProgress if
+        the tenant is being erased.
         """
 
     async def delete_tenant(self, tenant: str, *, audit: NewAudit | None = None) -> bool:

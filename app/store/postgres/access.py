@@ -6,10 +6,12 @@ from typing_extensions import override
 
 from ...errors.access import KeyNotFound, KeyRevoked
 from ...models.keys import ApiKey, KeyCounts, NewKey
+from ..erasures import refused_thread
 from ..keys import to_key
 from ..ports import ACCESS
 from ..sql.access import AccessChanges, count_texts, new_key_values
 from .changes import Writes
+from .session import step
 
 
 class AccessWrites(Writes, AccessChanges):
@@ -17,7 +19,9 @@ class AccessWrites(Writes, AccessChanges):
 
     @override
     def add_key(self, new: NewKey) -> ApiKey:
-        with self.transaction() as (now, _):
+        with self.transaction(step("lock_access"), step("running_erasures")) as (now, (_, running)):
+            if (refusal := refused_thread(new.tenant, None, None, running)) is not None:
+                raise refusal
             (row,) = self.rows("add_key", **new_key_values(new, now))
             self._changed()
         return to_key(row)

@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 from typing_extensions import override
 
-from ...errors.backups import BackupDamaged, BackupError, ProgramMissing, TargetInUse
+from ...errors.backups import BackupDamaged, BackupError, DatabaseMissing, ProgramMissing, TargetInUse
 from ..copies import Copier, Progress, Target
 from ..schema_version import check_version
 from .connection import SCHEMA, connect, connection_parameters, mapped_errors
@@ -69,6 +69,8 @@ class PostgresCopier(Copier):
     def compact(self) -> None:
         with mapped_errors(), connect(self._parameters) as connection:
             connection.autocommit = True
+            if self._holds_queue and not _exists(connection, MIGRATIONS):
+                raise DatabaseMissing("DATABASE_URL: the database has no queue, so there is nothing to compact")
             connection.execute("SET statement_timeout = 0")
             tables = connection.execute(
                 "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY (%s) ORDER BY 1, 2", [self._schemas]

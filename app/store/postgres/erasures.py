@@ -24,7 +24,9 @@ class ErasureWrites(ThreadWrites, Changes, ErasureChanges):
     @override
     def begin_erasure(self, new: NewErasure) -> Erasure:
         target = new.target._asdict()
-        with self.transaction() as (now, _):
+        # A key or a record of the tenant is stored before the erasure, or refused.
+        first = [step("lock_access")] if new.target.kind is ErasureKind.TENANT else []
+        with self.transaction(*first) as (now, _):
             row = self.row("begin_erasure", id=new.id, **target, actor=new.actor, now=now)
             if row is not None:
                 self.rows("add_erased_names", erasure=new.id, names=target_names(new.target))

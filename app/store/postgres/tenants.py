@@ -3,6 +3,7 @@
 from typing_extensions import override
 
 from ...models.tenants import Tenant, TenantSettings
+from ..erasures import refused_thread
 from ..ports import ACCESS
 from ..sql.tenants import TenantChanges, tenant_values
 from ..tenants import to_tenant
@@ -15,7 +16,9 @@ class TenantWrites(Writes, TenantChanges):
 
     @override
     def put_tenant(self, tenant: str, settings: TenantSettings, revision: int | None) -> Tenant | None:
-        with self.transaction(step("lock_access")) as (now, _):
+        with self.transaction(step("lock_access"), step("running_erasures")) as (now, (_, running)):
+            if (refusal := refused_thread(tenant, None, None, running)) is not None:
+                raise refusal
             values = {**tenant_values(tenant, settings), "now": now}
             if revision is None:
                 rows = self.rows("add_tenant", **values)

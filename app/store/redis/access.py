@@ -8,7 +8,9 @@ from typing_extensions import override
 
 from ...clock import to_milliseconds
 from ...errors.access import KeyNotFound, KeyRevoked
+from ...errors.erasures import ErasureInProgress
 from ...models.audit import NewAudit
+from ...models.erasures import ErasureKind
 from ...models.keys import AccessState, ApiKey, KeyCounts, NewKey
 from ...models.tenants import given_of
 from ..ports import ACCESS, AccessStore
@@ -25,8 +27,10 @@ class RedisAccess(RedisRooms, AccessStore):
             "add_key", self._now(), new.id, new.tenant, new.name, " ".join(new.scopes), new.secret_hash,
             "" if new.expires_at is None else to_milliseconds(new.expires_at),
             new.webhook_url or "", new.webhook_secret or "", *_texts(KeyCounts(new.limits, new.quotas)),
-            topics=lambda _: (ACCESS,), audit=self._record(audit),
+            topics=lambda reply: (ACCESS,) if isinstance(reply, list) else (), audit=self._record(audit),
         )  # fmt: skip
+        if reply == "erasing":
+            raise ErasureInProgress(ErasureKind.TENANT)
         return replies.api_key(reply)
 
     @override

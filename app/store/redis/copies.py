@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from typing_extensions import override
 
 from ...errors import StoreIncompatible, StoreUnavailable
-from ...errors.backups import BackupDamaged, BackupError, BackupUnfit, TargetInUse
+from ...errors.backups import BackupDamaged, BackupError, BackupUnfit, DatabaseMissing, TargetInUse
 from ..copies import Copier, Progress, Target
 from ..schema_version import check_version
 from .connection import CONNECT_SECONDS, connection_options, mapped_errors, refusal
@@ -84,6 +84,8 @@ class RedisCopier(Copier):
     @override
     def compact(self) -> None:
         with self._connected() as client:
+            if not self._is_memory and not client.exists(SCHEMA):
+                raise DatabaseMissing("DATABASE_URL: the database has no queue, so there is nothing to compact")
             if client.info("persistence").get("aof_enabled"):
                 _finish(client, "BGREWRITEAOF", "aof_rewrite_in_progress", "aof_last_bgrewrite_status")
             _finish(client, "BGSAVE", "rdb_bgsave_in_progress", "rdb_last_bgsave_status")

@@ -1,12 +1,12 @@
 """Keeps settings of tenants."""
 
 import json
-from collections.abc import Iterable
-from typing import Any
 
 from typing_extensions import override
 
+from ...errors.erasures import ErasureInProgress
 from ...models.audit import NewAudit
+from ...models.erasures import ErasureKind
 from ...models.tenants import Tenant, TenantSettings, given_of
 from ..ports import ACCESS, TenantStore
 from . import replies
@@ -35,16 +35,17 @@ class RedisTenants(RedisRooms, TenantStore):
             "put_tenant", self._now(), tenant, "" if revision is None else revision, repr(settings.weight),
             *(json.dumps(given_of(each)) for each in (settings.limits, settings.quotas, settings.subject_quotas)),
             *("" if each is None else repr(each) for each in retention),
-            topics=_topics, audit=self._record(audit),
+            topics=lambda reply: (ACCESS,) if isinstance(reply, list) else (), audit=self._record(audit),
         )  # fmt: skip
+        if reply == "erasing":
+            raise ErasureInProgress(ErasureKind.TENANT)
         return None if reply is None else replies.tenant(reply)
 
     @override
     async def delete_tenant(self, tenant: str, *, audit: NewAudit | None = None) -> bool:
         return bool(
-            await self._writes.run("delete_tenant", self._now(), tenant, topics=_topics, audit=self._record(audit))
-        )
-
-
-def _topics(reply: Any) -> Iterable[str]:
-    return (ACCESS,) if reply else ()
+            await self._writes.run(
+                "delete_tenant", self._now(), tenant,
+                topics=lambda reply: (ACCESS,) if reply else (), audit=self._record(audit),
+            )
+        )  # fmt: skip

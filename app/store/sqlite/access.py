@@ -6,6 +6,7 @@ from typing_extensions import override
 
 from ...errors.access import KeyNotFound, KeyRevoked
 from ...models.keys import ApiKey, KeyCounts, NewKey
+from ..erasures import refused_thread
 from ..keys import to_key
 from ..ports import ACCESS
 from ..sql.access import AccessChanges, count_texts, new_key_values
@@ -17,6 +18,8 @@ class AccessWrites(Changes, AccessChanges):
 
     @override
     def add_key(self, new: NewKey) -> ApiKey:
+        if (refusal := refused_thread(new.tenant, None, None, self.rows("running_erasures"))) is not None:
+            raise refusal
         (row,) = self.rows("add_key", **new_key_values(new, self._now()))
         self._changed()
         return to_key(row)

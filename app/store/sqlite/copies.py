@@ -17,7 +17,7 @@ import apsw
 from typing_extensions import override
 
 from ...errors import StoreIncompatible, StoreRefused, StoreUnavailable
-from ...errors.backups import BackupDamaged, BackupError, TargetInUse
+from ...errors.backups import BackupDamaged, BackupError, DatabaseMissing, TargetInUse
 from ..copies import Copier, Progress, Target
 from ..schema_version import check_version
 from .connection import APPLICATION_ID, mapped_errors
@@ -102,7 +102,9 @@ class SqliteCopier(Copier):
     @override
     def compact(self) -> None:
         if not self._path.exists():
-            return
+            if self._is_memory:
+                return
+            raise DatabaseMissing(f"DATABASE_URL: there is no database at {self._path}, so there is nothing to compact")
         self._refuse_device()
         with mapped_errors(), closing(_opened(self._path)) as connection:
             self._refuse_foreign(connection)

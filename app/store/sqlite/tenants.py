@@ -3,6 +3,7 @@
 from typing_extensions import override
 
 from ...models.tenants import Tenant, TenantSettings
+from ..erasures import refused_thread
 from ..ports import ACCESS
 from ..sql.tenants import TenantChanges, tenant_values
 from ..tenants import to_tenant
@@ -14,6 +15,8 @@ class TenantWrites(Changes, TenantChanges):
 
     @override
     def put_tenant(self, tenant: str, settings: TenantSettings, revision: int | None) -> Tenant | None:
+        if (refusal := refused_thread(tenant, None, None, self.rows("running_erasures"))) is not None:
+            raise refusal
         values = {**tenant_values(tenant, settings), "now": self._now()}
         if revision is None:
             row = self.row("add_tenant", **values)
