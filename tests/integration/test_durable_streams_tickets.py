@@ -39,7 +39,9 @@ async def test_a_ticket_opens_a_stream_once(serve: Serve, store: Store) -> None:
         assert opened.status == 200
         text = ""
         while message_id not in text:
-            text += (await opened._chunk()).decode()
+            piece = await opened._chunk()
+            assert piece, f"the stream ended after {text!r}"
+            text += piece.decode()
     path = f"/streams/threads/t?offset=now&live=sse&ticket={await ticket({'message_id': message_id})}"
     async with wire.stream_of(server.url, path) as opened:
         assert opened.status == 401
