@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 ANY = "yes"
 NO = "–"
+RESPONSES = "responses"
 
 SURFACES = ("Native", "LangGraph", "OpenAI", "AI SDK", "AG-UI", "Durable Streams", "MCP", "A2A")
 
@@ -90,7 +91,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
     "Reasoning": (
         Cell(ANY, "unit/test_answer_builder.py::test_reasoning_is_shown_wherever_the_model_puts_it"),
         Cell(ANY, "unit/test_langgraph_projection.py::test_reasoning_is_apart_from_the_text"),
-        Cell(ANY, "unit/test_openai_projection.py::test_text_that_is_taken_back_is_not_in_the_output"),
+        Cell(RESPONSES, "unit/test_openai_projection.py::test_text_that_is_taken_back_is_not_in_the_output"),
         PAGE,
         AG_UI,
         AS_EVENTS,
@@ -100,7 +101,7 @@ TABLE: dict[str, tuple[Cell, ...]] = {
     "Questions": (
         Cell(ANY, "integration/test_interrupts.py::test_of_many_answers_the_first_one_counts"),
         Cell(ANY, f"{LANGGRAPH_STREAMS}test_a_question_ends_the_stream_and_its_answer_begins_another"),
-        Cell(ANY, f"{OPENAI}test_a_question_is_a_function_call_and_its_answer_another_response"),
+        Cell(RESPONSES, f"{OPENAI}test_a_question_is_a_function_call_and_its_answer_another_response"),
         PAGE,
         AG_UI,
         Cell("shown", f"{READER}test_a_question_leaves_the_stream_open"),

@@ -12,6 +12,9 @@ from .schemas.problems import ProblemError
 PLACES = ("body", "query", "path", "header")
 """The parts that FastAPI puts in front of a field's name."""
 
+LIST_OF_TYPES = "list[tagged-union["
+"""The beginning of the name by which Pydantic calls one choice of a union: a list of objects with types."""
+
 
 def field_error(error: Mapping[str, Any], model: object = None) -> ProblemError:
     """Return an error of Pydantic as an entry of a problem. `model` is the body's model, None without a body."""
@@ -87,7 +90,7 @@ def _field(location: Sequence[int | str]) -> str:
     in_query = len(location) > 1 and location[0] == "query"
     if len(location) > 1 and location[0] in PLACES:  # alone, it is the name of a field
         location = location[1:]
-    parts = [str(part) for part in location if part not in FORMS]
+    parts = [str(part) for part in location if part not in FORMS and not str(part).startswith(LIST_OF_TYPES)]
     if parts[-1:] == ["[key]"]:
         parts.pop()
     if in_query:  # Pydantic adds the index of a repeated parameter

@@ -3,6 +3,7 @@
 Some models use an id again, or give none. Clients need an id of its own for each call.
 """
 
+from collections.abc import Container
 from typing import NamedTuple, TypeAlias
 
 from rpds import HashTrieMap
@@ -11,7 +12,8 @@ from rpds import HashTrieMap
 class ShownCalls(NamedTuple):
     """The tool calls with one id, or without any, of one message of the agent.
 
-    `waiting` has the ids by which unanswered calls are shown, oldest first, and `answered` that of the last answered.
+    `waiting` has the ids by which unanswered calls are shown, oldest first, and `answered` that of the last answered;
+    empty if there is none.
     """
 
     message: str
@@ -44,7 +46,7 @@ def with_answer(calls: Calls, call_id: str) -> tuple[str | None, Calls]:
     if found is None:
         return None, calls
     if not found.waiting:
-        return found.answered, calls
+        return found.answered or None, calls
     shown_id, *waiting = found.waiting
     return shown_id, calls.insert(call_id, found._replace(waiting=tuple(waiting), answered=shown_id))
 
@@ -52,3 +54,11 @@ def with_answer(calls: Calls, call_id: str) -> tuple[str | None, Calls]:
 def has_open_calls(calls: Calls) -> bool:
     """Return whether a call has no result yet."""
     return any(each.waiting for each in calls.values())
+
+
+def without_calls_of(calls: Calls, messages: Container[str]) -> Calls:
+    """Return calls without those of some messages, which get no result any more. Their ids are not used again."""
+    for call_id, each in list(calls.items()):
+        if each.message in messages:
+            calls = calls.insert(call_id, ShownCalls(each.message, ()))
+    return calls

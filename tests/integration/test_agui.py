@@ -3,16 +3,19 @@
 import asyncio
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from tests.browser.agents import WORDS
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.node_packages import installed, node
 from tests.openai_stub import StubServer
 from tests.pages import DOCS, named
-from tests.servers import ROOT, LiveServer
+from tests.servers import ROOT, LiveServer, server_process
 
 FOLDER = ROOT / "tests" / "agui"
 PAGE = DOCS / "how-to" / "use-ag-ui.md"
@@ -98,6 +101,46 @@ async def test_a_page_of_ag_ui_has_its_whole_day(serve: Serve, control: GraphCon
     assert human["id"] == client_id
     assert [block["type"] for block in human["content"]] == ["image", "text"]
     assert human["content"][0]["extras"] == {"filename": "a.png"}
+
+
+READING = """
+const before = globalThis.fetch;
+globalThis.fetch = async (...given) => {
+  const response = await before(...given);
+  console.error("reading");
+  return response;
+};
+"""
+
+
+async def test_the_example_comes_back_to_a_server_that_was_killed(tmp_path: Path, control: GraphControl) -> None:
+    await asyncio.to_thread(installed, FOLDER)
+    given = {"AGENTS": "chat=tests.browser.agents:writes", "RETRY_BASE_SECONDS": "0", "MAX_ATTEMPTS": "5"}
+    with server_process(tmp_path, **given) as killed:
+        await killed.ready()
+        async with httpx2.AsyncClient(base_url=killed.url, trust_env=False) as client:
+            body = {"message": "Write", "thread_id": "t1", "agent": "chat"}
+            assert (await client.post("/messages", json=body)).status_code == 202
+        code = READING + named(PAGE, "tested: ag-ui comes back").replace("http://localhost:8000", killed.url)
+        page = await asyncio.create_subprocess_exec(
+            *(node(), "--input-type=module", "--eval", code.replace('"@ag-ui/client"', '"ag-ui-1"')),
+            cwd=FOLDER,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert page.stderr is not None
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                assert await page.stderr.readline() == b"reading\n"
+                killed.kill()
+                with server_process(tmp_path, PORT=str(killed.port), **given):
+                    told, _ = await page.communicate()
+        finally:
+            if page.returncode is None:
+                page.kill()
+                await page.wait()
+    assert page.returncode == 0
+    assert told.decode().splitlines() == ["user: Write", *(f"assistant: word{number}" for number in range(WORDS))]
 
 
 async def test_the_examples_of_the_page_print_answers(serve: Serve, control: GraphControl, model: StubServer) -> None:

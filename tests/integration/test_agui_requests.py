@@ -91,6 +91,12 @@ WRONG: list[tuple[Any, int, str]] = [
     (run(forwardedProps={"context": {"user": 1}}), 422, "context"),
     (run(forwardedProps={"config": {"configurable": {"colour": 1}}}), 422, "config.configurable.colour"),
     (run(resume=[{"interruptId": "q"}]), 422, "resume.0.status"),
+    (run(said([{"type": "text", "text": 5}])), 422, "messages.0.user.content.0.text.text: Input should"),
+    (run(said([image(type="url", value="data:x")])), 422, "give the data of a file with the type `data`"),
+    (run(said(), said("Other")), 422, "messages: id: two new messages have the id 'u1'"),
+    (run(resume=[*answer("q"), *answer("q", "no")]), 422, "resume: the question 'q' has two answers"),
+    (run({"id": "s", "role": "system", "content": "Be kind."}), 422, "messages: a run needs a new message of the user"),
+    (back(state={"count": 1}), 422, "state: a run needs a new message of the user"),
     (run(resume=answer("q")), 409, "thread 't' has no open question with these ids"),
 ]
 
@@ -252,6 +258,15 @@ async def test_the_state_of_a_page_is_given_to_the_agent_where_it_has_changed(
     second = await sent(server, run(*first.messages, said(id="u2"), run_id="r2", state=first.state), "lists")
     assert second.state == {"items": ["mine", "x", "x"]}, "what the agent has already is not added again"
     assert (await sent(server, back(), "lists")).state == second.state
+    assert (await sent(server, back(state={"items": []}), "lists")).state == second.state, "a page that only reads"
+    wrong = await ask(server, "/lists", run(said(id="u3"), run_id="r3", state={"items": 5}))
+    assert check_refused(wrong, "/agui", 422, "invalid_input").startswith("state.items: ")
+    note = {"id": "s", "role": "system", "content": "Be kind."}
+    alone = await ask(server, "/lists", run(*second.messages, note, run_id="r3"))
+    assert "Nothing was stored" in check_refused(alone, "/agui", 422, "")
+    assert (
+        await sent(server, run(note, run_id="r3"), "lists")
+    ).shown() == second.shown(), "a page that is loaded again"
 
 
 async def test_agents_without_messages_or_memory(serve: Serve, control: GraphControl) -> None:
@@ -262,6 +277,15 @@ async def test_agents_without_messages_or_memory(serve: Serve, control: GraphCon
     assert again.shown() == told.shown()
     odd = await ask(server, "/any_state", run(said("Hello"), threadId="other"))
     assert "input" in check_refused(odd, "/agui", 422, "")
+
+
+async def test_no_client_can_split_a_line_of_a_text(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=GRAPHS)
+    text = "a\u2028b\u2029c\u0085d"
+    response = await ask(server, "/steps", run(said(text)))
+    lines = response.body.decode().splitlines()
+    assert {line.partition(":")[0] for line in lines} <= {"", "data", "retry"}
+    assert f"Heard: {text}" in ReadRun().take(*events_of(response.body)).shown()
 
 
 async def test_answers_go_on_and_change_nothing_else(serve: Serve, control: GraphControl) -> None:

@@ -39,12 +39,17 @@ def text(piece: str, message: str = "m1", kind: Kind = "content") -> NewEvent:
     return NewEvent.chunk(kind, piece, 0, message=message, node="model")
 
 
+def replayed(piece: str, message: str) -> NewEvent:
+    """A text of a finished step, as the next attempt shows it again."""
+    return NewEvent.chunk("content", piece, 0, message=message)
+
+
 def call(message: str = "m1", **more: Any) -> NewEvent:
-    return NewEvent.chunk("tool_call", {**CALL, **more}, 0, message=message)
+    return NewEvent.chunk("tool_call", {**CALL, **more}, 0, message=message, node="model")
 
 
 def result(message: str = "t1", **more: Any) -> NewEvent:
-    return NewEvent.chunk("tool_result", {**RESULT, **more}, 0, message=message)
+    return NewEvent.chunk("tool_result", {**RESULT, **more}, 0, message=message, node="tools")
 
 
 def discard(message: str = "m1", *, kept: bool) -> NewEvent:
@@ -125,7 +130,7 @@ def test_a_question_ends_the_run_and_its_answer_begins_another() -> None:
     view = RunView("run", first_event=4)
     _, progress = events_of(view, Progress(), events[:3])
     assert progress.end is None
-    assert read(events[3:], view, progress).shown() == ["Yes"], "the step that asked is not shown again"
+    assert read(events[3:], view, progress).shown() == ["Yes"], "a finished step is not shown again"
 
 
 @pytest.mark.parametrize(
@@ -164,6 +169,59 @@ def test_a_text_that_was_finished_before_a_retry_is_shown_once_and_not_marked() 
     failed = NewEvent.failed("no", "agent_error", NOW)
     broken = read(log(NewEvent.processing(1), text("One"), RETRY, NewEvent.processing(2), failed))
     assert (broken.shown(), broken.outcome) == (["~One~"], "agent_error")
+
+
+def test_a_finished_text_that_the_next_attempt_does_not_have_is_marked() -> None:
+    first = [node("a", "start"), text("Half", kind="reasoning"), text("Half."), node("a", "end")]
+    again = [NewEvent.processing(2), text("Half.", "m2"), DONE]
+    assert shown(*first, RETRY, *again) == ["(~Half~)", "~Half.~", "Half."]
+    failed = NewEvent.failed("no", "agent_error", NOW)
+    assert shown(*first, RETRY, NewEvent.processing(2), failed) == ["(~Half~)", "~Half.~"]
+    twice = [RETRY, NewEvent.processing(2), RETRY, NewEvent.processing(3)]
+    assert shown(*first, *twice, text("Half.", "m2"), DONE) == ["(~Half~)", "~Half.~", "Half."]
+
+
+def test_a_text_before_a_question_is_marked_if_it_is_not_shown_again_after_the_answer() -> None:
+    asked = [replayed("Step.", "m0"), node("ask", "start"), text("Shall I?"), ASKS]
+    assert shown(*asked) == ["Step.", "Shall I?"]
+    events = log(NewEvent.processing(1), *asked, RESUMED, NewEvent.processing(1), replayed("Step.", "m0"))
+    rest = log(*(NewEvent.processing(1) for _ in events), text("Yes", "m2"), DONE)[len(events) :]
+    view = RunView("run", first_event=6)
+    made, progress = events_of(view, Progress(), [*events, *rest])
+    transcript = Transcript()
+    transcript.take(made)
+    assert [each.content for each in transcript.messages(without=progress.gone)] == ["Step.", "Yes"]
+    _, before = events_of(view, Progress(), events[:5])
+    back = ReadRun([{"id": "m0", "role": "assistant", "content": "Step."}, {"id": "m1", "role": "assistant"}])
+    body, after = frames_of(view, before, [*events[5:], *rest])
+    assert after.end is not None
+    whole = frame_of(NAMED.start("run")) + body + frame_of(NAMED.last(after.end))
+    assert back.take(*agui_events.events_of(whole)).shown() == ["Step.", "~~", "Yes"]
+
+
+def test_steps_that_an_attempt_shows_again_are_not_marked_in_whichever_order_they_come() -> None:
+    first = [text("B", "m2"), RETRY, NewEvent.processing(2)]
+    assert shown(*first, replayed("A", "m1"), replayed("B", "m2"), text("C", "m3"), DONE) == ["B", "A", "C"]
+    edited = [text("One", "m1"), text("Two", "m2"), RETRY, NewEvent.processing(2)]
+    assert shown(*edited, replayed("Uno", "m1"), replayed("Two", "m2"), text("C", "m3"), DONE) == [
+        *("~One~", "Two", "Uno", "C"),
+    ]
+    reused = [text("One", "m1"), RETRY, NewEvent.processing(2), text("C", "m3"), text("One", "m1"), DONE]
+    assert shown(*reused) == ["~One~", "C", "One"], "a text that comes after all is a message of its own"
+
+
+def test_tools_of_a_failed_attempt_are_gone_from_a_page_that_comes_back() -> None:
+    first = [call(), result(), RETRY, NewEvent.processing(2)]
+    events = log(NewEvent.processing(1), *first, call("m2"), result("t2"), text("2", "m3"), DONE)
+    live = read(events)
+    assert live.shown() == ["~~", ("add", '{"a": 1}'), ("tool", "2"), ("add", '{"a": 1}'), ("tool", "2"), "2"]
+    made, progress = events_of(RunView("run"), Progress(), events)
+    transcript = Transcript()
+    transcript.take(made)
+    assert [each.id for each in transcript.messages(without=progress.gone)] == ["m2", "t2", "m3"]
+    output = NewEvent.chunk("content", "x", 0)
+    unanswered = [call(), RETRY, NewEvent.processing(2), text("2", "m2"), output, DONE]
+    assert shown(*unanswered)[-1] == "x", "nobody waits for the answer to a call that does not count"
 
 
 def test_other_text_under_the_id_of_an_earlier_attempt_is_a_message_of_its_own() -> None:
@@ -252,19 +310,24 @@ def test_any_log_gives_a_legal_stream_and_a_page_that_comes_back_has_the_same(
     made, progress = events_of(RunView("run"), Progress(), events[:cut])
     transcript = Transcript()
     transcript.take(made)
-    frames = [NAMED.start("run"), MessagesSnapshotEvent(messages=transcript.messages()), *progress.parts.opened_again()]
+    frames = [
+        NAMED.start("run"),
+        MessagesSnapshotEvent(messages=transcript.messages(without=progress.gone)),
+        *progress.parts.opened_again(),
+    ]
     body, after = frames_of(RunView("run"), progress, events[cut:])
     assert after.end is not None
     rest = b"".join(map(frame_of, frames)) + body + frame_of(NAMED.last(after.end))
     back = ReadRun().take(*agui_events.events_of(rest))
-    voided = discarded(whole) | discarded(back)
+    gone = set(after.gone)
+    voided = discarded(whole) | discarded(back) | gone
     assert texts(back, voided) == texts(whole, voided)
-    assert calls(back) == calls(whole)
+    assert calls(back, gone) == calls(whole, gone)
 
 
-def calls(run: ReadRun) -> dict[str, list[Any]]:
+def calls(run: ReadRun, but: set[str]) -> dict[str, list[Any]]:
     """The tool calls by the ids of their messages."""
-    return {each["id"]: each["toolCalls"] for each in run.messages if each.get("toolCalls")}
+    return {each["id"]: each["toolCalls"] for each in run.messages if each.get("toolCalls") and each["id"] not in but}
 
 
 def discarded(run: ReadRun) -> set[str]:

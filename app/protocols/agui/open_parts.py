@@ -90,12 +90,16 @@ class OpenParts(NamedTuple):
         ended = [event for each in self.texts if is_chosen(each) for event in each.end(is_void=each.message in void)]
         return ended, self._replace(texts=tuple(each for each in self.texts if not is_chosen(each)))
 
-    def voided(self, message: str) -> tuple[Events, "OpenParts"]:
-        """Mark the text of a message that is not part of the answer, whether or not it was finished before."""
-        if message in self.messages:
-            return self.without(message, is_void=True)
-        text = OpenText(message, is_reasoning=False)
-        return [*text.begin(), *text.end(is_void=True)], self
+    def voided(self, message: str, kinds: Container[str] = ("content",)) -> tuple[Events, "OpenParts"]:
+        """Mark the texts of a message that do not count, whether or not they were finished before.
+
+        `kinds` are those of its finished texts, `content` or `reasoning`. Open ones are finished and marked.
+        """
+        ended, parts = self.without(message, is_void=True)
+        texts = [OpenText(message, kind == "reasoning") for kind in ("reasoning", "content") if kind in kinds]
+        finished = [each for each in texts if each not in self.texts]
+        marked = [event for each in finished for event in (*each.begin(), *each.end(is_void=True))]
+        return [*ended, *marked], parts
 
     def step_begun(self, name: str) -> tuple[Events, "OpenParts"]:
         """Begin a step."""

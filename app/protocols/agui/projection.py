@@ -1,6 +1,7 @@
 """Makes the events of AG-UI from the stored events of a message. Pure."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -15,11 +16,11 @@ from ag_ui.core import (
     ToolCallStartEvent,
 )
 from ag_ui.encoder import EventEncoder
-from rpds import HashTrieMap
+from rpds import HashTrieMap, HashTrieSet
 
 from ...models.events import Event, EventType
 from ...models.usage import add_counts
-from ..shown_calls import NO_CALLS, Calls, has_open_calls, with_answer, with_call
+from ..shown_calls import NO_CALLS, Calls, has_open_calls, with_answer, with_call, without_calls_of
 from ..shown_messages import ShownMessage, ShownMessages, with_piece
 from .endings import End
 from .open_parts import NO_PARTS, Events, OpenParts
@@ -43,26 +44,33 @@ class RunView(NamedTuple):
 class Progress(NamedTuple):
     """The state on which later events depend. It is never changed, so that readers can share it.
 
-    `messages` has the messages that attempts showed: a later attempt shows finished steps again. `doubtful` has the ids
-    of those whose texts were open at a retry, until it is known whether the next attempt shows them again; None without
-    a retry. `calls` has the newest tool calls by the agent's ids. `state` is the JSON of the newest state without its
-    messages; empty before the first one. `usage` has the counts of all model calls so far, by model. `end` is how the
-    run has ended; None before its end.
+    `messages` has the messages that attempts showed, by the agent's ids: a later attempt shows finished steps again,
+    before anything else. After a retry or an answer, `doubtful` has the agent's ids of those that the next attempt has
+    not shown again yet, until it shows something new; else None. The rest of them does not count: `gone` has the ids by
+    which clients know it. `calls` has the newest tool calls by the agent's ids. `state` is the JSON of the newest state
+    without its messages; empty before the first one. `usage` has the counts of all model calls so far, by model. `end`
+    is how the run has ended; None before its end.
     """
 
     attempt: int = 0
     parts: OpenParts = NO_PARTS
     messages: ShownMessages = HashTrieMap()
     doubtful: frozenset[str] | None = None
+    gone: "HashTrieSet[str]" = HashTrieSet()
     calls: Calls = NO_CALLS
     state: str = ""
     usage: Mapping[str, Mapping[str, Any]] = NO_USAGE
     end: End | None = None
 
 
+_LINE_BREAKS = re.compile("[\u0085\u2028\u2029]")
+"""Characters that JSON leaves as they are, and at which some clients split lines."""
+
+
 def frame_of(event: BaseEvent) -> bytes:
     """Return an event as a server-sent event."""
-    return EventEncoder().encode(event).encode()
+    text = EventEncoder().encode(event)
+    return _LINE_BREAKS.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def frames_of(view: RunView, progress: Progress, events: Sequence[Event]) -> tuple[bytes, Progress]:
@@ -107,6 +115,8 @@ def _project(view: RunView, progress: Progress, event: Event) -> tuple[Events, P
             progress = progress._replace(usage=usage)
         case EventType.RETRY:
             made, progress = _retry(progress, data)
+        case EventType.RESUMED:
+            progress = _doubted(progress)
         case EventType.INTERRUPTED | EventType.DONE | EventType.ERROR | EventType.CANCELLED:
             made, progress = _end(progress)
             if event.id >= view.first_event:  # else the question of an earlier run
@@ -120,17 +130,17 @@ def _piece(view: RunView, progress: Progress, event_id: int, data: Mapping[str, 
         return [], progress  # the output as text; the last event has it, and the page has to answer the calls
     name = data.get("message") or f"{view.message_id}-{progress.attempt}"
     if data["type"] == "discard":
-        return _discard(progress, name, is_void=not data.get("kept", False))
+        return _discard(progress, name, data)
     before = progress.messages.get(name)
     pieces, message, messages = with_piece(progress.messages, progress.attempt, name, data["type"], data["chunk"])
     progress = progress._replace(messages=messages)
     made: list[BaseEvent] = []
-    if message.is_repeated:
-        progress = _undoubted(progress, message.id)
+    if before is not None and before.id != message.id:  # it says something else than before
+        ended, progress = _voided(progress, before)
+        made += ended
+    if _is_repeat(progress, name, data):
+        progress = _undoubted(progress, name)
     else:
-        if before is not None and before.id != message.id:  # it says something else than before
-            ended, progress = _voided(progress, before)
-            made += ended
         settled, progress = _settled(progress)
         made += settled
     for kind, piece in pieces:
@@ -139,13 +149,15 @@ def _piece(view: RunView, progress: Progress, event_id: int, data: Mapping[str, 
     return made, progress
 
 
-def _discard(progress: Progress, name: str, *, is_void: bool) -> tuple[Events, Progress]:
+def _discard(progress: Progress, name: str, data: Mapping[str, Any]) -> tuple[Events, Progress]:
     """Return the events that finish the texts of a message that is not the answer."""
+    is_void = not data.get("kept", False)
     message = progress.messages.get(name)
-    if message is None or (message.attempt == progress.attempt and not message.is_repeated):
-        settled, progress = _settled(progress)
+    settled: Events = ()
+    if _is_repeat(progress, name, data):
+        progress = _undoubted(progress, name)
     else:
-        settled, progress = [], _undoubted(progress, message.id)
+        settled, progress = _settled(progress)
     if is_void and message is not None:
         ended, progress = _voided(progress, message)
         return [*settled, *ended], progress
@@ -180,8 +192,9 @@ def _result(progress: Progress, event_id: int, message: str, piece: Mapping[str,
     called: Events = ()
     shown_id, calls = with_answer(progress.calls, piece.get("id") or "")
     if shown_id is None:
-        shown_id, calls = with_call(calls, event_id, message, piece.get("id") or "")
-        called = _call(shown_id, piece.get("name") or "tool", {}, None)
+        owner = _owner(message)
+        shown_id, calls = with_call(calls, event_id, owner, piece.get("id") or "")
+        called = _call(shown_id, piece.get("name") or "tool", {}, owner)
     content = piece["content"]
     result = ToolCallResultEvent(
         message_id=message,
@@ -193,8 +206,13 @@ def _result(progress: Progress, event_id: int, message: str, piece: Mapping[str,
     return [*called, result], progress._replace(calls=calls)
 
 
-def _call(call_id: str, name: str, given: Any, message: str | None) -> Events:
-    """Return the events of a tool call that belongs to a message; with None, to one of its own."""
+def _owner(result: str) -> str:
+    """Return the id of the message that has the call of a result, if nothing but the result was shown of it."""
+    return f"{result}-call"
+
+
+def _call(call_id: str, name: str, given: Any, message: str) -> Events:
+    """Return the events of a tool call that belongs to a message."""
     return [
         ToolCallStartEvent(tool_call_id=call_id, tool_call_name=name, parent_message_id=message),
         ToolCallArgsEvent(tool_call_id=call_id, delta=given if isinstance(given, str) else json.dumps(given)),
@@ -235,28 +253,56 @@ def state_without_messages(values: Any) -> Any:
     return {name: value for name, value in values.items() if name not in HIDDEN_KEYS}
 
 
-def _undoubted(progress: Progress, message: str) -> Progress:
+def _is_repeat(progress: Progress, name: str, data: Mapping[str, Any]) -> bool:
+    """Return whether a piece is of a message that an earlier attempt showed or finished.
+
+    Finished steps are shown again without the nodes that made them. Readers may not have seen all of them.
+    """
+    message = progress.messages.get(name)
+    return ("message" in data and "node" not in data) or (message is not None and message.is_repeated)
+
+
+def _doubted(progress: Progress) -> Progress:
+    """Note that no message counts until the next attempt has shown it again."""
+    shown = (name for name, each in progress.messages.items() if each.texts or each.others)
+    return progress._replace(doubtful=frozenset(shown))
+
+
+def _undoubted(progress: Progress, name: str) -> Progress:
     """Note that the present attempt has a message of an earlier one."""
-    return progress if progress.doubtful is None else progress._replace(doubtful=progress.doubtful - {message})
+    return progress if progress.doubtful is None else progress._replace(doubtful=progress.doubtful - {name})
 
 
 def _settled(progress: Progress) -> tuple[Events, Progress]:
-    """Finish the texts that a retry broke off. Those that the present attempt does not have are marked."""
+    """Mark the messages that the present attempt has not shown again, and finish the texts that were broken off."""
     if progress.doubtful is None:
         return [], progress
-    ended, parts = progress.parts.closed(void=progress.doubtful)
-    return ended, progress._replace(parts=parts, doubtful=None)
+    made: list[BaseEvent] = []
+    callers = {each.message for each in progress.calls.values()}
+    for name in sorted(progress.doubtful):
+        message = progress.messages[name]
+        kinds = message.texts.keys() or ({"content"} if message.id in callers else ())
+        ended, parts = progress.parts.voided(message.id, kinds)
+        made += ended
+        progress = progress._replace(
+            parts=parts,
+            gone=progress.gone.insert(message.id).insert(_owner(message.id)),
+            messages=progress.messages.insert(name, ShownMessage(f"{message.id}-{progress.attempt}", progress.attempt)),
+        )
+    calls = without_calls_of(progress.calls, progress.gone)
+    closed, parts = progress.parts.closed()
+    return [*made, *closed], progress._replace(parts=parts, calls=calls, doubtful=None)
 
 
 def _retry(progress: Progress, data: Mapping[str, Any]) -> tuple[Events, Progress]:
     """Return the events of an attempt without a result. No later text joins those of the attempt.
 
-    Whether an open text was finished is known when the next attempt shows its first message.
+    Which of them count is known when the next attempt shows something new.
     """
     about = {"attempt": data["attempt"], "error": data["error"], "nextAt": data["next_at"]}
     ended, parts = progress.parts.steps_finished()
     told = CustomEvent(name="retry", value=about)
-    return [*ended, told], progress._replace(parts=parts, doubtful=parts.messages)
+    return [*ended, told], _doubted(progress._replace(parts=parts))
 
 
 def _end(progress: Progress) -> tuple[Events, Progress]:

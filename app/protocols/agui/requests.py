@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ag_ui.core import Message, UserMessage
+from ag_ui.core import DeveloperMessage, Message, SystemMessage, UserMessage
 
 from ...access.principals import Principal
 from ...access.scopes import AccessScope
@@ -15,6 +15,7 @@ from ...errors import (
     AliasTaken,
     Conflict,
     Forbidden,
+    InvalidInput,
     InvalidRequest,
     KeyReused,
     MessageNotFound,
@@ -91,7 +92,19 @@ async def begun_run(services: Services, caller: Principal, agent: str, body: Age
     if given:
         return await _submitted(services, caller, agent, body, given, by)
     _require_read(caller)
-    return Begun(await _found(services, caller, body), comes_back=True)
+    run = await _found(services, caller, body)
+    _check_lost(body, has_messages=run is not None)
+    return Begun(run, comes_back=True)
+
+
+def _check_lost(body: AgentRun, *, has_messages: bool) -> None:
+    """Raise InvalidRequest for a page that only comes back, if it sends what nobody would get."""
+    told = "a run needs a new message of the user. Nothing was stored; send this with the user's next message"
+    last = body.messages[-1] if body.messages else None
+    if isinstance(last, SystemMessage | DeveloperMessage) and (not has_messages or body.has_answers):
+        raise InvalidRequest(f"messages: {told}", field="messages")
+    if body.state and not has_messages:
+        raise InvalidRequest(f"state: {told}", field="state")
 
 
 # New messages
@@ -115,10 +128,22 @@ async def _submitted(
         if known is not None:
             return known
         accepted = await _submitted_anew(services, caller, body, new, by)
+    except InvalidInput as error:
+        raise _as_of_page(error) from None
     (message,) = accepted.messages
     if accepted.replayed:
         return await _back_to(services, caller, message.id)
     return Begun(Run(message.id, message, limits=accepted.limits), ignored=ignored_fields(of_page, body))
+
+
+def _as_of_page(error: InvalidInput) -> InvalidInput:
+    """Return an error of an input that names the page's field."""
+    field = error.field or ""
+    name = field.removeprefix("input.")
+    if name == field:
+        return error
+    place = name if name.partition(".")[0] == "messages" else f"state.{name}"
+    return InvalidInput(str(error).replace(field, place, 1), field=place)
 
 
 async def _description(services: Services, agent: str, body: AgentRun) -> AgentDescription | None:

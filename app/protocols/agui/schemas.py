@@ -1,9 +1,10 @@
 """The body of a request: the protocol's `RunAgentInput`, without what this server cannot carry out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from ag_ui.core import (
+    AssistantMessage,
     ContentPart,
     Context,
     DeveloperMessage,
@@ -84,6 +85,14 @@ class AgentRun(RunAgentInput):
             storable_value(each.model_dump(mode="json"))
         return value
 
+    @field_validator("resume")
+    @classmethod
+    def _asked_once(cls, value: list[Answer] | None) -> list[Answer] | None:
+        twice = _repeated(each.interrupt_id for each in value or () if each.status == "resolved")
+        if twice is not None:
+            raise ValueError(f"the question {twice!r} has two answers here; send one of them")
+        return value
+
     @field_validator("messages")
     @classmethod
     def _usable(cls, value: list[Message]) -> list[Message]:
@@ -94,6 +103,9 @@ class AgentRun(RunAgentInput):
                 raise ValueError(f"id: expected 1 to {MAX_NAME_LENGTH} characters")
             if not isinstance(new, ToolMessage):
                 blocks_of(new)  # raises ValueError
+        twice = _repeated(each.id for each in new_messages(value))
+        if twice is not None:
+            raise ValueError(f"id: two new messages have the id {twice!r}; give each one of its own")
         return value
 
     @property
@@ -102,9 +114,24 @@ class AgentRun(RunAgentInput):
         return new_messages(self.messages)
 
     @property
+    def has_answers(self) -> bool:
+        """Return whether the agent has said something in the page's messages."""
+        return any(isinstance(each, AssistantMessage) for each in self.messages)
+
+    @property
     def props(self) -> ForwardedProps:
         """Return the forwarded properties."""
         return self.forwarded_props or ForwardedProps()
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """Return the first name that comes twice; None without one."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def new_messages(messages: Sequence[Message]) -> list[Input | ToolMessage]:
@@ -150,4 +177,5 @@ def _block_of(part: ContentPart) -> dict[str, Any] | None:
     except ValidationError as error:
         first = error.errors()[0]
         name = "mimeType" if first["loc"][-1] == "mime_type" else "value"
-        raise ValueError(f"source.{name}: {first['msg'].removeprefix('Value error, ')}") from None
+        told = first["msg"].removeprefix("Value error, ").replace("as `base64`", "with the type `data`")
+        raise ValueError(f"source.{name}: {told}") from None

@@ -65,19 +65,24 @@ async def _read_log(
 ) -> tuple[list[Message], Progress, int]:
     """Return the messages that a run has made so far, its progress, and the event up to which they go.
 
-    A log that is no longer kept gives nothing but the end. The state has its messages.
+    Messages that do not count after the answer to the run's question are left out. A log that is no longer kept gives
+    nothing but the end. The state has its messages.
     """
     progress, transcript = Progress(), Transcript()
     page = await services.log.read(caller.tenant, run.message.id, after=0, limit=1)
+    later, unended = Progress(), view._replace(first_event=page.last + 1)
     if not page.events and run.message.completed_at is not None:
         return [], progress._replace(end=end_of(run.message)), page.last
     try:
         async for events in stored_events(services, caller, run, 0, page.last):
             made, progress = events_of(view, progress, events)
             transcript.take(made)
+            if run.is_answered:
+                _, later = events_of(unended, later, events)
     except LookupError:  # deleted meanwhile; the tail tells
         return [], Progress(), 0
-    return transcript.messages(), progress, page.last
+    gone = later.gone if run.is_answered else progress.gone
+    return transcript.messages(without=gone), progress, page.last
 
 
 async def _values(services: Services, caller: Principal, thread_id: str) -> Any:

@@ -1,6 +1,6 @@
 """The messages that a client has after some events of a run. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from ag_ui.core import (
@@ -20,7 +20,7 @@ from ag_ui.core import (
     ToolMessage,
 )
 
-from .open_parts import VOID
+from .open_parts import VOID, reasoning_id
 
 
 class Transcript:
@@ -66,9 +66,13 @@ class Transcript:
         call = ToolCall(id=event.tool_call_id, function=FunctionCall(name=event.tool_call_name, arguments=""))
         self._calls.setdefault(owner, []).append(call)
 
-    def messages(self) -> list[Message]:
-        """Return the messages without the texts that are not part of the answer."""
-        found = (self._message(name, pieces) for name, pieces in self._texts.items())
+    def messages(self, *, without: Container[str] = ()) -> list[Message]:
+        """Return the messages without the texts that are not part of the answer, and without some messages.
+
+        `without` has ids of messages of the agent and of its tools. Their reasoning is left out too.
+        """
+        left_out = {each for name in self._texts if name in without for each in (name, reasoning_id(name))}
+        found = (self._message(name, pieces) for name, pieces in self._texts.items() if name not in left_out)
         return [each for each in found if each is not None]
 
     def _message(self, name: str, pieces: list[str]) -> Any:
