@@ -25,6 +25,9 @@ FOLDER = ROOT / "tests" / "agui"
 CUTS = 100
 EVENTS = 1_000
 EVENTS_A_CUT = EVENTS // CUTS
+LEASE_SECONDS = 300.0
+"""Longer than all tests may take, since nobody renews the lease."""
+
 AROUND_BYTES = 1_200
 """Fewer bytes than a request and its stream have besides the text so far, so that each write leads to a cut."""
 
@@ -95,7 +98,7 @@ async def followed(server: LiveServer, store: Store, proxy: GrowingCuts) -> None
         return (await server.client.get("/messages")).json()["messages"]
 
     await until(until_stored, "the message is stored")
-    lease = await claim_one(store, agents=["steps"])
+    lease = await claim_one(store, agents=["steps"], lease_seconds=LEASE_SECONDS)
     for begin in range(0, EVENTS, EVENTS_A_CUT):
         new = [piece(number) for number in range(begin, begin + EVENTS_A_CUT)]
         await store.append(lease, new)
@@ -137,13 +140,13 @@ async def test_a_page_that_comes_back_to_a_requeued_message_has_its_new_answer(
     body = {"threadId": "t", "runId": "r", "messages": [{"id": "u", "role": "user", "content": "Hi"}]}
     first = asyncio.create_task(server.client.post("/agui/steps", json=body))
     await until(lambda: server.runtime.services.streams.open_by_kind()["stream"], "a reader")
-    lease = await claim_one(store, agents=["steps"])
+    lease = await claim_one(store, agents=["steps"], lease_seconds=LEASE_SECONDS)
     await store.append(lease, [NewEvent.chunk("content", "Old", 0, message="m1")])
     await store.finish(lease, FAILED)
     failed = ReadRun().take(*events_of((await first).content))
     assert (failed.shown(), failed.outcome) == (["Old"], "agent_error")
     await requeue(store, lease.message_id)
-    lease = await claim_one(store, agents=["steps"])
+    lease = await claim_one(store, agents=["steps"], lease_seconds=LEASE_SECONDS)
     await store.append(lease, [NewEvent.chunk("content", "New, ", 0, message="m2")])
     back = asyncio.create_task(server.client.post("/agui/steps", json={**body, "messages": []}))
     await until(lambda: server.runtime.services.streams.open_by_kind()["stream"], "a reader")
