@@ -79,7 +79,7 @@ class Turns:
     def take(self, flow: Flow) -> int:
         """Return the rank of one more message of the flow."""
         turn = self.next_turns.get(flow) or self.find(flow)
-        self.next_turns[flow] = turn._replace(rank=turn.rank + turn.length)
+        self.next_turns[flow] = Turn(turn.rank + turn.length, turn.length)
         return turn.rank
 
     def forget(self) -> None:

@@ -41,7 +41,7 @@ local owners = {} -- subjects of the operation's threads by scope, false for non
 -- One command adds all ready messages without a thread to a sorted set: rank, member, rank, member... (number and id in
 -- `messages`). Call `add_waiting` before the sets are read for a length or a position.
 local waiting, waiting_of, messages_of, ready_of, flows = {}, {}, {}, {}, {}
-local unplaced = {} -- receipts without a position, each followed by its member
+local unplaced = {} -- lists of receipts without a position, each followed by its member, by key of the flow
 
 local function put(list, score, member)
     list[#list + 1] = score
@@ -49,8 +49,8 @@ local function put(list, score, member)
     return list
 end
 
-local function wait_in_batch(message, flow, rank)
-    local tenant, agent, member, key = message.tenant, message.agent, message.member, flow_key(message.tenant, flow, rank)
+local function wait_in_batch(message, key, rank)
+    local tenant, agent, member = message.tenant, message.agent, message.member
     flows[key] = put(flows[key] or {}, rank, member)
     put(waiting, rank, member)
     waiting_of[tenant] = put(waiting_of[tenant] or {}, rank, member)
@@ -72,10 +72,35 @@ local function add_waiting()
     waiting, waiting_of, messages_of, ready_of, flows = {}, {}, {}, {}, {}
 end
 
+-- Give receipts their positions. If as many places are between the first and the last message of a list as between their
+-- positions, no other message is between them, and two positions tell all.
+local function place_all(list)
+    local count = #list / 2
+    local first = redis.call('ZRANK', WAITING, list[2])
+    list[1][7] = first
+    local last = count > 1 and redis.call('ZRANK', WAITING, list[2 * count])
+    local dense = first and last and list.ordered and last - first == count - 1
+    for i = 2, count do
+        list[2 * i - 1][7] = dense and first + i - 1 or not dense and redis.call('ZRANK', WAITING, list[2 * i])
+    end
+end
+
 local function place_receipts()
     add_waiting()
-    for i = 1, #unplaced, 2 do unplaced[i][7] = redis.call('ZRANK', WAITING, unplaced[i + 1]) end
+    for _, list in pairs(unplaced) do place_all(list) end
     unplaced = {}
+end
+
+-- `key` is that of the flow, or '' for messages of threads and delayed ones, which may have any place.
+local function place_later(receipt, member, key, rank)
+    local list = unplaced[key]
+    if not list then
+        list = {ordered = key ~= '', rank = rank}
+        unplaced[key] = list
+    end
+    if rank < list.rank then list.ordered = false end
+    list.rank = rank
+    put(list, receipt, member)
 end
 
 local function count_queued()
@@ -187,7 +212,7 @@ local function describe(tenant, thread, name, patch)
     if #text <= 65536 then redis.call('HSET', key, 'metadata', text) end
 end
 
--- Store the message whose fields begin at `i`. Return its receipt, without the position, and its member.
+-- Store the message whose fields begin at `i`. Return its receipt, without the position.
 local function store(ARGV, i, number, now, rolled_back)
     local id, thread, run_at = ARGV[i], ARGV[i + 2] ~= '' and ARGV[i + 2], tonumber(ARGV[i + 9] ~= '' and ARGV[i + 9] or 0)
     if ARGV[i + 10] ~= '' then run_at = now + tonumber(ARGV[i + 10]) end
@@ -210,27 +235,23 @@ local function store(ARGV, i, number, now, rolled_back)
     if thread or ARGV[i + 8] ~= '' or run_at ~= 0 or #rolled_back > 0 or ARGV[i + 12] ~= '' or rarer ~= NOTHING or subject
         or ARGV[i + 15] ~= '' or ARGV[i + 16] ~= '' then
         more = {}
-        local function keep(name, value)
-            more[#more + 1] = name
-            more[#more + 1] = value
-        end
         if thread then
-            keep('thread_id', thread)
-            keep('thread_number', message.thread_number)
+            put(more, 'thread_id', thread)
+            put(more, 'thread_number', message.thread_number)
         end
-        if ARGV[i + 8] ~= '' then keep('options', ARGV[i + 8]) end
-        if run_at ~= 0 then keep('run_at', run_at) end
-        if is_delayed then keep('unplaced', '1') end
-        if flow ~= '' and not is_delayed then keep('flow', flow) end
-        if #rolled_back > 0 then keep('rollback', cjson.encode(rolled_back)) end
-        if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
-        if ARGV[i + 13] ~= '' then keep('webhook_events', ARGV[i + 13]) end
-        if rarer.webhook_key then keep('webhook_key', rarer.webhook_key) end
-        if rarer.receivers then keep('receivers', rarer.receivers) end
-        if rarer.metadata then keep('metadata', rarer.metadata) end
-        if subject then keep('subject', subject) end
-        if ARGV[i + 15] ~= '' then keep('key_id', ARGV[i + 15]) end
-        if ARGV[i + 16] ~= '' then keep('trace', ARGV[i + 16]) end
+        if ARGV[i + 8] ~= '' then put(more, 'options', ARGV[i + 8]) end
+        if run_at ~= 0 then put(more, 'run_at', run_at) end
+        if is_delayed then put(more, 'unplaced', '1') end
+        if flow ~= '' and not is_delayed then put(more, 'flow', flow) end
+        if #rolled_back > 0 then put(more, 'rollback', cjson.encode(rolled_back)) end
+        if ARGV[i + 12] ~= '' then put(more, 'webhook_url', ARGV[i + 12]) end
+        if ARGV[i + 13] ~= '' then put(more, 'webhook_events', ARGV[i + 13]) end
+        if rarer.webhook_key then put(more, 'webhook_key', rarer.webhook_key) end
+        if rarer.receivers then put(more, 'receivers', rarer.receivers) end
+        if rarer.metadata then put(more, 'metadata', rarer.metadata) end
+        if subject then put(more, 'subject', subject) end
+        if ARGV[i + 15] ~= '' then put(more, 'key_id', ARGV[i + 15]) end
+        if ARGV[i + 16] ~= '' then put(more, 'trace', ARGV[i + 16]) end
     end
     redis.call('HSET', message_key(id), 'number', number, 'tenant', message.tenant, 'agent', message.agent,
         'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'readiness', message.readiness,
@@ -239,10 +260,13 @@ local function store(ARGV, i, number, now, rolled_back)
     message.priority = ARGV[i + 5]
     record('accepted', message, now)
     if rarer.aliases then keep_aliases(message.tenant, id, rarer.aliases, 0) end
+    local key = alone and flow_key(message.tenant, flow, rank) or ''
     if not alone and not is_delayed then join_flow(message, flow, rank) end
-    if alone then wait_in_batch(message, flow, rank) end -- last, since the server may refuse to store for lack of memory
-    return {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, rolled_back,
-        subject or false}, message.member
+    if alone then wait_in_batch(message, key, rank) end -- last, since the server may refuse to store for lack of memory
+    local receipt = {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, rolled_back,
+        subject or false}
+    place_later(receipt, message.member, key, rank)
+    return receipt
 end
 
 local function run(ARGV)
@@ -275,10 +299,9 @@ local function run(ARGV)
             if if_busy ~= 'rollback' then rolled_back = NOTHING end
             rolled_back = union(rarer_fields(ARGV, i).rollback, rolled_back)
         end
-        local receipt, member = store(ARGV, i, number, now, rolled_back)
+        local receipt = store(ARGV, i, number, now, rolled_back)
         if receipt[5] == 'ready' then any_ready = 1 end
         receipts[#receipts + 1] = receipt
-        put(unplaced, receipt, member)
     end
     known_queued = queued
     keep_counted(ARGV[11], counted, now)

@@ -157,8 +157,8 @@ class AcceptWrites(Placing, Keyed, Limiting):
             self.keep_receipts(kept)
             named = {name_of(add.key) for add in given if add.key is not None}
             self.drop_keys(sorted(named - kept.keys() - known.keys()))
-            if tally.expiries:
-                self.session.end_with(step("keep_limits", **tally.changed()))
+            if (changed := tally.changed()) is not None:
+                self.session.end_with(step("keep_limits", **changed))
             self.record_cancels(rules.audit, cancelled)
         return results
 

@@ -15,8 +15,7 @@ class Tally:
     def __init__(self, values: Mapping[str, int], now: int) -> None:
         self._values = dict(values)
         self._now = now
-        self.expiries: dict[str, int] = {}
-        """The time at which each changed row is out of use, by name."""
+        self._counted: dict[str, Limit] = {}
 
     def count(self, limits: Sequence[Limit]) -> Mapping[str, int] | AgentQueueError:
         """Count a request, and return the new values by name. Return the error instead if a limit refuses it."""
@@ -24,14 +23,18 @@ class Tally:
             counted = count_all(limits, self._values, self._now)
         except AgentQueueError as error:
             return error
-        self._values |= counted
-        self.expiries |= {limit.name: expiry_of(limit, counted[limit.name]) for limit in limits}
+        self._values.update(counted)
+        for limit in limits:
+            self._counted[limit.name] = limit
         return counted
 
-    def changed(self) -> Mapping[str, Sequence[object]]:
-        """Return the changed rows as the parameters of the query `keep_limits`."""
-        names = sorted(self.expiries)
-        values, expiries = [self._values[name] for name in names], [self.expiries[name] for name in names]
+    def changed(self) -> Mapping[str, Sequence[object]] | None:
+        """Return the changed rows as the parameters of the query `keep_limits`, None if there are none."""
+        if not self._counted:
+            return None
+        names = sorted(self._counted)
+        values = [self._values[name] for name in names]
+        expiries = [expiry_of(self._counted[name], value) for name, value in zip(names, values, strict=True)]
         return {"names": names, "values": values, "expiries": expiries}
 
 

@@ -15,7 +15,7 @@ from ...errors.threads import MessageDeleted, ThreadMoved, ThreadNotReady
 from ...models.audit import NewAudit
 from ...models.limits import Limit
 from ...models.messages import Accepted, NewMessage, RequestKey
-from ...policy.limits import left_of_each, refusal
+from ...policy.limits import left_of, refusal
 from ..metadata import metadata_text, thread_patch
 from ..parts import CLEARED_AT_ONCE, AcceptRules, Cleared, ThreadKey, aliases_of, clear, depend_on_threads
 from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
@@ -76,8 +76,8 @@ class RedisAccept(RedisLimits, AcceptStore):
         messages = [accepted(each, Receipt(*receipt)) for each, receipt in zip(new, receipts, strict=True)]
         if left:
             await self._settle(left, messages)
-        counted = {limit.name: value for limit, value in zip(limits, values, strict=False)}
-        return Accepted(messages, bool(replayed), limits=left_of_each(limits[: len(counted)], counted, now))
+        left_of_limits = [left_of(limit, value, now) for limit, value in zip(limits, values, strict=False)]
+        return Accepted(messages, bool(replayed), limits=tuple(left_of_limits))
 
     async def _clear(
         self, new: Sequence[NewMessage], rules: AcceptRules, key: RequestKey | None

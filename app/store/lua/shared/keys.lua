@@ -33,8 +33,18 @@ end
 local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. thread end
 
 -- The messages of a flow (`turns.lua`) in the level of this rank: members by their own ranks.
+local flow_keys = {} -- those that were asked for, by level, tenant and flow
 local function flow_key(tenant, flow, rank)
-    return prefix .. 'flow:' .. string.format('%.0f', math.floor(rank / 1000000000000000)) .. ':' .. scope(tenant, flow)
+    local level = math.floor(rank / 1000000000000000)
+    local of_level = flow_keys[level] or {}
+    local of_tenant = of_level[tenant] or {}
+    flow_keys[level], of_level[tenant] = of_level, of_tenant
+    local key = of_tenant[flow]
+    if not key then
+        key = prefix .. 'flow:' .. string.format('%.0f', level) .. ':' .. scope(tenant, flow)
+        of_tenant[flow] = key
+    end
+    return key
 end
 
 local function message_key(id) return prefix .. 'message:' .. id end

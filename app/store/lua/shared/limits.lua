@@ -1,26 +1,44 @@
 -- Rows of limits, as `app.policy.limits` describes them. The server deletes them when they are out of use.
 local function limit_key(name) return prefix .. 'limit:' .. name end
 
--- State of the script: limits by their JSON, present values by name, and values to write by name, each with its lifetime.
-local decoded_limits, counted_values, counted_rows = {}, {}, {}
+-- State of the script: rows by name, as requests have counted against them, and limits by their JSON.
+local limit_rows, limits_of = {}, {[''] = {}}
 
-local function decoded(text)
-    if text == '' then return {} end
-    decoded_limits[text] = decoded_limits[text] or cjson.decode(text)
-    return decoded_limits[text]
+-- Read the rows of limits that the script has not read yet.
+local function read_rows(limits)
+    local keys, rows = {}, {}
+    for _, limit in ipairs(limits) do
+        if not limit_rows[limit[1]] then
+            limit_rows[limit[1]] = {value = 0}
+            keys[#keys + 1], rows[#rows + 1] = limit_key(limit[1]), limit_rows[limit[1]]
+        end
+    end
+    for i, value in ipairs(#keys > 0 and redis.call('MGET', unpack(keys)) or {}) do rows[i].value = tonumber(value or 0) end
 end
 
--- Count a request against limits (`app.store.redis.limits.limit_arguments`). Return false and their new values. If one
--- refuses the request, return its index and its present value. Until `keep_counted` is called, the request does not count.
+-- Return the limits of `app.store.redis.limits.limit_arguments`, each with its row. Many requests have the same ones.
+local function decoded(text)
+    local limits = limits_of[text]
+    if limits then return limits end
+    limits = cjson.decode(text)
+    read_rows(limits)
+    for i, limit in ipairs(limits) do
+        local name, count, most, interval, ends = unpack(limit)
+        limits[i] = {row = limit_rows[name], step = count * math.max(interval, 1), most = most, by_time = interval > 0, ends = ends}
+    end
+    limits_of[text] = limits
+    return limits
+end
+
+-- Count a request against limits. Return false and their new values. If one refuses the request, return its index and its
+-- present value. Until `keep_counted` is called, the request does not count.
 local function count_limits(text, now)
-    local values = {}
+    local values, present = {}, now * 1000
     for i, limit in ipairs(decoded(text)) do
-        local name, count, most, interval = limit[1], limit[2], limit[3], limit[4]
-        local value = counted_values[name] or tonumber(redis.call('GET', limit_key(name)) or 0)
-        counted_values[name] = value
-        local before = interval > 0 and now * 1000 or 0
-        values[i] = math.max(value, before) + count * math.max(interval, 1)
-        if values[i] - before > most then return i, value end
+        local value, before = limit.row.value, limit.by_time and present or 0
+        local new = (value > before and value or before) + limit.step
+        if new - before > limit.most then return i, value end
+        values[i] = new
     end
     return false, values
 end
@@ -28,16 +46,18 @@ end
 -- Let a request count. Call it when nothing else of the request can fail, with the values that `count_limits` returned.
 local function keep_counted(text, values, now)
     for i, limit in ipairs(decoded(text)) do
-        local ends = limit[4] > 0 and values[i] / 1000 or limit[5]
-        counted_values[limit[1]] = values[i]
-        counted_rows[limit[1]] = {values[i], math.max(1, ends - now) + 1000}
+        local row = limit.row
+        row.value, row.ends, row.now = values[i], limit.by_time and values[i] / 1000 or limit.ends, now
     end
 end
 
 -- Write the rows that requests have counted against. Call it after their other writes: a server without memory refuses a
 -- script at the first write that needs memory.
 local function write_counted()
-    for name, row in pairs(counted_rows) do
-        redis.call('SET', limit_key(name), string.format('%.0f', row[1]), 'PX', string.format('%.0f', row[2]))
+    for name, row in pairs(limit_rows) do
+        if row.now then
+            redis.call('SET', limit_key(name), string.format('%.0f', row.value), 'PX',
+                string.format('%.0f', math.max(1, row.ends - row.now) + 1000))
+        end
     end
 end
