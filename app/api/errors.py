@@ -99,12 +99,12 @@ class UnsupportedMediaType(AgentQueueError):
 
 
 class ServerStopping(AgentQueueError):
-    """The server was stopped before it could answer a request that changes nothing."""
+    """The server was stopped before it could answer. By default, the request changes nothing."""
 
     code = "server_stopping"
 
-    def __init__(self) -> None:
-        super().__init__("The server was stopped before it had the answer. Send the request again.")
+    def __init__(self, told: str = "The server was stopped before it had the answer. Send the request again.") -> None:
+        super().__init__(told)
 
 
 STATUS_BY_ERROR |= {

@@ -62,8 +62,15 @@ class HeldReply(EventStreamResponse):
     def failure(self, error: AgentQueueError) -> bytes:
         """Return what is sent in place of the result."""
 
+    def cut_off(self, error: AgentQueueError) -> bytes:
+        """Return what is sent if this process cannot wait for the end of the run.
+
+        By default, raise the error: the body then has no end, so that the client comes back.
+        """
+        raise error
+
     async def _body(self) -> AsyncGenerator[bytes]:
-        """Yield line ends until the run has ended, then its result. Raises ServerStopping."""
+        """Yield line ends until the run has ended, then its result. Raises what `cut_off` raises."""
         try:
             async with aclosing(self._ends()) as ends:
                 async for ended in ends:
@@ -71,10 +78,11 @@ class HeldReply(EventStreamResponse):
                         yield (await self._result_of(ended)).encode()
                         return
                     yield KEEP_ALIVE
+            raise ServerStopping
         except MessageNotFound:
             yield self.failure(RunDeleted())
-            return
-        raise ServerStopping  # without a last part of the body, so that the client comes back
+        except AgentQueueError as error:
+            yield self.cut_off(error)
 
     async def _ends(self) -> AsyncGenerator[dict[str, Any] | None]:
         """Yield None at each keep-alive interval, then the data of the event that ended the run."""

@@ -123,12 +123,12 @@ async def test_limits_of_parts_references_and_lengths(idle: LiveServer) -> None:
     for params, told in (
         (message(contextId="t", referenceTaskIds=["x"] * 101), "message.referenceTaskIds: expected at most 100 tasks"),
         (message(contextId="t", referenceTaskIds=[other]), "message.referenceTaskIds: an agent remembers the tasks"),
-        (message({"raw": "***", "mediaType": "image/png"}), "message.parts: expected data in base64"),
-        (message({"url": "data:text/plain,hi"}), "message.parts: expected http"),
-        (message({"raw": "aGk=", "mediaType": "a/b\r\nX: y"}), "message.parts: expected a media type"),
-        (message({"text": "x", "data": 1}), "params: "),
+        (message({"raw": "***", "mediaType": "image/png"}), "message.parts.0.raw: expected data in base64"),
+        (message({"url": "data:text/plain,hi"}), "message.parts.0.url: expected http"),
+        (message({"raw": "aGk=", "mediaType": "a/b\r\nX: y"}), "message.parts.0.mediaType: expected a media type"),
+        (message({"text": "x", "data": 1}), "message.parts.0: give one of text and data"),
         (message(metadata={"a": "x" * 20_000}), "metadata: expected at most 16384 bytes"),
-        (configured(historyLength=2**40), "params: "),
+        (configured(historyLength=2**40), "configuration.historyLength: expected a whole number from -2147483648"),
     ):
         code, text = await refusal(idle, "SendMessage", params)
         assert (code, text.startswith(told)) == (PARAMS, True), text
@@ -233,7 +233,7 @@ async def test_a_client_whose_key_is_revoked_is_told_so(serve: Serve) -> None:
     await manager(server).revoke(None, key.key.id)
     body = (await reading).body.decode()
     last = json.loads(body.rstrip().splitlines()[-1].removeprefix("data: "))
-    assert "Your access has ended" in last["error"]["message"]
+    assert "Your access ended" in last["error"]["message"]
     assert last["id"] == 1
 
 
@@ -283,6 +283,12 @@ async def test_a_list_shows_tasks_of_the_agent_alone(idle: LiveServer) -> None:
     mine = (await result(idle, "SendMessage", message()))["task"]["id"]
     assert [each["id"] for each in (await result(idle, "ListTasks"))["tasks"]] == [mine]
     assert (await result(idle, "ListTasks"))["totalSize"] == 1
+
+
+@pytest.mark.parametrize("chosen", [{"status": 4}, {"status": "TASK_STATE_REJECTED"}, {"contextId": "nothing"}, {}])
+async def test_a_list_without_tasks_has_its_required_fields(idle: LiveServer, chosen: dict[str, Any]) -> None:
+    listed = await result(idle, "ListTasks", chosen)
+    assert listed == {"tasks": [], "nextPageToken": "", "pageSize": 50, "totalSize": 0}
 
 
 async def test_several_texts_are_one_answer_and_data_names_its_question(serve: Serve, control: GraphControl) -> None:

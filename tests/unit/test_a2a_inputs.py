@@ -9,6 +9,7 @@ from google.protobuf.json_format import ParseDict
 
 from app.errors import InvalidRequest
 from app.models.requests import ResumeAnswer
+from app.protocols.a2a.dialects import Present
 from app.protocols.a2a.inputs import answer_of, new_message
 from app.protocols.a2a.json_forms import json_of
 from app.protocols.a2a.tasks import output_artifact
@@ -51,17 +52,17 @@ def test_data_is_the_input_of_an_agent_whose_fields_it_has() -> None:
         ({"other": 1}, None, True),
         ([1], None, False),
     ):
-        run = new_message(sent({"data": data}), "steps", allowed).options.run  # type: ignore[union-attr]  # it is given
+        run = new_message(sent({"data": data}), "steps", allowed, Present.names).options.run  # type: ignore[union-attr]  # it is given
         assert (run.input is not None) is is_input, data
         if is_input:
             assert json.dumps(run.input, sort_keys=True) == json.dumps(data, sort_keys=True), "whole numbers stay whole"
 
 
 def test_one_text_is_the_content_of_a_message_and_no_block() -> None:
-    new = new_message(sent({"text": "Hi"}), "steps", None)
+    new = new_message(sent({"text": "Hi"}), "steps", None, Present.names)
     assert new.options is not None
     assert (new.content, new.options.run.blocks) == ("Hi", None)
-    several = new_message(sent({"text": "Hi"}, {"text": "there"}), "steps", None)
+    several = new_message(sent({"text": "Hi"}, {"text": "there"}), "steps", None, Present.names)
     assert several.options is not None
     assert len(several.options.run.blocks or ()) == 2
 

@@ -5,20 +5,39 @@ Methods are carried out in the form of 1.0.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from a2a.compat.v0_3 import conversions as old
 from a2a.compat.v0_3 import types as old_types
 from a2a.types import a2a_pb2 as pb
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from pydantic import BaseModel, ValidationError
 
 from ...api.errors import InvalidBody
 from ...errors import InvalidRequest
+from .fields import check_fields
 from .json_forms import json_of, json_text
+from .old_errors import check_files, shown_errors
 
 VERSION, OLD_VERSION = "1.0", "0.3"
+
+
+class Names(NamedTuple):
+    """The names by which errors tell clients of fields and methods.
+
+    `push` begins the names of the fields of a push notification config that comes with a message, and `own_push` those
+    of a config that a method of its own sets.
+    """
+
+    user: str
+    raw: str
+    url: str
+    media_type: str
+    push: str
+    own_push: str
+    get_task: str
+    subscribe: str
 
 
 class Dialect(Protocol):
@@ -27,6 +46,10 @@ class Dialect(Protocol):
     @property
     def version(self) -> str:
         """Return the version."""
+
+    @property
+    def names(self) -> Names:
+        """Return the names that the version has."""
 
     def method_of(self, name: str) -> str | None:
         """Return the name in 1.0 of a method; None if the version has no method of this name."""
@@ -62,22 +85,24 @@ REQUESTS: Mapping[str, type[Any]] = MappingProxyType(
 UNREADABLE = (ParseError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What the SDK raises for values that the protocol's messages cannot have."""
 
-
-def _check_names(params: Mapping[str, Any], request: Any) -> None:
-    """Raise InvalidRequest for a name or a number that a field of names does not have. The SDK leaves it out."""
-    for field in request.DESCRIPTOR.fields:
-        given = params.get(field.json_name, params.get(field.name))
-        if field.enum_type is None or given is None:
-            continue
-        if given not in field.enum_type.values_by_name and given not in field.enum_type.values_by_number:
-            known = ", ".join(field.enum_type.values_by_name)
-            raise InvalidRequest(f"{field.json_name}: expected one of {known}", field=field.json_name)
+NOT_READ = "params: arrays and objects are nested too deeply"
+"""Told of what the SDK refuses although each field has a value that it can have."""
 
 
 class Present:
     """Version 1.0."""
 
     version = VERSION
+    names = Names(
+        user="ROLE_USER",
+        raw="raw",
+        url="url",
+        media_type="mediaType",
+        push="configuration.taskPushNotificationConfig.",
+        own_push="",
+        get_task="GetTask",
+        subscribe="SubscribeToTask",
+    )
 
     def method_of(self, name: str) -> str | None:
         """Return the name if there is such a method."""
@@ -85,15 +110,17 @@ class Present:
 
     def request_of(self, name: str, params: Any) -> Any:
         """Return the request of a method. Fields of later versions are ignored, as the protocol wants it."""
+        request = REQUESTS[name]()
+        check_fields(params, request.DESCRIPTOR)
         try:
-            request = ParseDict(params, REQUESTS[name](), ignore_unknown_fields=True)
-        except UNREADABLE as error:
-            raise InvalidRequest(f"params: {error}", field="params") from None
-        _check_names(params, request)
-        return request
+            return ParseDict(params, request, ignore_unknown_fields=True)
+        except UNREADABLE:
+            raise InvalidRequest(NOT_READ, field="params") from None
 
     def result(self, result: Any) -> str:
-        """Return the result of a method as JSON."""
+        """Return the result of a method as JSON. A list has its required fields also if they are empty."""
+        if isinstance(result, pb.ListTasksResponse):
+            return json_text({"tasks": [], "nextPageToken": "", "totalSize": 0, **MessageToDict(result)})
         return json_of(result)
 
     def item(self, item: pb.StreamResponse) -> str:
@@ -150,6 +177,16 @@ class Old:
     """Version 0.3."""
 
     version = OLD_VERSION
+    names = Names(
+        user="user",
+        raw="file.bytes",
+        url="file.uri",
+        media_type="file.mimeType",
+        push="configuration.pushNotificationConfig.",
+        own_push="pushNotificationConfig.",
+        get_task="tasks/get",
+        subscribe="tasks/resubscribe",
+    )
 
     def method_of(self, name: str) -> str | None:
         """Return the name in 1.0."""
@@ -160,11 +197,15 @@ class Old:
         _, model, converted = _OLD[name]
         given = {"jsonrpc": "2.0", "id": 0, "method": name, "params": params}
         try:
-            return converted(model.model_validate(given))
+            request: Any = model.model_validate(given)
         except ValidationError as error:
-            raise InvalidBody(error.errors(include_url=False, include_input=False), model) from None
-        except UNREADABLE as error:
-            raise InvalidRequest(f"params: {error}", field="params") from None
+            raise InvalidBody(shown_errors(error.errors(include_url=False, include_input=False)), model) from None
+        if model in (old_types.SendMessageRequest, old_types.SendStreamingMessageRequest):
+            check_files(request.params)
+        try:
+            return converted(request)
+        except UNREADABLE:
+            raise InvalidRequest(NOT_READ, field="params") from None
 
     def result(self, result: Any) -> str:
         """Return the result of a method as JSON."""

@@ -16,38 +16,44 @@ from ...errors import InvalidRequest
 from ...models.inputs import RunInput
 from ...models.messages import MessageOptions, NewMessage
 from ...models.requests import ResumeAnswer
-from ...models.types import Text, ThreadId
+from ...models.types import Text
 from ...policy.input_preview import input_preview, run_preview
+from ...text import is_http_url
+from ..thread_names import ThreadName
 from .calls import MAX_ID_LENGTH
+from .dialects import Names
+from .fields import refused
 from .json_forms import with_whole_numbers
 
 _name: TypeAdapter[str] = TypeAdapter(Annotated[Text, Field(min_length=1, max_length=MAX_ID_LENGTH)])
-_thread_id: TypeAdapter[str] = TypeAdapter(ThreadId)
+_thread_id: TypeAdapter[str] = TypeAdapter(ThreadName)
 _metadata: TypeAdapter[dict[str, Any]] = TypeAdapter(Metadata)
 _block: TypeAdapter[ContentBlock] = TypeAdapter(Annotated[ContentBlock, Field(discriminator="type")])
 
 NO_CONTENT = "message.parts: expected a text that is not blank, data or a file"
 
 
-def checked(request: pb.SendMessageRequest) -> pb.Message:
+def checked(request: pb.SendMessageRequest, names: Names) -> pb.Message:
     """Return the message of a request. Raises InvalidRequest if something about it cannot be carried out."""
+    if not request.HasField("message"):
+        raise refused("message", "expected a message")
     message: pb.Message = request.message
     if message.role != pb.Role.ROLE_USER:
-        raise InvalidRequest("message.role: expected ROLE_USER, since agents answer users", field="message.role")
+        raise refused("message.role", f"expected {names.user}, since agents answer users")
     _fit(_name, message.message_id, "message.messageId")
     if len(message.parts) > MAX_BLOCKS:
         raise InvalidRequest(f"message.parts: expected at most {MAX_BLOCKS} parts", field="message.parts")
     return message
 
 
-def new_message(request: pb.SendMessageRequest, agent: str, fields: frozenset[str] | None) -> NewMessage:
+def new_message(request: pb.SendMessageRequest, agent: str, fields: frozenset[str] | None, names: Names) -> NewMessage:
     """Return the message for the queue manager. Raises InvalidRequest, which names the field.
 
     Data with no other keys than `fields` is the agent's input. None means any data.
     """
     message: pb.Message = request.message
     thread_id = _fit(_thread_id, message.context_id, "message.contextId") if message.context_id else None
-    run = _run_of(message, fields)
+    run = _run_of(message, fields, names)
     content = _content_of(run)
     if content is None:
         content = run_preview(run)
@@ -78,13 +84,17 @@ def answer_of(message: pb.Message, asked: Sequence[str]) -> ResumeAnswer:
     raise InvalidRequest(f"message.parts: {told}", field="message.parts")
 
 
-def _run_of(message: pb.Message, fields: frozenset[str] | None) -> RunInput:
+def _run_of(message: pb.Message, fields: frozenset[str] | None, names: Names) -> RunInput:
     """Return the input of a run."""
     if len(message.parts) == 1 and message.parts[0].HasField("data"):
         value = _value_of(message.parts[0])
         if isinstance(value, dict) and _is_input(value, fields):
             return RunInput(input=value, message_id=message.message_id)
-    blocks = [block for part in message.parts if (block := _block_of(part)) is not None]
+    blocks = [
+        block
+        for number, part in enumerate(message.parts)
+        if (block := _block_of(part, f"message.parts.{number}.", names)) is not None
+    ]
     if not blocks:
         raise InvalidRequest(NO_CONTENT, field="message.parts")
     return RunInput(blocks=tuple(blocks), message_id=message.message_id)
@@ -105,8 +115,11 @@ def _content_of(run: RunInput) -> str | None:
     return " ".join(f"[{block['type']}]" for block in run.blocks)
 
 
-def _block_of(part: pb.Part) -> dict[str, Any] | None:
-    """Return a part as a block in LangChain's standard form; None for a blank text."""
+def _block_of(part: pb.Part, place: str, names: Names) -> dict[str, Any] | None:
+    """Return a part as a block in LangChain's standard form; None for a blank text.
+
+    `place` begins the names of the fields of the part.
+    """
     match part.WhichOneof("content"):
         case "text":
             return {"type": "text", "text": part.text} if part.text.strip() else None
@@ -115,6 +128,9 @@ def _block_of(part: pb.Part) -> dict[str, Any] | None:
         case "raw":
             source = {"base64": base64.b64encode(part.raw).decode()}
         case "url":
+            if not is_http_url(part.url):
+                told = f"expected http:// or https:// with a host. Give the data of a file as `{names.raw}`"
+                raise refused(f"{place}{names.url}", told)
             source = {"url": part.url}
         case _:
             raise InvalidRequest(NO_CONTENT, field="message.parts")
@@ -127,8 +143,12 @@ def _block_of(part: pb.Part) -> dict[str, Any] | None:
         given["mime_type"] = "application/octet-stream"
     if part.filename:
         given["extras"] = {"filename": part.filename}
-    block: ContentBlock = _fit(_block, given, "message.parts")
-    return block.standard()
+    try:
+        return _block.validate_python(given).standard()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = {"url": names.url, "mime_type": names.media_type}.get(str(first["loc"][-1]), names.raw)
+        raise refused(f"{place}{field}", detail_of(first)) from None
 
 
 def _value_of(part: pb.Part) -> Any:
@@ -158,4 +178,4 @@ def _fit(adapter: TypeAdapter[Any], value: Any, field: str) -> Any:
         return adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidRequest(f"{field}: {detail_of(first)}", field=field) from None
+        raise refused(field, detail_of(first)) from None

@@ -43,9 +43,6 @@ LAST_NUMBER = 2**63 - 1
 
 ANY_MODE = "*/*"
 
-PUSH = "configuration.taskPushNotificationConfig."
-"""The beginning of the names of the fields of a config that comes with a message."""
-
 
 class Exchange(NamedTuple):
     """A call of a method, and the form of its reply."""
@@ -95,7 +92,8 @@ async def _stream(exchange: Exchange, request: pb.SendMessageRequest) -> Respons
 async def _begun(exchange: Exchange, request: pb.SendMessageRequest) -> Run:
     """Return the run that a message begins. Raises what `submit_turns` and `answer_question` raise."""
     call = exchange.call
-    message = checked(request)
+    names = exchange.dialect.names
+    message = checked(request, names)
     modes = request.configuration.accepted_output_modes
     if modes and not {ANY_MODE, "text/*", *OUTPUT_MODES} & set(modes):
         raise ContentTypeNotSupportedError(
@@ -103,12 +101,12 @@ async def _begun(exchange: Exchange, request: pb.SendMessageRequest) -> Run:
         )
     if message.task_id:
         return await _answered(exchange, message, request)
-    new = new_message(request, call.agent, await _input_fields(call))._replace(
+    new = new_message(request, call.agent, await _input_fields(call), names)._replace(
         priority=exchange.headers.priority or Priority.NORMAL
     )
     if request.configuration.HasField("task_push_notification_config"):
         check_enabled(call.services)
-        receiver = receiver_of(request.configuration.task_push_notification_config, exchange.dialect, PUSH)
+        receiver = receiver_of(request.configuration.task_push_notification_config, exchange.dialect, names.push)
         new = new._replace(receivers=(receiver,))
     await _check_references(call, message)
     name = exchange.headers.key
@@ -118,7 +116,7 @@ async def _begun(exchange: Exchange, request: pb.SendMessageRequest) -> Run:
     try:
         accepted = await submit_turns(call.services, call.caller, [new], key=key, by=call.by)
     except InvalidRequest as error:
-        raise refused_url(error, PUSH) from None
+        raise refused_url(error, names.push) from None
     return await first_run(call.services, call.caller, accepted)
 
 
@@ -146,7 +144,9 @@ async def _answered(exchange: Exchange, message: pb.Message, request: pb.SendMes
     asked = [str(each["id"]) for each in json.loads(task.interrupt or "[]")]
     answer = answer_of(message, asked)
     if request.configuration.HasField("task_push_notification_config"):
-        await _put_push(exchange, task, request.configuration.task_push_notification_config, PUSH)
+        await _put_push(
+            exchange, task, request.configuration.task_push_notification_config, exchange.dialect.names.push
+        )
     return await answer_question(call.services, call.caller, task, answer, field="message.parts", by=call.by)
 
 
@@ -245,7 +245,8 @@ async def _subscribe(exchange: Exchange, request: pb.SubscribeToTaskRequest) -> 
 async def _create_push(exchange: Exchange, request: pb.TaskPushNotificationConfig) -> Response:
     """Tell a receiver of the task from now on, in place of the one with the same id."""
     check_enabled(exchange.call.services)
-    return exchange.reply(await _put_push(exchange, await exchange.call.task(request.task_id), request, ""))
+    field = exchange.dialect.names.own_push
+    return exchange.reply(await _put_push(exchange, await exchange.call.task(request.task_id), request, field))
 
 
 async def _put_push(
@@ -266,10 +267,11 @@ async def _put_push(
 
 
 async def _push_configs(call: Call, task_id: str) -> tuple[Message, list[pb.TaskPushNotificationConfig]]:
-    """Return a task and its configs. End users do not see the tokens, which they cannot have set."""
+    """Return a task and its configs. Only a caller who may set them sees their tokens."""
     check_enabled(call.services)
     task = await call.task(task_id)
-    return task, configs_of(task, with_tokens=call.caller.subject is None)
+    may_set = call.caller.subject is None and AccessScope.CONTROL in call.caller.scopes
+    return task, configs_of(task, with_tokens=may_set)
 
 
 async def _get_push(exchange: Exchange, request: pb.GetTaskPushNotificationConfigRequest) -> Response:

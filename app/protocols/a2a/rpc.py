@@ -1,6 +1,7 @@
 """The envelope of JSON-RPC 2.0: calls, results and errors."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from a2a.utils.error_handlers import build_error_details
@@ -31,6 +32,9 @@ OF_THE_CALL = frozenset({400, 404, 409, 410, 422})
 """The statuses of errors that a method answers. Others concern the caller or the server, and keep their status."""
 
 
+NOT_JSON = "body: expected JSON, with at most 200 levels of arrays and objects, and with no half of a surrogate pair"
+
+
 class Rpc(NamedTuple):
     """A call of a method."""
 
@@ -52,8 +56,8 @@ def call_of(body: bytes) -> Rpc:
     """Return the call in a body. Raises RefusedCall."""
     try:
         given = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise RefusedCall(None, JSONParseError(f"body: expected JSON: {error}")) from None
+    except ValueError:
+        raise RefusedCall(None, JSONParseError(NOT_JSON)) from None
     if isinstance(given, list):
         raise RefusedCall(None, InvalidRequestError("body: expected one call. Send several calls one by one."))
     if not isinstance(given, dict):
@@ -92,17 +96,24 @@ def error_reply(request_id: RequestId, error: A2AError) -> Response:
     return JsonReply(_error_text(request_id, error))
 
 
-def error_text(request_id: RequestId, error: AgentQueueError) -> str:
-    """Return the text of a reply whose status was sent before the error came."""
-    told = error_for(error)
-    if told is None:
-        told = A2AError(str(error), {"code": error.code})
+def error_text(request_id: RequestId, error: AgentQueueError, about: Mapping[str, str]) -> str:
+    """Return the text of a reply whose status was sent before the error came. `about` is added to its data."""
+    problem = _problem_of(error)
+    told = _error_of(error, problem) or A2AError(problem.detail, {"code": problem.code})
+    told.data = {**(told.data or {}), **about}
     return _error_text(request_id, told)
 
 
 def error_for(error: AgentQueueError) -> A2AError | None:
     """Return the protocol's error; None for an error that keeps its status."""
-    problem = Problem.model_validate_json(bytes(response_to(error).body))
+    return _error_of(error, _problem_of(error))
+
+
+def _problem_of(error: AgentQueueError) -> Problem:
+    return Problem.model_validate_json(bytes(response_to(error).body))
+
+
+def _error_of(error: AgentQueueError, problem: Problem) -> A2AError | None:
     if problem.status not in OF_THE_CALL:
         return None
     kind: type[A2AError]
@@ -120,5 +131,8 @@ def error_for(error: AgentQueueError) -> A2AError | None:
 
 def _error_text(request_id: RequestId, error: A2AError) -> str:
     code = JSON_RPC_ERROR_CODE_MAP.get(type(error), INTERNAL_ERROR)
-    told = {"code": code, "message": error.message, "data": build_error_details(error)}
+    details = build_error_details(error)
+    if type(error) is A2AError and error.data is not None:  # none of the protocol's, which have their own reasons
+        details[0]["reason"] = str(error.data["code"]).upper()
+    told = {"code": code, "message": error.message, "data": details}
     return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": told})

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from typing_extensions import override
 
 from ...access.principals import Principal
+from ...api.errors import ServerStopping
 from ...api.limit_headers import limit_headers
 from ...api.streaming import EventStreamResponse, resume_point, waiting_data
 from ...errors import AgentQueueError, InvalidRequest, Unauthorized
@@ -40,13 +41,19 @@ from .tasks import artifacts_of, context_of, task_of, text_artifact
 EXTENSIONS = "A2A-Extensions"
 
 
-class Refused(AgentQueueError):
-    """The access of a reader ended while they read."""
+def cut_off_text(request_id: RequestId, task_id: str, dialect: Dialect, error: AgentQueueError) -> str:
+    """Return the error that tells why nothing more comes of a task. It names the task."""
+    if isinstance(error, ServerStopping):
+        error = ServerStopping(
+            f"The server was stopped before the task {task_id} had ended. The task goes on. Follow it with "
+            f"{dialect.names.subscribe}, or read it with {dialect.names.get_task}."
+        )
+    return error_text(request_id, error, {"taskId": task_id})
 
-    code = Unauthorized.code
 
-    def __init__(self) -> None:
-        super().__init__("Your access has ended. The task goes on; sign in again to read it.")
+def access_ended(task_id: str) -> Unauthorized:
+    """Return the error for a reader whose access ended while they read."""
+    return Unauthorized(f"Your access ended before the task {task_id} did. Sign in again to read it.")
 
 
 class Cursor(NamedTuple):
@@ -107,7 +114,12 @@ class TaskReader:
 
     def cut_off(self, error: AgentQueueError) -> bytes:
         """Return the error that tells why the stream ends before the task."""
-        return f"data: {error_text(self._request_id, error)}\n\n".encode()
+        told = cut_off_text(self._request_id, self._view.task.task_id, self._view.dialect, error)
+        return f"data: {told}\n\n".encode()
+
+    def refusal(self) -> bytes:
+        """Return the error for a reader who may no longer read."""
+        return self.cut_off(access_ended(self._view.task.task_id))
 
 
 class TaskStream(EventStreamResponse):
@@ -131,7 +143,7 @@ class TaskStream(EventStreamResponse):
 
     @override
     def refusal(self) -> bytes:
-        return b"\n\n" + self._reader.cut_off(Refused())  # the last frame may have been cut off
+        return b"\n\n" + self._reader.refusal()  # the last frame may have been cut off
 
 
 class HeldTask(HeldReply):
@@ -149,7 +161,15 @@ class HeldTask(HeldReply):
 
     @override
     def failure(self, error: AgentQueueError) -> bytes:
-        return error_text(self._request_id, error).encode()
+        return cut_off_text(self._request_id, self._run.message.id, self._dialect, error).encode()
+
+    @override
+    def cut_off(self, error: AgentQueueError) -> bytes:
+        return self.failure(error)
+
+    @override
+    def refusal(self) -> bytes:
+        return self.failure(access_ended(self._run.message.id))
 
     async def _result(self, _: object) -> str:
         """Return the task as it is at its end. Raises MessageNotFound."""

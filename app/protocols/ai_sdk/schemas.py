@@ -4,7 +4,6 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,7 +19,8 @@ from ...api.schemas.blocks import MAX_BLOCK_URL_LENGTH, MAX_BLOCKS, ContentBlock
 from ...api.schemas.metadata import Metadata
 from ...api.schemas.submissions import MessageConfig
 from ...models.messages import Priority
-from ...models.types import JsonObject, Text, ThreadId
+from ...models.types import JsonObject, Text
+from ..thread_names import ThreadName
 
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
 
@@ -110,19 +110,12 @@ def _last(messages: Any) -> Any:
     return {**last, "parts": [], "answered": parts if isinstance(parts, list) else []}
 
 
-def _chat_id(value: str) -> str:
-    """Return the id of a chat. Raises ValueError for an id that clients remove from the paths of the chat."""
-    if value in (".", ".."):
-        raise ValueError("expected another id than `.` and `..`, which no path can have")
-    return value
-
-
 class ChatRequest(BaseModel):
     """The request of a page for an answer. The fields after `messageId` are this server's own."""
 
     model_config = ConfigDict(extra="forbid")
 
-    id: Annotated[ThreadId, AfterValidator(_chat_id)]
+    id: ThreadName
     message: Annotated[ChatMessage, BeforeValidator(_last), Field(alias="messages")]
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
     message_id: Annotated[Name | None, Field(alias="messageId")] = None
