@@ -290,6 +290,19 @@ async def test_a_task_has_a_limit_of_configs(idle: LiveServer) -> None:
     assert len(listed["configs"]) == MAX_RECEIVERS
 
 
+async def test_a_key_that_may_not_set_configs_does_not_see_their_tokens(idle: LiveServer) -> None:
+    operator = await admit(idle, Principal("default", EVERYTHING))
+    task_id = await waiting(idle, key=operator)
+    about = {"taskId": task_id, "id": "ours"}
+    given = {**about, "url": "http://127.0.0.1:9", "token": "secret"}
+    await result(idle, "CreateTaskPushNotificationConfig", given, key=operator)
+    for scopes, is_shown in ((EVERYTHING - {AccessScope.CONTROL}, False), (EVERYTHING, True)):
+        key = await admit(idle, Principal("default", scopes))
+        found = await result(idle, "GetTaskPushNotificationConfig", about, key=key)
+        (listed,) = (await result(idle, "ListTaskPushNotificationConfigs", {"taskId": task_id}, key=key))["configs"]
+        assert ("token" in found, "token" in listed) == (is_shown, is_shown)
+
+
 async def test_an_end_user_neither_sets_configs_nor_sees_their_tokens(idle: LiveServer) -> None:
     """The secret of an API key would sign what the end user's receiver gets."""
     task_id = await waiting(idle, key=await admit(idle, Principal("default", EVERYTHING, subject="ann")))
