@@ -1,6 +1,7 @@
 """The fields of a call of A2A have the values that the protocol's messages can have."""
 
 import base64
+from typing import Any
 
 import pytest
 from a2a.types import a2a_pb2 as pb
@@ -33,7 +34,7 @@ def test_other_texts_are_no_data(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.recursive(VALUES, lambda each: st.lists(each, max_size=3) | st.dictionaries(NAMES, each, max_size=4)))
-def test_the_sdk_reads_all_that_passes(params: object) -> None:
+def test_the_sdk_reads_all_that_passes(params: Any) -> None:
     try:
         check_fields(params, pb.SendMessageRequest.DESCRIPTOR)
     except InvalidRequest:
