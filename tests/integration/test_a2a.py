@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -16,8 +17,11 @@ from app.protocols.a2a.calls import CURSOR
 from tests.a2a_clients import VERSION, ReadTask, read, said, sdk, with_headers
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
+from tests.integration.test_keys import bearer, issue
 from tests.pages import DOCS, named
 from tests.servers import LiveServer, until
+
+USER, AGENT = pb.Role.ROLE_USER, pb.Role.ROLE_AGENT
 
 PAGE = DOCS / "how-to" / "use-a2a.md"
 
@@ -101,6 +105,16 @@ async def test_a_question_asks_for_input_and_the_next_message_of_the_task_answer
         assert (rest.task_id, rest.states[-1]) == (task.task_id, "COMPLETED")
         ended = await client.get_task(pb.GetTaskRequest(id=task.task_id))
         assert rest.texts["answer"] == ended.artifacts[0].parts[0].text
+        assert [(each.role, each.parts[0].text) for each in ended.history] == [
+            (USER, "Go"),
+            (AGENT, "May I?"),
+            (USER, "yes"),
+        ]
+        assert ended.history[1] == found.status.message
+        assert len({each.message_id for each in ended.history}) == 3
+        for length, texts in ((0, []), (1, ["yes"]), (2, ["May I?", "yes"]), (9, ["Go", "May I?", "yes"])):
+            short = await client.get_task(pb.GetTaskRequest(id=task.task_id, history_length=length))
+            assert [each.parts[0].text for each in short.history] == texts
         asked = await read(held.send_message(said("Go")))
         assert (asked.states, asked.said) == (["INPUT_REQUIRED"], "May I?")
         answered = await read(held.send_message(said("yes", task=asked.task_id)))
@@ -193,12 +207,42 @@ async def test_the_position_in_the_queue_is_told(server: LiveServer, control: Gr
         await asyncio.gather(first, second)
 
 
-async def test_the_example_of_the_page_prints_the_answer(serve: Serve, control: GraphControl) -> None:
-    server = await serve(agents="chat=tests.graphs:plain_function")
-    python = named(PAGE, "tested: a2a client").replace("http://localhost:8000", server.url)
+async def test_the_card_tells_which_input_an_agent_takes(serve: Serve) -> None:
+    server = await serve(agents="steps=tests.graphs:steps,any=tests.graphs:any_state")
+
+    async def takes_data() -> bool:
+        return list((await card(server, "/a2a/any")).default_input_modes) == ["application/json"]
+
+    await until(takes_data, "the agent is known")
+    assert list((await card(server, "/a2a/steps")).default_input_modes)[:2] == ["text/plain", "application/json"]
+
+
+async def printed(server: LiveServer, example: str, **environment: str) -> str:
+    """What an example of the page prints."""
+    python = named(PAGE, example).replace("http://localhost:8000", server.url)
     done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", python], capture_output=True, text=True, check=False, timeout=60
+        subprocess.run,
+        [sys.executable, "-c", python],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def test_the_example_of_the_page_prints_the_answer(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents="chat=tests.graphs:plain_function")
+    told = await printed(server, "tested: a2a client")
     (message,) = (await server.client.get("/messages")).json()["messages"]
-    assert done.stdout == message["result"]
+    assert told == message["result"]
+
+
+async def test_the_example_with_a_key_prints_the_answer(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents="chat=tests.graphs:plain_function")
+    key = await issue(server)
+    told = await printed(server, "tested: a2a client with a key", AGENT_QUEUE_KEY=key.text)
+    (message,) = (await server.client.get("/messages", headers=bearer(key))).json()["messages"]
+    assert told == message["result"]

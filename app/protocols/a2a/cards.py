@@ -58,7 +58,7 @@ async def card_of(services: Services, caller: Principal, agent: str, base_url: s
             extended_agent_card=True,
             extensions=[AgentExtension(uri=CURSOR, description=ABOUT_CURSOR)],
         ),
-        default_input_modes=INPUT_MODES,
+        default_input_modes=INPUT_MODES if known is None or known.takes_text else (JSON,),
         default_output_modes=OUTPUT_MODES,
         skills=[AgentSkill(id=agent, name=agent, description=about, tags=["agent"])],
         security_schemes={

@@ -21,7 +21,6 @@ from ...api.listing import next_number
 from ...api.request_keys import submit_key
 from ...errors import InvalidRequest
 from ...errors.limits import TooManyStreams
-from ...list_manager import MAX_COUNTED
 from ...models.messages import Message, MessageFilter, MessageState, Page, Priority
 from ...policy.lifecycle import TERMINAL
 from ...services import Services
@@ -32,6 +31,7 @@ from ..turns import first_run, submit_turns
 from .calls import Call, Headers
 from .cards import OUTPUT_MODES, card_of
 from .dialects import Dialect
+from .histories import history_of
 from .inputs import answer_of, checked, new_message
 from .pushes import configs_of, named_config, receiver_of, refused_url
 from .rpc import RequestId, result_reply
@@ -197,7 +197,7 @@ async def _list(exchange: Exchange, request: pb.ListTasksRequest) -> Response:
         tasks=tasks,
         next_page_token="" if number is None else str(number),
         page_size=size,
-        total_size=min(count.number, MAX_COUNTED),
+        total_size=count.number,
     )
     return exchange.reply(listed)
 
@@ -206,7 +206,7 @@ async def _listed(call: Call, message: Message, *, with_artifacts: bool, history
     if history_length or with_artifacts or message.state is MessageState.INTERRUPTED:
         message = await call.services.queue.get(call.caller, message.id)  # lists are without options
     if not with_artifacts:
-        return task_of(message, [], history_length=history_length)
+        return task_of(message, [], await history_of(call.services, call.caller, message, history_length))
     return await whole_task(call.services, call.caller, message, history_length=history_length)
 
 

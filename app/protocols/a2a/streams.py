@@ -24,6 +24,7 @@ from ..run_streams import followed, stored_events
 from ..runs import Run
 from .calls import CURSOR, Call, Headers
 from .dialects import Dialect
+from .histories import history_of
 from .projection import (
     SUBMITTED,
     Frame,
@@ -237,11 +238,12 @@ async def run_now(call: Call, task_id: str) -> Run:
 
 async def whole_task(services: Services, caller: Principal, message: Message, *, history_length: int | None) -> pb.Task:
     """Return a message as a task. The artifact of an unfinished one is read from its log."""
+    history = await history_of(services, caller, message, history_length)
     if message.completed_at is not None or not message.attempt:
-        return task_of(message, artifacts_of(message), history_length=history_length)
+        return task_of(message, artifacts_of(message), history)
     last = (await services.log.read(caller.tenant, message.id, after=0, limit=1)).last
     progress = await _progress(services, caller, Run(message.id, message), last)
-    return task_of(message, _artifacts(progress), history_length=history_length)
+    return task_of(message, _artifacts(progress), history)
 
 
 def _view(run: Run, dialect: Dialect, headers: Headers) -> View:
@@ -268,7 +270,7 @@ async def _task(services: Services, caller: Principal, run: Run, progress: Progr
     if progress.ended:
         message = await services.queue.get(caller, run.message.id)
         return await whole_task(services, caller, message, history_length=None)
-    task = task_of(run.message, _artifacts(progress), history_length=None)
+    task = task_of(run.message, _artifacts(progress), await history_of(services, caller, run.message, None))
     if progress.status is not None:
         task.status.CopyFrom(progress.status)
     return task

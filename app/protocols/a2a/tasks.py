@@ -38,14 +38,14 @@ def context_of(message: Message) -> str:
     return message.thread_id or message.id
 
 
-def task_of(message: Message, artifacts: Sequence[pb.Artifact], *, history_length: int | None) -> pb.Task:
-    """Return a message as a task. `history_length` is the maximum number of earlier messages; None means all."""
+def task_of(message: Message, artifacts: Sequence[pb.Artifact], history: Sequence[pb.Message]) -> pb.Task:
+    """Return a message as a task."""
     return pb.Task(
         id=message.id,
         context_id=context_of(message),
         status=status_of(message),
         artifacts=artifacts,
-        history=[] if history_length == 0 else [given_message(message)],
+        history=history,
     )
 
 
@@ -104,6 +104,18 @@ def question_message(task_id: str, context_id: str, asked: Sequence[Mapping[str,
     parts = [*texts, data_part({"interrupts": [{"id": each["id"], "value": each["value"]} for each in asked]})]
     name = f"{task_id}-{'-'.join(str(each['id']) for each in asked)}"
     return _agent_message(name, task_id, context_id, parts)
+
+
+def answer_message(name: str, task_id: str, context_id: str, answers: Mapping[str, Any]) -> pb.Message:
+    """Return the message of the user that answers questions. `answers` are values by the ids of the questions."""
+    value, *others = answers.values()
+    if others:
+        part = data_part(answers)
+    elif isinstance(value, str):
+        part = pb.Part(text=value, media_type="text/plain")
+    else:
+        part = data_part(value)
+    return pb.Message(message_id=name, task_id=task_id, context_id=context_id, role=pb.Role.ROLE_USER, parts=[part])
 
 
 def error_message(task_id: str, context_id: str, error: str, code: str | None) -> pb.Message:
