@@ -140,8 +140,8 @@ class QueueManager:
                     new = self._checks.with_webhook(new, webhook)
                 counting = await self._limits.with_subjects(caller, new)
                 await self._quotas.check(caller, [each.subject for each in counting])
-                limits, queued = await self._limits.of(caller, counting, None if by is None else by.address)
-                self._check_length(len(new), queued)
+                rules = await self._limits.of(caller, counting, None if by is None else by.address)
+                self._check_length(len(new), rules.queued)
             except (InvalidRequest, QuotaExceeded):
                 # A repeated request may have become invalid, such as its time. It still gets its first answer.
                 if replayed := await self.replay(caller, wanted, key):
@@ -151,14 +151,16 @@ class QueueManager:
                 await self._wait_estimates.look()
             try:
                 accepted = await self._visible.own_replay(caller, await self._store.add(
-                    new, max_queued=self._max_queue_size, key=request, agents=caller.agents, limits=limits,
-                    max_queued_of_tenant=queued, audit=interruption_record(caller, new, by),
+                    new, max_queued=self._max_queue_size, key=request, agents=caller.agents, limits=rules.limits,
+                    max_queued_of_tenant=rules.queued, audit=interruption_record(caller, new, by),
                 ))  # fmt: skip
             except AliasTaken as error:
                 raise AliasTaken(shown_alias(error.alias, caller.subject)) from None
             if not accepted.replayed:
                 for message in accepted.messages:
                     logger.info("Message enqueued: id=%s, priority=%s", message.id, message.priority)
+        if request_span.traceparent is None:
+            return accepted  # a copy costs microseconds
         return accepted._replace(traceparent=request_span.traceparent)
 
     def _check_length(self, count: int, of_tenant: int | None) -> None:

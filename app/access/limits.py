@@ -35,10 +35,14 @@ class LimitRules(NamedTuple):
 
 
 class SubmitRules(NamedTuple):
-    """The limits that a submit counts against, and how many messages of its tenant may be queued."""
+    """The limits that a submit counts against, and how many messages of its tenant may be queued.
+
+    `has_quotas` tells whether a limit holds for one day or month.
+    """
 
     limits: Sequence[Limit]
     queued: int | None
+    has_quotas: bool
 
 
 class Holder(NamedTuple):
@@ -123,12 +127,14 @@ class SubmitLimits:
         settings = await self.settings_of(caller.tenant)
         if len(new) != 1:
             return self._made(caller, settings, new, address)
-        self.span(Period.DAY)
         name = (
             caller.tenant, caller.key_id, caller.key_limit, caller.key_quotas, caller.rate_per_minute, caller.subject,
             caller.by_token, new[0].subject, address,
         )  # fmt: skip
         rules = self._rules_of.get(name)
+        if rules is not None and rules.has_quotas:
+            self.span(Period.DAY)  # which forgets rules of another day
+            rules = self._rules_of.get(name)
         if rules is None:
             rules = self._made(caller, settings, new, address)
             if generation == self._generation:
@@ -147,7 +153,8 @@ class SubmitLimits:
             *(self._quotas(self.holders(caller, settings), len(new))),
         ]
         queued = settings.limits.queued
-        return SubmitRules(limits, self._rules.queued_per_tenant if queued is None else queued or None)
+        has_quotas = any(each.period is not None for each in limits)
+        return SubmitRules(limits, self._rules.queued_per_tenant if queued is None else queued or None, has_quotas)
 
     def holders(self, caller: Principal, settings: TenantSettings) -> list[Holder]:
         """Return who has quotas that the messages of a caller count against, without end users."""

@@ -77,7 +77,7 @@ class Principal(NamedTuple):
     @property
     def is_narrowed(self) -> bool:
         """Return whether the caller may not see all of their tenant."""
-        return self.visibility.is_narrowed
+        return not (self.subject is None and self.threads is None and self.agents is None)
 
 
 ANONYMOUS = Principal(DEFAULT_TENANT, frozenset(AccessScope))

@@ -55,7 +55,7 @@ from .request_ids import HEADER, REQUEST_ID, request_id_of
 from .request_limits import RequestLimits
 from .security_headers import secured
 from .stopping import answer_cut_off
-from .surfaces import Surface, in_its_form, reply_for, surface_at
+from .surfaces import Surface, Surfaces, in_its_form, reply_for
 from .trace_context import RequestTrace
 
 DESCRIPTION = "A durable queue for AI agents: priorities, threads with memory, live answers that resume."
@@ -112,7 +112,7 @@ class Application(FastAPI):
         super().__init__(**settings)
         self.entry: ASGIApp = super().__call__
         self.allowed_origins: Collection[str] = ()
-        self.surfaces: Sequence[Surface] = ()
+        self.surfaces = Surfaces(())
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +123,7 @@ class Application(FastAPI):
         request_id = request_id_of(scope)
         REQUEST_ID.set(request_id.decode())
         send = secured(send, request_id)
-        if (surface := surface_at(self.surfaces, scope["path"].removeprefix(scope.get("root_path", "")))) is not None:
+        if (surface := self.surfaces.at(scope["path"].removeprefix(scope.get("root_path", "")))) is not None:
             send = in_its_form(send, surface)
         try:
             await self.entry(scope, receive, send)
@@ -140,7 +140,7 @@ class Application(FastAPI):
 
         `scope` is None if the request was refused while its head was parsed. The path may then be incomplete.
         """
-        surface = surface_at(self.surfaces, path)
+        surface = self.surfaces.at(path)
         response = refusal if surface is None else reply_for(refusal, surface)
         let_page_read(response, scope, self.allowed_origins)
         response.headers[HEADER.decode()] = request_id_of(scope).decode()
@@ -169,7 +169,7 @@ def make_application(
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME), *pages])
     for surface in surfaces:
         app.router.routes.extend(surface.routes)
-    app.surfaces = tuple(surfaces)
+    app.surfaces = Surfaces(surfaces)
     app.router.routes = tuple(app.router.routes)  # type: ignore[assignment]  # a route added later would have no target
     app.router.middleware_stack = FoundRoute(app.router.middleware_stack)
     app.allowed_origins = origins = settings.cors_origins

@@ -18,6 +18,7 @@ from .errors import InvalidBody, UnsupportedMediaType
 from .field_errors import detail_of
 from .json_limits import check_json_values
 from .limit_headers import limit_headers
+from .request_reading import header_value, whole_body
 from .targets import principal_of
 
 B = TypeVar("B", bound=BaseModel)
@@ -26,7 +27,7 @@ _thread_id = TypeAdapter[str](ThreadId)
 
 def services_of(connection: HTTPConnection) -> Services:
     """Return the services of this process."""
-    bundle: Services = connection.app.state.services
+    bundle: Services = connection.scope["app"].state.services
     return bundle
 
 
@@ -78,10 +79,10 @@ async def body_of(request: Request, model: type[B]) -> B:
     Raises UnsupportedMediaType if the header Content-Type does not name JSON, InvalidRequest if the body has too many
     values, and InvalidBody if it does not fit.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = header_value(request, b"content-type").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json.")
-    body = await request.body()
+    body = await whole_body(request)
     check_json_values(body)
     try:
         return model.model_validate_json(body)

@@ -13,6 +13,7 @@ from ..models.deliveries import ENDS
 from ..models.messages import NewMessage
 from ..models.requests import Key, Regeneration, ResumeAnswer, ThreadCreation
 from .deps import MAX_KEY_LENGTH
+from .request_reading import header_values
 
 
 def key_of(request: Request) -> str | None:
@@ -20,7 +21,7 @@ def key_of(request: Request) -> str | None:
 
     Raises InvalidRequest if the key is invalid or given twice.
     """
-    found = request.headers.getlist("idempotency-key")
+    found = header_values(request, b"idempotency-key")
     if not found:
         return None
     if len(found) > 1 or not (0 < len(found[0]) <= MAX_KEY_LENGTH and all("!" <= char <= "~" for char in found[0])):

@@ -27,6 +27,7 @@ from .errors import problems
 from .listing import MessageListingDep
 from .replies import JsonReply
 from .request_keys import batch_key, key_of, regenerate_key, resume_key, submit_key
+from .request_reading import header_value, header_values
 from .schemas.dead_letters import MessageRequeued
 from .schemas.deliveries import DeliveryList, DeliveryView
 from .schemas.messages import (
@@ -98,7 +99,8 @@ async def submit_message(request: Request) -> Response:
     named = key_of(request)
     key = None if named is None else submit_key(named, submission, services.registry.default)
     check_webhooks(principal, [submission])
-    if _wants_stream(request):
+    wants_stream = _wants_stream(request)
+    if wants_stream:
         await services.stream_limits.check(principal)
         if submission.options is not None:
             check_streamed(principal, submission.thread_id, submission.options.run.events)
@@ -107,7 +109,7 @@ async def submit_message(request: Request) -> Response:
     accepted = await services.queue.submit(principal, [submission], key=key, webhook=principal.webhook, by=by)
     (message,) = accepted.messages
     headers = {"Location": f"/messages/{message.id}/status", **accepted_headers(accepted)}
-    if _wants_stream(request):
+    if wants_stream:
         return EventStreamResponse(tail_of(services, principal.tenant, message.id, 0), services, headers)
     if (seconds := _seconds_to_wait(request)) is not None:
         headers["Preference-Applied"] = f"wait={seconds}"
@@ -140,15 +142,16 @@ async def _ended_message(request: Request, message: Message, seconds: int) -> Me
 
 def _wants_stream(request: Request) -> bool:
     """Return whether the client accepts an event stream and not JSON."""
-    accepted = request.headers.get("accept", "")
+    accepted = header_value(request, b"accept")
     return "text/event-stream" in accepted and JSON not in accepted
 
 
 def _seconds_to_wait(request: Request) -> int | None:
     """Return the seconds of `Prefer: wait=N`, from 1 to MAX_WAIT_SECONDS, or None without a valid preference."""
-    for preference in ",".join(request.headers.getlist("prefer")).split(","):
-        if found := WAIT.fullmatch(preference):
-            return max(1, min(MAX_WAIT_SECONDS, int(found[1])))
+    for preferences in header_values(request, b"prefer"):
+        for preference in preferences.split(","):
+            if found := WAIT.fullmatch(preference):
+                return max(1, min(MAX_WAIT_SECONDS, int(found[1])))
     return None
 
 

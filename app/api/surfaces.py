@@ -39,14 +39,23 @@ class Surface(NamedTuple):
         return self._replace(error_of=error_of)
 
 
-def surface_at(surfaces: Sequence[Surface], path: str) -> Surface | None:
-    """Return the surface that a path is below, or would be with the prefix. None for paths of the native API."""
-    for surface in surfaces:
-        if path.startswith(surface.prefix) and path[len(surface.prefix) :][:1] in ("", "/"):
-            return surface
-        if path.startswith(surface.bare_paths):
-            return surface.at_bare_path(path)
-    return None
+class Surfaces:
+    """The surfaces of a server, by path."""
+
+    def __init__(self, surfaces: Sequence[Surface]) -> None:
+        self._surfaces = tuple(surfaces)
+        self._beginnings = tuple(path for each in surfaces for path in (each.prefix, *each.bare_paths))
+
+    def at(self, path: str) -> Surface | None:
+        """Return the surface that a path is below, or would be with the prefix. None for paths of the native API."""
+        if not path.startswith(self._beginnings):  # every request comes through here
+            return None
+        for surface in self._surfaces:
+            if path.startswith(surface.prefix) and path[len(surface.prefix) :][:1] in ("", "/"):
+                return surface
+            if path.startswith(surface.bare_paths):
+                return surface.at_bare_path(path)
+        return None
 
 
 def reply_for(problem: Response, surface: Surface) -> Response:

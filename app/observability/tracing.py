@@ -128,7 +128,7 @@ class Tracing:
     ) -> Receiving:
         """Return the span of a request: `submit`, or `resume` with the trace of its message."""
         incoming = INCOMING.get()
-        return Receiving(incoming, None if incoming is None else incoming.parent)
+        return UNTRACED if incoming is None else Receiving(incoming, incoming.parent)
 
     def attempt(self, claim: Claim) -> AttemptTrace:  # noqa: ARG002  as above
         """Return the spans of an attempt."""
@@ -136,3 +136,4 @@ class Tracing:
 
 
 NOT_TRACED = AttemptTrace()
+UNTRACED = Receiving(None, None)

@@ -50,17 +50,23 @@ class SqlAccept(SqlLimits, AcceptStore):
         limits: Sequence[Limit] = (),
     ) -> Accepted:
         rules = AcceptRules(max_queued, max_queued_of_tenant, agents, audit, limits)
-
-        def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
-            return self._control_thread.run(lambda: self._control.clear(threads, new, rules, key))
-
         cleared: Mapping[ThreadKey, Sequence[str]] = {}
         if depend_on_threads(new) and await self.may_pass(limits):
-            cleared = await clear(new, clear_part)
+            cleared = await self._clear(new, rules, key)
         accepted = await self._add(new, rules, key, cleared)
         if self._accept.unsettled:
             await self._settling.complete(self._accept.unsettled, accepted.messages)
         return accepted
+
+    def _clear(
+        self, new: Sequence[NewMessage], rules: AcceptRules, key: RequestKey | None
+    ) -> Awaitable[Mapping[ThreadKey, Sequence[str]]]:
+        """Cancel messages before the transaction that adds `new`, see `clear`."""
+
+        def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
+            return self._control_thread.run(lambda: self._control.clear(threads, new, rules, key))
+
+        return clear(new, clear_part)
 
     @abstractmethod
     def _add(
