@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from bench.measures.accept import accept
 from bench.measures.backlog import backlog
 from bench.measures.claims import claims, depth
 from bench.measures.clients import clients
@@ -31,6 +32,7 @@ Measure = Callable[[Sequence[str]], Iterator[Row]]
 
 MEASURES: dict[str, Measure] = {
     "submit": submit,
+    "accept": accept,
     "keys": keys,
     "limits": limits,
     "tokens": tokens,
