@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from app.access.limits import LimitRules, SubmitLimits
 from app.access.principals import ANONYMOUS
 from app.errors import ThreadNotFound
+from app.models.audit import NewAudit
 from app.models.messages import NewMessage, Thread
 from app.models.tenants import Quotas, Tenant, TenantSettings
 from app.store.ports import TenantStore
@@ -22,6 +23,17 @@ class OneTenant(TenantStore):
 
     async def get_tenant(self, tenant: str) -> Tenant | None:
         return Tenant(tenant, self._settings, revision=1, created_at=EVENING, changed_at=EVENING)
+
+    async def list_tenants(self, *, after: str, limit: int) -> list[Tenant]:
+        raise NotImplementedError
+
+    async def put_tenant(
+        self, tenant: str, settings: TenantSettings, *, revision: int | None, audit: NewAudit | None = None
+    ) -> Tenant | None:
+        raise NotImplementedError
+
+    async def delete_tenant(self, tenant: str, *, audit: NewAudit | None = None) -> bool:
+        raise NotImplementedError
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
         raise ThreadNotFound(thread_id)
