@@ -41,7 +41,7 @@ async def test_every_json_reply_ends_with_a_newline(quiet: LiveServer) -> None:
         "{conversation_id}": "conv_t",
         "{assistant_id}": assistant_id_of("chat"),
         "/store/items": "/store/items?namespace=a&key=k",
-        "{tenant}": "acme",
+        "{tenant:path}": "acme",
         "{erasure_id}": (await quiet.client.delete("/tenants/gone")).json()["id"],
         "/stats/series": "/stats/series?metric=ended",
     }
