@@ -2,10 +2,10 @@
 
 from ..errors import StoreIncompatible
 
-OLDEST_SCHEMA_VERSION = 42
+OLDEST_SCHEMA_VERSION = 43
 """The schema version of the initial migrations. All development versions before 0.2.0 have lower ones."""
 
-SCHEMA_VERSION = 42
+SCHEMA_VERSION = 43
 """The schema version that this program writes, as tables and columns or as keys and fields on Redis."""
 
 

@@ -54,6 +54,7 @@ FINGERPRINTS = {
     40: "2b2e464eceb9efe3",
     41: "cebfb5410b911799",
     42: "649fdfb28e642e9c",
+    43: "050773f05289f317",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

@@ -33,6 +33,7 @@ messages = st.builds(
     options=st.just(MessageOptions()),
     run_at=st.none() | moments,
     queue_position=st.none() | st.integers(0, 10**9),
+    receivers=st.just(()),
 )
 
 
