@@ -25,7 +25,7 @@ ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": STATELESS,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
-"""What a request without a handshake has in its `_meta`."""
+"""The `_meta` of a request without a handshake."""
 
 OLDEST, NEWEST_HANDSHAKE = "2025-03-26", "2025-11-25"
 JSON_OR_EVENTS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}

@@ -11,7 +11,7 @@ Update = dict[str, list[Any]]
 
 
 class Properties(TypedDict):
-    """What a page gives, with keys of the agent's own, as CopilotKit's middleware declares it."""
+    """The tools and context of a page, with keys of the agent's own, as CopilotKit's middleware declares it."""
 
     actions: list[Any]
     context: list[Any]

@@ -1,4 +1,4 @@
-"""Who is told of the events of a message: its webhook and its receivers, as the stores keep them. Pure."""
+"""Finds who is told of the events of a message: its webhook and its receivers, as the stores keep them. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,7 +22,7 @@ def receivers_of(text: str | None) -> tuple[Receiver, ...]:
 
 
 class Told(NamedTuple):
-    """Who is told of a state of a message, and the id of the delivery. `receiver` is as in `DeliveryRecord`."""
+    """Somebody who is told of a state, with the id of the delivery. `receiver` is as in `DeliveryRecord`."""
 
     delivery_id: str
     url: str

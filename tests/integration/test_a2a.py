@@ -218,7 +218,7 @@ async def test_the_card_tells_which_input_an_agent_takes(serve: Serve) -> None:
 
 
 async def printed(server: LiveServer, example: str, **environment: str) -> str:
-    """What an example of the page prints."""
+    """The output of an example of the page."""
     python = named(PAGE, example).replace("http://localhost:8000", server.url)
     done = await asyncio.to_thread(
         subprocess.run,

@@ -1,4 +1,4 @@
-"""What goes wrong with a call of a tool is a result with `isError`, a native code, and a sentence that helps."""
+"""A call of a tool that goes wrong has a result with `isError`, a native code, and a sentence that helps."""
 
 import asyncio
 from typing import Any

@@ -21,7 +21,7 @@ SHOWN = [["user", "Delete it"], ["assistant", "Step one. "], ["assistant", "yes"
 
 
 async def came_back(server: LiveServer) -> dict[str, Any]:
-    """What a page of AG-UI has after it has come back to the thread."""
+    """The messages of a page of AG-UI after it has come back to the thread."""
     await asyncio.to_thread(installed, FOLDER)
     command = [node(), "back.mjs", server.url, "approving", THREAD]
     done = await asyncio.to_thread(

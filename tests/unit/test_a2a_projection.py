@@ -114,7 +114,7 @@ def check_each_cursor(view: View, events: Sequence[Event]) -> None:
 
 
 def read(frames: Sequence[Frame], into: ReadTask | None = None) -> ReadTask:
-    """What a client of 1.0 makes of frames. It is strict about artifacts."""
+    """The task that a client of 1.0 makes of frames. It is strict about artifacts."""
     task = into or ReadTask(TASK.task_id)
     for frame in frames:
         task.take(ParseDict(json.loads(frame.item), pb.StreamResponse()))

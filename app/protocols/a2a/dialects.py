@@ -83,7 +83,7 @@ REQUESTS: Mapping[str, type[Any]] = MappingProxyType(
 
 
 UNREADABLE = (ParseError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
-"""What the SDK raises for values that the protocol's messages cannot have."""
+"""Errors that the SDK raises for values that the protocol's messages cannot have."""
 
 NOT_READ = "params: arrays and objects are nested too deeply"
 """Told of what the SDK refuses although each field has a value that it can have."""
