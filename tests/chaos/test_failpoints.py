@@ -5,6 +5,7 @@ import functools
 import os
 import re
 import signal
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
@@ -253,12 +254,15 @@ async def test_pruning_cut_off_before_the_memory_is_deleted_leaves_no_memory(run
 
 
 def _stop_inside_a_transaction() -> None:
-    """Have the process stop, all of it, when it has added a message and not committed."""
+    """Have the process stop, all of it, when it has added a message and not committed.
+
+    A signal for the process may reach another thread first, and this one would go on and commit meanwhile.
+    """
     add = AcceptWrites.add
 
     def add_and_stop(*args: object) -> object:
         added = add(*args)  # type: ignore[arg-type]  # replaced on purpose
-        os.kill(os.getpid(), signal.SIGSTOP)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         return added
 
     AcceptWrites.add = add_and_stop  # type: ignore[assignment,method-assign]  # replaced on purpose

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from langchain_core.messages import AIMessage
 
 from tests.contract.test_memory_growth import COPY, KEY, Saver, graph, place, turn
@@ -43,6 +44,6 @@ async def test_each_key_has_its_own_figure(saver: Saver) -> None:
     assert await saver.copy_until(KEY, found.checkpoint["id"], COPY)
     whole, unknown, copied = await saver.measure([KEY, "default/thread/unknown", COPY])
     assert unknown == 0
-    assert 0 < copied <= whole
+    assert copied == pytest.approx(whole, rel=0.01)  # a copy has its own random number, of more or fewer digits
     await saver.forget([KEY])
     assert await saver.measure([KEY, COPY]) == [0, copied]
