@@ -18,6 +18,9 @@ from app.models.messages import NewMessage, Priority, new_message_id
 from app.store.factory import make_store
 from app.store.ports import Store
 
+AGENT = "clock"
+"""An agent that the server has too: some of its surfaces show only messages of their agent."""
+
 LEASE_SECONDS = 3600.0
 MAX_BURST = 500
 BATCH = 200
@@ -34,7 +37,7 @@ async def begin(store: Store, count: int) -> list[Lease]:
                     id=new_message_id(),
                     tenant="default",
                     thread_id=None,
-                    agent="chat",
+                    agent=AGENT,
                     content="What is the capital of France?",
                     priority=Priority.NORMAL,
                 )
@@ -42,7 +45,7 @@ async def begin(store: Store, count: int) -> list[Lease]:
             ],
             max_queued=10**9,
         )
-        claims = await store.claim("bench", ["chat"], batch, lease_seconds=LEASE_SECONDS)
+        claims = await store.claim("bench", [AGENT], batch, lease_seconds=LEASE_SECONDS)
         leases += [claim.lease for claim in claims]
     return leases
 
