@@ -82,7 +82,7 @@ await picture(tab, "second_tab");
 // Two tabs of a slower agent, one of them opened in mid-stream and cut off, until a stop from the other.
 page = await open("writes", "tabs");
 await status(page, "success");
-await say(page, "Write");
+await say(page, "Write on");
 await page.waitForSelector("text=word3");
 const late = await open("writes", "tabs");
 await late.waitForSelector("text=word8");
@@ -118,11 +118,11 @@ await page.waitForSelector("text=It is **Paris**.");
 saw.tool = [await answers(page), await page.locator(".result").allInnerTexts()];
 await picture(page, "tool");
 
-// A place in the queue.
+// A place in the queue, and a stop.
 page = await open("writes", "queue");
 await status(page, "success");
 await fetch(`${agents}/queue/pause`, { method: "POST" });
-await say(page, "Write");
+await say(page, "Write on");
 await page.waitForSelector("#place");
 await picture(page, "queue");
 saw.place = await page.locator("#place").innerText();

@@ -12,6 +12,8 @@ Update = dict[str, list[Any]]
 
 WORDS = 60
 PAUSE_SECONDS = 0.1
+WITHOUT_END = "Write on"
+"""The message whose answer ends by a stop alone, however long a page takes to press the button."""
 
 CALL = {"id": "call_1", "name": "search", "args": {"query": "capital of France"}}
 REQUEST = {
@@ -49,7 +51,7 @@ def think(_: MessagesState) -> Update:
 
 
 async def write(state: MessagesState) -> Update:
-    """Write an answer slowly, by one step after the other."""
+    """Write an answer slowly, by one step after the other, of `WORDS` words or without an end."""
     said = sum(isinstance(message, AIMessage) for message in _turn(state))
     get_stream_writer()({"written": said})
     await asyncio.sleep(PAUSE_SECONDS)
@@ -59,12 +61,16 @@ async def write(state: MessagesState) -> Update:
 def _turn(state: MessagesState) -> list[Any]:
     """Return the messages since the last one of the human."""
     messages = state["messages"]
-    last = max(at for at, message in enumerate(messages) if isinstance(message, HumanMessage))
-    return messages[last + 1 :]
+    return messages[_last_of_human(state) + 1 :]
+
+
+def _last_of_human(state: MessagesState) -> int:
+    return max(at for at, message in enumerate(state["messages"]) if isinstance(message, HumanMessage))
 
 
 def _goes_on(state: MessagesState) -> str:
-    return "write" if len(_turn(state)) < WORDS else END
+    asked = state["messages"][_last_of_human(state)].text
+    return "write" if asked == WITHOUT_END or len(_turn(state)) < WORDS else END
 
 
 def _chain(*nodes: Any) -> Any:

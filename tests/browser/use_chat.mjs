@@ -118,10 +118,10 @@ await status(page, "ready");
 saw.tool = await answers(page);
 await picture(page, "tool");
 
-// A place in the queue.
+// A place in the queue, and a stop.
 page = await open("writes", "queue");
 await fetch(`${agents}/queue/pause`, { method: "POST" });
-await say(page, "Write");
+await say(page, "Write on");
 await page.waitForSelector("#place");
 await picture(page, "queue");
 saw.place = await page.locator("#place").innerText();

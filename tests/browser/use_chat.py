@@ -102,7 +102,7 @@ async def test_a_chat_that_is_cut_reloaded_stopped_and_asked(built: Path, page: 
     assert saw["place"] == "place 0"
     words = saw["words"].split()
     assert words == [f"word{number}" for number in range(len(words))]
-    assert 6 <= len(words) < 60
+    assert len(words) >= 6
     every = [f"word{number}" for number in range(60)]
     assert len(saw["left"].split()) < 60
     assert [saw["whole"][0][-1].split(), saw["whole"][1]] == [every, 1]
