@@ -57,18 +57,35 @@ def decode_cursor(request: Request, cursor: str | None, limit: int) -> Page:
     """
     if cursor is None:
         return Page(limit)
+    key = key_of(cursor, request.scope["path"])
+    if key is None:
+        raise InvalidRequest("cursor: expected a cursor from a Link header of this list", field="cursor")
+    return Page(limit, key)
+
+
+def cursor_of(number: int, text: str, of_list: str) -> str:
+    """Return the cursor to the page that follows the entry with the key (`number`, `text`).
+
+    `of_list` names the list, without its filter: its path, or the method of a surface.
+    """
+    key = json.dumps([number, text, _crc_of(of_list)])
+    return base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
+
+
+def key_of(cursor: str, of_list: str) -> tuple[int, str] | None:
+    """Return the key in a cursor that `cursor_of` made for this list; None for any other text."""
     try:
         number, text, made_for = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=="))
-        if isinstance(number, int) and isinstance(text, str) and abs(number) < 2**63 and made_for == _list_of(request):
-            return Page(limit, (number, storable(text)))
+        if isinstance(number, int) and isinstance(text, str) and abs(number) < 2**63 and made_for == _crc_of(of_list):
+            return number, storable(text)
     except (ValueError, TypeError, RecursionError, binascii.Error):
         pass
-    raise InvalidRequest("cursor: expected a cursor from a Link header of this list", field="cursor")
+    return None
 
 
-def _list_of(request: Request) -> int:
-    """Return a number that tells a list from others: its path, without the filter."""
-    return zlib.crc32(request.scope["path"].encode("utf-8", "surrogatepass"))
+def _crc_of(of_list: str) -> int:
+    """Return a number that tells a list from others."""
+    return zlib.crc32(of_list.encode("utf-8", "surrogatepass"))
 
 
 def next_link(request: Request, limit: int, number: int, text: str = "") -> dict[str, str]:
@@ -76,8 +93,7 @@ def next_link(request: Request, limit: int, number: int, text: str = "") -> dict
 
     The reference is relative, so it is valid behind any proxy.
     """
-    key = json.dumps([number, text, _list_of(request)])
-    cursor = base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
+    cursor = cursor_of(number, text, request.scope["path"])
     path = quote(request.scope["path"], safe="/%:@!$&'()*+,;=~")
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("limit", "cursor")]
     return {"Link": f'<{path}?{urlencode([*kept, ("limit", limit), ("cursor", cursor)])}>; rel="next"'}
@@ -96,7 +112,13 @@ def link_by_time(
     return next_link(request, limit, round(time.timestamp() * 1000), entry_id)
 
 
-def next_number(found: Sequence[Message], limit: int) -> int | None:
+def next_cursor(found: Sequence[Message], limit: int, of_list: str) -> str | None:
+    """Return the cursor to the next page of a list of messages, as `cursor_of` makes it; None after the last page."""
+    number = _next_number(found, limit)
+    return None if number is None else cursor_of(number, "", of_list)
+
+
+def _next_number(found: Sequence[Message], limit: int) -> int | None:
     """Return the number of the message behind which the next page begins; None after the last page.
 
     A page with long texts may end early, so a page that is not full can have a next page.
@@ -210,7 +232,7 @@ class MessageListing:
 
     async def _read(self, chosen: MessageFilter, page: Page) -> tuple[list[Message], dict[str, str]]:
         found = await self.services.queue.list_messages(self.principal, chosen, page, self.subject)
-        number = next_number(found, self.limit)
+        number = _next_number(found, self.limit)
         return found, {} if number is None else next_link(self.request, self.limit, number)
 
 

@@ -139,6 +139,7 @@ async def test_messages_are_chosen_by_state(store: Store) -> None:
     assert await listed(store, states=two) == [ids[MessageState.QUEUED], ids[MessageState.COMPLETED]]
     assert await listed(store, states=frozenset(MessageState)) == await listed(store)
     assert await listed(store, states=frozenset()) == []
+    assert await store.count_messages(TENANT, MessageFilter(states=frozenset()), most=100) == 0
 
 
 async def test_messages_are_chosen_by_thread_agent_and_priority(store: Store) -> None:

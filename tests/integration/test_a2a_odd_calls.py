@@ -10,7 +10,9 @@ from a2a.utils.errors import UnsupportedOperationError
 
 from app.access.principals import Principal
 from app.access.scopes import AccessScope
+from app.api.listing import cursor_of
 from app.models.attempts import Completed
+from app.protocols.a2a.methods import LISTED
 from tests import wire
 from tests.a2a_clients import ReadTask, call, read, refusal, result, said, sdk, with_cursors
 from tests.callers import admit
@@ -24,6 +26,7 @@ from tests.surfaces import check_refused
 
 AGENTS = "steps=tests.graphs:steps,approving=tests.graphs:approving"
 EVERYTHING = frozenset(AccessScope)
+OF_ANOTHER_LIST, TOO_LARGE = cursor_of(1, "", "/messages"), cursor_of(2**63, "", LISTED)
 UNSUPPORTED, NOT_CANCELABLE = -32004, -32002
 
 
@@ -101,7 +104,7 @@ async def test_a_state_that_does_not_exist_is_no_filter(idle: LiveServer, status
     await result(idle, "ListTasks", {"status": 2})
 
 
-@pytest.mark.parametrize("token", ["-1", "1.0", "1" * 20, "٣", str(2**63)])
+@pytest.mark.parametrize("token", ["1", "-1", "1.0", "1" * 20, "٣", OF_ANOTHER_LIST, TOO_LARGE])
 async def test_a_page_token_is_one_that_was_given(idle: LiveServer, token: str) -> None:
     assert (await refusal(idle, "ListTasks", {"pageToken": token}))[0] == PARAMS
 

@@ -28,6 +28,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("run_state", {"input": {"odd": 1}}, "invalid_input", "input"),
     ("list_messages", {"cursor": "x"}, "invalid_request", "cursor: expected a next_cursor of list_messages"),
+    ("list_messages", {"cursor": "2"}, "invalid_request", "cursor: expected a next_cursor of list_messages"),
     ("get_message", {"message_id": "x"}, "message_not_found", "There is no message with the id 'x'."),
     ("answer_message", {"message_id": "ENDED", "value": 1}, "not_interrupted", "Message "),
     ("answer_message", {"message_id": "ASKS", "values": {"no": 1}}, "invalid_request", "values"),

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from ...access.scopes import AccessScope
 from ...api.limit_headers import limit_headers
-from ...api.listing import next_number
+from ...api.listing import key_of, next_cursor
 from ...api.request_keys import submit_key
 from ...errors import InvalidRequest
 from ...errors.limits import TooManyStreams
@@ -39,7 +39,8 @@ from .streams import HeldTask, rest_of, run_now, stream_of, whole_task
 from .tasks import STATES, context_of, task_of
 
 DEFAULT_PAGE, MAX_PAGE = 50, 100
-LAST_NUMBER = 2**63 - 1
+LISTED = "a2a/ListTasks"
+"""The name of the list in its page tokens."""
 
 ANY_MODE = "*/*"
 
@@ -184,18 +185,17 @@ async def _list(exchange: Exchange, request: pb.ListTasksRequest) -> Response:
     chosen = MessageFilter(
         states=states if request.status else None, thread_id=request.context_id or None, agent=call.agent
     )
-    if request.status and not states:
-        return exchange.reply(pb.ListTasksResponse(page_size=size))
-    page = Page(size, (_number_of(request.page_token), "") if request.page_token else None)
-    found = await call.services.queue.list_messages(call.caller, chosen, page)
+    after = key_of(request.page_token, LISTED) if request.page_token else None
+    if request.page_token and after is None:
+        raise InvalidRequest("pageToken: expected a nextPageToken of ListTasks", field="pageToken")
+    found = await call.services.queue.list_messages(call.caller, chosen, Page(size, after))
     count = await call.services.lists.count_messages(call.caller, chosen, None)
-    number = next_number(found, size)
     tasks = [
         await _listed(call, each, with_artifacts=request.include_artifacts, history_length=length) for each in found
     ]
     listed = pb.ListTasksResponse(
         tasks=tasks,
-        next_page_token="" if number is None else str(number),
+        next_page_token=next_cursor(found, size, LISTED) or "",
         page_size=size,
         total_size=count.number,
     )
@@ -312,13 +312,6 @@ async def _show_card(exchange: Exchange, _: pb.GetExtendedAgentCardRequest) -> R
 def _check_length(length: int | None) -> None:
     if length is not None and length < 0:
         raise InvalidRequest("historyLength: expected 0 or more", field="historyLength")
-
-
-def _number_of(token: str) -> int:
-    """Return the number of the last message of the page before. Raises InvalidRequest."""
-    if not (token.isascii() and token.isdigit() and len(token) <= 19 and int(token) <= LAST_NUMBER):
-        raise InvalidRequest("pageToken: expected a nextPageToken of ListTasks", field="pageToken")
-    return int(token)
 
 
 METHODS: Mapping[str, Method] = {

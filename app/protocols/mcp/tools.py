@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...access.principals import Principal
 from ...access.scopes import AccessScope
-from ...api.listing import next_number
+from ...api.listing import key_of, next_cursor
 from ...api.schemas.submissions import MessageCreate
 from ...errors import Forbidden, InvalidRequest
 from ...models.messages import MessageFilter, MessageState, NewMessage, Page, Priority
@@ -23,7 +23,8 @@ from .waits import is_settled, place_to_wait, settled
 MAX_WAIT_SECONDS = 3600
 DEFAULT_WAIT_SECONDS = 60
 MAX_PAGE, DEFAULT_PAGE = 100, 20
-LAST_NUMBER = 2**63 - 1
+LISTED = "mcp/list_messages"
+"""The name of the list in its cursors."""
 
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
 MessageId = Annotated[Text, Field(min_length=1, max_length=255, description="The id of the message.")]
@@ -174,19 +175,13 @@ async def _answer(exchange: Exchange, given: AnswerArguments) -> MessageView:
 async def _list(exchange: Exchange, given: ListArguments) -> MessagesView:
     states = None if given.state is None else frozenset({given.state})
     chosen = MessageFilter(states=states, thread_id=given.thread_id, agent=given.agent)
-    page = Page(given.limit, None if given.cursor is None else (_number_of(given.cursor), ""))
-    found = await exchange.services.queue.list_messages(exchange.caller, chosen, page)
-    number = next_number(found, given.limit)
-    return MessagesView(
-        messages=[MessageView.of(each) for each in found], next_cursor=None if number is None else str(number)
-    )
-
-
-def _number_of(cursor: str) -> int:
-    """Return the number of the last message of the page before. Raises InvalidRequest."""
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 19 and int(cursor) <= LAST_NUMBER):
+    after = None if given.cursor is None else key_of(given.cursor, LISTED)
+    if given.cursor is not None and after is None:
         raise InvalidRequest("cursor: expected a next_cursor of list_messages", field="cursor")
-    return int(cursor)
+    found = await exchange.services.queue.list_messages(exchange.caller, chosen, Page(given.limit, after))
+    return MessagesView(
+        messages=[MessageView.of(each) for each in found], next_cursor=next_cursor(found, given.limit, LISTED)
+    )
 
 
 async def _summary(exchange: Exchange, _: Arguments) -> QueueView:
