@@ -12,6 +12,10 @@ from app.events.tail import Reset, TailItem, WaitingUpdate
 from app.models.events import Event, EventType
 from app.models.messages import MessageState
 from app.protocols import run_streams
+from app.protocols.a2a.dialects import DIALECTS
+from app.protocols.a2a.projection import Progress as TaskProgress
+from app.protocols.a2a.projection import TaskView, View
+from app.protocols.a2a.streams import TaskReader
 from app.protocols.agui.projection import Progress as RunProgress
 from app.protocols.agui.projection import RunView
 from app.protocols.agui.streams import AgUiReader, Named
@@ -83,6 +87,7 @@ READERS: dict[str, Callable[[], RunReader]] = {
     "completion": lambda: CompletionReader(CompletionView("c", "steps", 0, includes_usage=False)),
     "response": lambda: ResponseReader(VIEW, Progress(sequence=2), -1, is_last=True),
     "chat": lambda: PageReader(ChatView("m"), PageProgress()),
+    "task": lambda: TaskReader(View(TaskView("m", "t"), DIALECTS[0]), 1, TaskProgress(), first_event=1),
     "run": lambda: AgUiReader(RunView("m"), Named("t", "r"), RunProgress()),
 }
 
