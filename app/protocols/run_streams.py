@@ -107,7 +107,8 @@ async def stored_events(
 ) -> AsyncGenerator[Sequence[Event]]:
     """Yield the stored events after the event `after` up to `last`, as far as they are kept, in parts.
 
-    Raises LookupError, with the id of the newest event, if the log ends before `last`.
+    Raises LookupError, with the id of the newest event, if the log ends before `last`: the reader named an event that
+    never was, or a crash of the database took events since `last` was read. Raises MessageNotFound.
     """
     while after < last:
         limit = min(PAGE_EVENTS, last - after)

@@ -255,13 +255,10 @@ def _task_view(run: Run) -> TaskView:
 
 
 async def _progress(services: Services, caller: Principal, run: Run, after: int) -> Progress:
-    """Return the progress behind an event. A log that is no longer whole gives none; its reader is told."""
+    """Return the progress behind an event of the log. Raises what `stored_events` raises."""
     progress, view = Progress(), _task_view(run)
-    try:
-        async for events in stored_events(services, caller, run, 0, after):
-            progress = progress_after(view, progress, events)
-    except LookupError:
-        return Progress()
+    async for events in stored_events(services, caller, run, 0, after):
+        progress = progress_after(view, progress, events)
     return progress
 
 

@@ -50,13 +50,13 @@ async def snapshot_of(
 
 
 async def progress_before(services: Services, caller: Principal, run: Run, view: RunView) -> Progress:
-    """Return the progress at the first event of a run, which clients have seen up to there."""
+    """Return the progress at the first event of a run, which clients have seen up to there.
+
+    Raises what `stored_events` raises.
+    """
     progress = Progress()
-    try:
-        async for events in stored_events(services, caller, run, 0, run.seen_before):
-            _, progress = events_of(view, progress, events)
-    except LookupError:  # the log was deleted meanwhile; the tail tells
-        return Progress()
+    async for events in stored_events(services, caller, run, 0, run.seen_before):
+        _, progress = events_of(view, progress, events)
     return progress
 
 
@@ -73,14 +73,11 @@ async def _read_log(
     later, unended = Progress(), view._replace(first_event=page.last + 1)
     if not page.events and run.message.completed_at is not None:
         return [], progress._replace(end=end_of(run.message)), page.last
-    try:
-        async for events in stored_events(services, caller, run, 0, page.last):
-            made, progress = events_of(view, progress, events)
-            transcript.take(made)
-            if run.is_answered:
-                _, later = events_of(unended, later, events)
-    except LookupError:  # deleted meanwhile; the tail tells
-        return [], Progress(), 0
+    async for events in stored_events(services, caller, run, 0, page.last):
+        made, progress = events_of(view, progress, events)
+        transcript.take(made)
+        if run.is_answered:
+            _, later = events_of(unended, later, events)
     gone = later.gone if run.is_answered else progress.gone
     return transcript.messages(without=gone), progress, page.last
 

@@ -84,14 +84,14 @@ class ChatReader:
 
 
 async def stream_of_request(services: Services, caller: Principal, run: Run) -> Response:
-    """Return the response to a page that began a run. After an answer, the page has what came before."""
+    """Return the response to a page that began a run. After an answer, the page has what came before.
+
+    Raises what `stored_events` raises.
+    """
     view = ChatView(run.message.id, run.first_event, whole=False)
     progress = Progress()
-    try:
-        async for events in stored_events(services, caller, run, 0, run.seen_before):
-            _, progress = frames_of(view, progress, events)
-    except LookupError:  # the log was deleted meanwhile; the tail tells
-        progress = Progress()
+    async for events in stored_events(services, caller, run, 0, run.seen_before):
+        _, progress = frames_of(view, progress, events)
     return _response(services, caller, run, view, progress, after=run.seen_before)
 
 
