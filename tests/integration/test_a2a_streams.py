@@ -170,3 +170,27 @@ async def test_a_stream_goes_over_questions_that_were_answered(server: LiveServe
         task = await read(client.subscribe(request, context=with_cursors("0")), ReadTask(lease.message_id))
     assert task.states == ["WORKING", "INPUT_REQUIRED", "SUBMITTED", "WORKING", "COMPLETED"]
     assert task.texts == {"answer": "After."}
+
+
+async def test_a_task_that_begins_while_it_is_read_is_shown_as_its_log_has_it(
+    server: LiveServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message was read before the attempt began, and the log after it. No later item would tell of the begin."""
+    task_id = (await add(store)).id
+    queue, reads = server.runtime.services.queue, 0
+    get = queue.get
+
+    async def get_and_begin(*arguments: Any, **named: Any) -> Any:
+        nonlocal reads
+        message, reads = await get(*arguments, **named), reads + 1
+        if reads == 2:
+            leases.append(await claim_one(store))
+        return message
+
+    leases: list[Any] = []
+    monkeypatch.setattr(queue, "get", get_and_begin)
+    async with sdk(server, "chat") as client:
+        reading = asyncio.create_task(read(client.subscribe(pb.SubscribeToTaskRequest(id=task_id))))
+        await until(lambda: server.runtime.services.streams.readers_of("default", task_id), "it reads")
+        await store.finish(leases[0], Completed("Done."))
+        assert (await reading).states == ["WORKING", "COMPLETED"]
