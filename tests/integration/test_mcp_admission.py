@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx2
 import pytest
 
 from app.access.principals import Principal
@@ -14,6 +15,7 @@ from tests.integration.conftest import Serve
 from tests.integration.test_keys import bearer, issue, manager
 from tests.mcp_clients import (
     ENVELOPE,
+    JSON_OR_EVENTS,
     KINDS,
     NEWEST_HANDSHAKE,
     OLDEST,
@@ -84,6 +86,33 @@ async def test_a_revoked_key_tells_which_message_goes_on(serve: Serve) -> None:
     assert message["state"] == "queued"
     assert f"The message {message['message_id']} goes on: call wait_for_message" in error["message"]
     assert error["data"] == {"code": "authentication_required", "status": 401}
+
+
+@pytest.mark.parametrize(("tool", "state"), [("run_chat", "cancelled"), ("submit_message", "queued")])
+async def test_a_revoked_key_cuts_the_connection_of_the_newest_revision(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tool: str, state: str
+) -> None:
+    """The client cannot tell it from a cut connection, which cancels the run of an agent."""
+    monkeypatch.setattr("app.protocols.departures.GRACE_SECONDS", 0)
+    server = await serve(worker_concurrency=0)
+    key, other = await issue(server), await issue(server)
+    called = call(tool, {"message": "Hi"} | ({"wait_seconds": 60} if tool == "submit_message" else {}))
+    called["params"]["_meta"] |= ENVELOPE
+    named = {"MCP-Protocol-Version": STATELESS, "Mcp-Method": "tools/call", "Mcp-Name": tool}
+    headers = {**JSON_OR_EVENTS, **bearer(key), **named}
+    calling = asyncio.create_task(server.client.post("/mcp", json=called, headers=headers))
+    streams = server.runtime.streams
+    await until(lambda: streams.open_by_kind()["stream"] == 1, "it waits")
+    await manager(server).revoke(None, key.key.id)
+    with pytest.raises(httpx2.TransportError):  # an answer without its end
+        await calling
+    (message,) = (await server.client.get("/messages", headers=bearer(other))).json()["messages"]
+
+    async def is_as_expected() -> bool:
+        stored = await server.client.get(f"/messages/{message['message_id']}", headers=bearer(other))
+        return bool(stored.json()["state"] == state)
+
+    await until(is_as_expected, "the message is as for a client that has left")
 
 
 async def test_an_id_that_a_session_used_before_is_refused_in_words_of_the_protocol(quiet: LiveServer) -> None:
