@@ -11,7 +11,7 @@ from app.models.erasures import ErasureKind
 from app.models.threads import ForkSource, NewThread
 from app.store.ports import Store
 from tests.contract.builders import CALLER, CANCELLED, DONE, TENANT, start
-from tests.contract.test_erasures import Memory, begin, worked
+from tests.contract.erasing import Memory, begin, worked
 
 
 def forked(thread_id: str, message_id: str | None, subject: str | None = None) -> NewThread:
