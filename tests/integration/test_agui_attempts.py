@@ -3,9 +3,9 @@
 from typing import Any
 
 from tests.agui_events import ReadRun
+from tests.agui_requests import answer, back, question_of, run, sent
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
-from tests.integration.test_agui_requests import answer, back, question_of, run, sent
 from tests.servers import LiveServer
 
 AGENTS = "breaking=tests.unsure_agents:breaking,asking=tests.unsure_agents:asking"

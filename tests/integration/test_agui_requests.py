@@ -3,63 +3,22 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from app.access.principals import Principal
-from app.access.scopes import AccessScope
-from app.protocols.agui import SURFACE
 from app.store.limits import KEY_SECONDS
-from tests import wire
 from tests.agui_events import ReadRun, events_of
-from tests.callers import admit
+from tests.agui_requests import FAR, GRAPHS, answer, ask, back, image, question_of, reading, run, said, sent, stored
 from tests.clock import ManualClock
 from tests.contract.backends import StoreFactory
-from tests.foreign_ids import Asked, routes_of, walk
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
-from tests.integration.test_keys import bearer, issue, manager
-from tests.integration.test_visibility import AGENTS, STRANGERS, ann_has, snapshot
-from tests.servers import LiveServer, until
+from tests.servers import until
 from tests.surfaces import check_refused
-
-GRAPHS = ",".join(
-    f"{name}=tests.graphs:{graph}"
-    for name, graph in (
-        *(("steps", "steps"), ("approving", "approving"), ("other", "steps"), ("lists", "lists")),
-        *(("any_state", "any_state"), ("plain", "plain_function"), ("greets", "greets")),
-    )
-)
-FAR = "https://example.com/f"
-
-
-def said(content: Any = "Hi", id: str = "u1", **fields: Any) -> dict[str, Any]:
-    """A message of the user."""
-    return {"id": id, "role": "user", "content": content, **fields}
-
-
-def run(*messages: Any, run_id: str = "r", **fields: Any) -> dict[str, Any]:
-    """The request of a page."""
-    return {"threadId": "t", "runId": run_id, "messages": list(messages) or [said()], **fields}
-
-
-def back(run_id: str = "again", **fields: Any) -> dict[str, Any]:
-    """The request of a page that comes back with nothing."""
-    return run(run_id=run_id, **fields) | {"messages": []}
-
-
-def answer(question: str, payload: Any = "yes", status: str = "resolved") -> list[dict[str, Any]]:
-    """The field of an answer."""
-    return [{"interruptId": question, "status": status, **({"payload": payload} if status == "resolved" else {})}]
-
-
-def image(**source: Any) -> dict[str, Any]:
-    return {"type": "image", "source": {"type": "data", "value": "iVBORw0KGgo=", "mimeType": "image/png", **source}}
-
 
 WRONG: list[tuple[Any, int, str]] = [
     ([], 422, "body"),
@@ -99,47 +58,6 @@ WRONG: list[tuple[Any, int, str]] = [
     (back(state={"count": 1}), 422, "state: a run needs a new message of the user"),
     (run(resume=answer("q")), 409, "thread 't' has no open question with these ids"),
 ]
-
-
-async def ask(
-    server: LiveServer, path: str, body: Any = None, method: str = "POST", key: str = "", **headers: str
-) -> wire.RawResponse:
-    """The reply to a request below the mount."""
-    given = {"Content-Type": "application/json", **headers} | ({"X-API-Key": key} if key else {})
-    text = b"" if body is None else json.dumps(body).encode()
-    return await wire.request(server.url, method, f"/agui{path}", headers=given, body=text)
-
-
-async def sent(server: LiveServer, body: Any, agent: str = "steps", **options: Any) -> ReadRun:
-    """What a client has after a request, when its stream has ended."""
-    response = await ask(server, f"/{agent}", body, **options)
-    assert response.status == 200, response
-    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
-    read = ReadRun([dict(each) for each in body["messages"]]).take(*events_of(response.body))
-    assert (read.started["threadId"], read.started["runId"]) == (body["threadId"], body["runId"])
-    return read
-
-
-def question_of(asked: ReadRun) -> str:
-    assert asked.end is not None
-    (question,) = asked.end["outcome"]["interrupts"]
-    return str(question["id"])
-
-
-@contextlib.asynccontextmanager
-async def reading(
-    server: LiveServer, body: Any, agent: str = "steps", **headers: str
-) -> AsyncIterator[httpx2.Response]:
-    """The response to a page that stays."""
-    async with server.client.stream("POST", f"/agui/{agent}", json=body, headers=headers) as response:
-        assert response.status_code == 200
-        yield response
-
-
-async def stored(server: LiveServer) -> list[dict[str, Any]]:
-    """The messages of the thread, oldest first."""
-    messages: list[dict[str, Any]] = (await server.client.get("/threads/t/messages")).json()["messages"]
-    return messages
 
 
 async def test_what_is_wrong_is_named_in_one_sentence(serve: Serve, control: GraphControl) -> None:
@@ -416,23 +334,6 @@ async def test_a_run_whose_events_are_no_longer_kept_still_gives_its_messages(
     assert (await sent(server, back(threadId="q"))).outcome == asked.outcome == "interrupt"
 
 
-async def test_scopes(serve: Serve, control: GraphControl) -> None:
-    server = await serve(agents=GRAPHS)
-    await issue(server)
-    key = await admit(server, Principal("default", frozenset({AccessScope.SUBMIT, AccessScope.READ})))
-    asked = await sent(server, run(), "approving", key=key)
-    response = await ask(server, "/approving", run(run_id="r2", resume=answer(question_of(asked))), key=key)
-    assert "scope `control`" in check_refused(response, "/agui", 403, "insufficient_scope")
-    check_refused(await ask(server, "/steps/t/stop", key=key), "/agui", 403, "")
-    check_refused(await ask(server, "/steps", run()), "/agui", 401, "")
-    submits = await admit(server, Principal("default", frozenset({AccessScope.SUBMIT})))
-    lists = await sent(server, run(threadId="l"), "lists", key=submits)
-    assert lists.state is None, "the state has what others have left there"
-    for body in (run(threadId="l"), back(threadId="l")):
-        refused = await ask(server, "/lists", body, key=submits)
-        assert "scope `read`" in check_refused(refused, "/agui", 403, "insufficient_scope")
-
-
 async def test_a_stop_cancels_what_runs(serve: Serve, control: GraphControl) -> None:
     server = await serve(agents=GRAPHS)
     control.hold("second")
@@ -444,49 +345,6 @@ async def test_a_stop_cancels_what_runs(serve: Serve, control: GraphControl) -> 
     assert (await ask(server, "/steps/a%2Fb/stop")).status == 204, "nothing runs"
     check_refused(await ask(server, "/nobody/t/stop"), "/agui", 404, "agent_not_found")
     control.release("second")
-
-
-async def test_foreign_threads_are_like_new_ones(serve: Serve) -> None:
-    server = await serve(worker_concurrency=0, agents=AGENTS)
-    await issue(server)
-    store = server.runtime.services.store
-    known = await ann_has(store)
-    before = await snapshot(store)
-    agent = AGENTS.partition("=")[0]
-    asked: list[tuple[str, str, Any]] = [
-        (method, path.replace("{agent}", agent), None) for method, path in routes_of(SURFACE) if "{thread_id}" in path
-    ]
-    asked += [("POST", f"/{agent}", run(resume=answer("q"), threadId="{thread_id}"))]
-
-    def requests(_: str) -> Iterator[Asked]:
-        for method, path, body in asked:
-            for name in (*known["thread"], *known["message"], *known["alias"]):
-                yield Asked(method, path, {"thread_id": name}, {"thread_id": "ann/nothing"}, body)
-
-    await walk(server, SURFACE, requests, at_least=100)
-    for stranger in STRANGERS.values():
-        key = await admit(server, stranger)
-        served = agent if stranger.agents is None else min(stranger.agents)
-        for name in (*known["thread"], *known["message"], *known["alias"], "ann/nothing"):
-            read = await sent(server, back(threadId=name), served, key=key)
-            assert (read.messages, read.state, read.outcome) == ([], None, "success"), name
-    for who in ("another subject", "other threads"):
-        key = await admit(server, STRANGERS[who])
-        for messages in ([said()], [said(id="u1"), {"id": "a", "role": "assistant", "content": "x"}, said(id="u2")]):
-            refused = await ask(server, f"/{agent}", run(*messages, threadId=known["thread"][0]), key=key)
-            check_refused(refused, "/agui", 404, "")
-    assert await snapshot(store) == before
-
-
-async def test_two_tenants_with_the_same_ids_have_threads_of_their_own(serve: Serve, control: GraphControl) -> None:
-    server = await serve(agents=GRAPHS)
-    await issue(server)
-    scopes = frozenset({AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL})
-    one, other = [await admit(server, Principal(tenant, scopes)) for tenant in ("one", "other")]
-    assert (await sent(server, run(said("Mine")), key=one)).shown()[-1] == "Heard: Mine"
-    assert (await sent(server, back("r"), key=other)).shown() == []
-    assert (await sent(server, run(said("Yours")), key=other)).shown()[-1] == "Heard: Yours"
-    assert (await sent(server, back("r"), key=one)).shown()[-1] == "Heard: Mine"
 
 
 async def test_readers_of_a_run_share_its_frames_and_a_stop_of_the_server_is_an_error(
@@ -514,14 +372,3 @@ async def test_readers_of_a_run_share_its_frames_and_a_stop_of_the_server_is_an_
     assert read.end is not None
     assert "Send the same request again" in read.end["message"]
     control.release("first")
-
-
-async def test_a_page_whose_key_is_revoked_is_told_so(serve: Serve) -> None:
-    server = await serve(agents=GRAPHS, worker_concurrency=0)
-    key = await issue(server)
-    async with reading(server, run(), **bearer(key)) as stream:
-        await until(lambda: server.runtime.services.streams.open_by_kind()["stream"], "a reader")
-        await manager(server).revoke(None, key.key.id)
-        read = ReadRun().take(*events_of(await stream.aread()))
-    assert read.end is not None
-    assert "access has ended" in read.end["message"]

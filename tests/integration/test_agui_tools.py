@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.agui_events import ReadRun
+from tests.agui_requests import ask, back, run, said, sent, stored
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
-from tests.integration.test_agui_requests import ask, back, run, said, sent, stored
 from tests.node_packages import installed, node
 from tests.openai_stub import Answer, StubServer, ToolCall
 from tests.pages import DOCS, named

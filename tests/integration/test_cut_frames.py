@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.agui_requests import run
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_a2a_requests import message
-from tests.integration.test_agui_requests import run
 from tests.integration.test_ai_sdk_requests import chat
 from tests.integration.test_keys import bearer, issue, manager
 from tests.integration.test_openai_errors import ASKED, CHAT, RESPONSES

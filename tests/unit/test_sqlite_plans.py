@@ -1,35 +1,21 @@
 """The hot statements keep their price when the queue, a thread or a log grows: plans and steps on a seeded backlog."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import apsw
 import pytest
 
-from app.models.attempts import Completed, Lease, Released
+from app.models.attempts import Completed, Lease
 from app.models.deliveries import DeliveryFilter
 from app.models.erasures import ErasureKind, ErasureTarget, NewErasure
 from app.models.events import NewEvent
-from app.models.messages import MessageState, Page, Priority
+from app.models.messages import Page
 from app.models.threads import EVERY_THREAD, LATEST_FIRST
-from app.policy.rank import RankPolicy
 from app.store.parts import AcceptRules
-from app.store.sql.named_sql import load_queries
-from app.store.sqlite.accept import AcceptWrites
-from app.store.sqlite.attempts import AttemptWrites
-from app.store.sqlite.changes import Writing
-from app.store.sqlite.connection import connect, migrate, transaction
-from app.store.sqlite.control import ControlWrites
-from app.store.sqlite.erasures import ErasureWrites
-from app.store.sqlite.events import EventWrites
-from app.store.sqlite.upkeep import UpkeepWrites
-from tests.clock import TickingClock
+from app.store.sqlite.connection import transaction
 from tests.contract.builders import ALL, LEASE_SECONDS, TENANT, WORKER, new
-
-QUERIES = load_queries("sqlite")
-AGENTS = ("a", "b", "c")
+from tests.unit.sqlite_backlogs import Seeded
 
 HOT = {
     "find_ready": "messages_ready",
@@ -160,80 +146,6 @@ TABLES = "(messages|behind|kind|newest|threads|events|attempts|request_keys|deli
 
 SCANS_ITS_INDEX = {"find_expired", "list_processing"}
 """Walk an index from its beginning: to the limit, or of the few rows that it has."""
-
-
-SEED = """
-WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 199)
-INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview)
-SELECT 'default', 't' || i, 100, :now + i / 3, :now + i / 3, 'Hello' FROM n;
-
-WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 19999)
-INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, flow, rank, state, readiness,
-    created_at, accepted_at, changed_at
-)
-SELECT
-    'm' || i, 'default', iif(i % 10, 't' || (i % 200), NULL), iif(i % 10, 1 + i / 200, 0), char(97 + i % 3), 'Hello',
-    'normal', 1000000000000000 + 1000 * i, '', 1000000000000000 + 1000 * i, 'queued',
-    iif(i % 10 AND i >= 200, 'blocked', 'ready'), :now + i, :now + i, :now + i
-FROM n;
-"""
-"""20,000 queued messages, a tenth of them without a thread, the others in 180 threads."""
-
-
-class Operations(AcceptWrites, AttemptWrites, ControlWrites, EventWrites, UpkeepWrites, ErasureWrites):
-    """A connection whose statements are measured."""
-
-
-class Seeded:
-    """A database with a backlog, and the operations on it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.connection = connect(path)
-        migrate(self.connection)
-        self.clock = TickingClock(1_700_000_000_000)
-        self.operations = Operations(Writing(lambda: self.connection, QUERIES, RankPolicy(), self.clock))
-
-    @property
-    def time(self) -> int:
-        return self.clock.milliseconds
-
-    def seed(self) -> None:
-        """Messages of every state: queued, most behind others of their threads, delayed, running, ended."""
-        with transaction(self.connection, "IMMEDIATE"):
-            self.connection.execute(SEED, {"now": self.time - 20_000})
-            for lease in self.claim(500):
-                self.operations.append(lease, [NewEvent.chunk("content", "x", 0)] * 3)
-                self.operations.finish(lease, Completed("done"))
-            for lease in self.claim(350)[:50]:
-                self.operations.finish(lease, Released("later", delay=3_600))
-
-    def claim(self, limit: int) -> list[Lease]:
-        return [each.lease for each in self.operations.claim(WORKER, AGENTS, limit, LEASE_SECONDS)]
-
-    def plan(self, name: str) -> list[str]:
-        """The steps of a named query's plan."""
-        values = dict.fromkeys(re.findall(r":(\w+)", QUERIES[name]), 1)
-        return [row[3] for row in self.connection.execute(f"EXPLAIN QUERY PLAN {QUERIES[name]}", values)]
-
-    def price(self, work: Callable[[], object]) -> int:
-        """How many instructions SQLite runs for this, all statements and triggers together. It is undone again."""
-        steps: dict[str, int] = {}
-
-        def count(event: dict[str, Any]) -> None:
-            steps[event["sql"]] = event["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"]  # since it was prepared
-
-        used, self.connection = self.connection, connect(self.path)  # on which nothing was prepared before
-        self.connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, count)
-        try:
-            self.connection.execute("BEGIN IMMEDIATE")
-            work()
-        finally:
-            self.connection.execute("ROLLBACK")
-            self.connection.close()
-            self.connection = used
-        return sum(steps.values())
 
 
 @pytest.fixture(scope="module")
@@ -562,82 +474,6 @@ def test_appending_costs_the_same_in_any_log(empty: Seeded) -> None:
         return empty.price(lambda: empty.operations.append(lease, [NewEvent.chunk("content", "x", length)]))
 
     assert price(5_000) < 2 * price(10)
-
-
-class Grown(NamedTuple):
-    """A database with one thread: messages that have ended, one that runs, and two that wait."""
-
-    seeded: Seeded
-    lease: Lease
-    waiting: list[str]
-
-
-def grown(path: Path, ended: int) -> Grown:
-    seeded = Seeded(path)
-    with transaction(seeded.connection, "IMMEDIATE"):
-        for _ in range(ended + 3):
-            seeded.operations.add([new(thread="t", agent="a")], AcceptRules(ALL), None, {})
-        for _ in range(ended):
-            seeded.operations.finish(seeded.claim(1)[0], Completed("done"))
-        (lease,) = seeded.claim(1)
-    seeded.clock.advance(LEASE_SECONDS)
-    waiting = seeded.operations.thread_messages(TENANT, "t", ended + 1, ALL)
-    assert [message.state for message in waiting] == [MessageState.QUEUED] * 2
-    return Grown(seeded, lease, [message.id for message in waiting])
-
-
-@pytest.fixture(scope="module")
-def young_and_old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Grown, Grown]]:
-    """The same thread after 3 and after 1,000 messages."""
-    folder = tmp_path_factory.mktemp("grown")
-    young, old = grown(folder / "young.db", 3), grown(folder / "old.db", 1_000)
-    yield young, old
-    young.seeded.connection.close()
-    old.seeded.connection.close()
-
-
-def add_urgent(thread: Grown) -> None:
-    thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], AcceptRules(ALL), None, {})
-
-
-def cancel(thread: Grown) -> None:
-    thread.seeded.operations.cancel(TENANT, thread.waiting[0], running=False)
-
-
-def cancel_the_last(thread: Grown) -> None:
-    thread.seeded.operations.cancel(TENANT, thread.waiting[-1], running=False)
-
-
-def cancel_what_lifts(thread: Grown) -> None:
-    [urgent], *_ = thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], AcceptRules(ALL), None, {})
-    thread.seeded.operations.cancel(TENANT, urgent.id, running=False)
-
-
-def finish(thread: Grown) -> None:
-    thread.seeded.operations.finish(thread.lease, Completed("done"))
-
-
-def release(thread: Grown) -> None:
-    thread.seeded.operations.finish(thread.lease, Released("again"))
-
-
-def rescue(thread: Grown) -> None:
-    assert thread.seeded.operations.rescue(3) == 1
-
-
-def read(thread: Grown) -> None:
-    thread.seeded.operations.thread(TENANT, "t")
-
-
-THREAD_CALLS = [add_urgent, cancel, cancel_the_last, cancel_what_lifts, finish, release, rescue, read]
-
-
-@pytest.mark.parametrize("call", THREAD_CALLS, ids=lambda call: call.__name__)
-def test_the_history_of_a_thread_makes_nothing_dearer(
-    call: Callable[[Grown], None], young_and_old: tuple[Grown, Grown]
-) -> None:
-    young, old = young_and_old
-    assert old.seeded.price(lambda: call(old)) < 1.5 * young.seeded.price(lambda: call(young))
 
 
 ITEMS = """
