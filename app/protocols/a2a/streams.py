@@ -17,7 +17,7 @@ from ...errors import AgentQueueError, InvalidRequest, Unauthorized
 from ...events.fanout import StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
 from ...models.limits import LimitLeft
-from ...models.messages import Message, MessageState
+from ...models.messages import Message
 from ...services import Services
 from ..held_replies import HeldReply
 from ..run_streams import followed, stored_events
@@ -228,10 +228,6 @@ async def run_now(call: Call, task_id: str) -> Run:
     """
     services, caller = call.services, call.caller
     message = await call.task(task_id)
-    before = (await services.log.read(caller.tenant, message.id, after=0, limit=1)).last
-    message = await call.task(task_id)
-    if message.state is not MessageState.INTERRUPTED:
-        return Run(message.id, message, first_event=before + 1)
     newest = (await services.log.read(caller.tenant, message.id, after=0, limit=1)).last
     return Run(message.id, message, first_event=newest)
 

@@ -1,6 +1,5 @@
 """The last event of a run. Pure."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,8 +15,6 @@ from ag_ui.core import (
 )
 
 from ...models.events import EventType
-from ...models.messages import Message, MessageState
-from ...text import rfc3339
 
 ASKS = "input_required"
 """The reason of a question that names no other one."""
@@ -62,24 +59,6 @@ class End(NamedTuple):
 
 NOTHING_RUNS = End(EventType.DONE, {"result": None}, {})
 """The end of a run that reads a thread without messages."""
-
-
-def end_of(message: Message) -> End | None:
-    """Return how a message has ended whose log is no longer kept; None for an unfinished one."""
-    match message.state:
-        case MessageState.COMPLETED:
-            output = {} if message.output is None else {"output": json.loads(message.output)}
-            return End(EventType.DONE, {"result": message.result, **output}, {})
-        case MessageState.FAILED:
-            return End(EventType.ERROR, {"error": message.error or "", "code": message.error_code}, {})
-        case MessageState.CANCELLED:
-            return End(EventType.CANCELLED, {}, {})
-        case MessageState.INTERRUPTED:
-            asked = {"interrupts": json.loads(message.interrupt or "[]")}
-            until = message.interrupt_expires_at
-            expires = {} if until is None else {"expires_at": rfc3339(until)}
-            return End(EventType.INTERRUPTED, {**asked, **expires}, {})
-    return None
 
 
 def _question(asked: Mapping[str, Any], expires_at: str | None) -> Interrupt:

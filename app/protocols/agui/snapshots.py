@@ -13,7 +13,6 @@ from ...services import Services
 from ..run_streams import stored_events
 from ..runs import Run
 from .conversations import given_messages, merged, shown_messages
-from .endings import end_of
 from .projection import Progress, RunView, events_of, state_without_messages
 from .schemas import AgentRun
 from .transcripts import Transcript
@@ -65,14 +64,12 @@ async def _read_log(
 ) -> tuple[list[Message], Progress, int]:
     """Return the messages that a run has made so far, its progress, and the event up to which they go.
 
-    Messages that do not count after the answer to the run's question are left out. A log that is no longer kept gives
-    nothing but the end. The state has its messages.
+    Messages that do not count after the answer to the run's question are left out. A log that was pruned gives nothing
+    but the end, which is always kept. The state has its messages.
     """
     progress, transcript = Progress(), Transcript()
     page = await services.log.read(caller.tenant, run.message.id, after=0, limit=1)
     later, unended = Progress(), view._replace(first_event=page.last + 1)
-    if not page.events and run.message.completed_at is not None:
-        return [], progress._replace(end=end_of(run.message)), page.last
     async for events in stored_events(services, caller, run, 0, page.last):
         made, progress = events_of(view, progress, events)
         transcript.take(made)
