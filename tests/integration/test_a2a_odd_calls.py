@@ -288,6 +288,26 @@ async def test_a_list_shows_tasks_of_the_agent_alone(idle: LiveServer) -> None:
     assert (await result(idle, "ListTasks"))["totalSize"] == 1
 
 
+async def test_a_list_shows_tasks_as_they_are_read_alone(serve: Serve, control: GraphControl) -> None:
+    """The lists of the queue have no ids of clients' messages."""
+    server = await serve(agents=AGENTS)
+    async with sdk(server, "approving", streaming=False) as client:
+        asked = await read(client.send_message(said("Go")))
+        alone = await client.get_task(pb.GetTaskRequest(id=asked.task_id))
+        (listed,) = (await client.list_tasks(pb.ListTasksRequest(history_length=5, include_artifacts=True))).tasks
+        assert listed == alone
+        (short,) = (await client.list_tasks(pb.ListTasksRequest())).tasks
+        assert (short.status, list(short.history)) == (alone.status, [])
+        assert alone.status.message.parts
+        await result(server, "CancelTask", {"id": asked.task_id}, agent="approving")
+        await read(client.send_message(said("Again")))
+        found = (await client.list_tasks(pb.ListTasksRequest(include_artifacts=True))).tasks
+        for each in found:
+            whole = await client.get_task(pb.GetTaskRequest(id=each.id, history_length=0))
+            assert each == whole
+    assert len(found) == 2
+
+
 @pytest.mark.parametrize("chosen", [{"status": 4}, {"status": "TASK_STATE_REJECTED"}, {"contextId": "nothing"}, {}])
 async def test_a_list_without_tasks_has_its_required_fields(idle: LiveServer, chosen: dict[str, Any]) -> None:
     listed = await result(idle, "ListTasks", chosen)

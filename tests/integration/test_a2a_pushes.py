@@ -371,3 +371,13 @@ async def test_changes_of_configs_are_in_the_audit_log(idle: LiveServer) -> None
         '{"removed_receiver": "mine"}',
     ]
     assert {tuple(each["targets"]) for each in kept} == {(task_id,)}
+
+
+async def test_what_is_wrong_beside_a_config_is_not_said_of_its_address(serve: Serve) -> None:
+    server = await serve(**{**HOOKS, "agents": "state=tests.graphs:any_state"})
+    await server.runtime.services.registry.loaded.wait()
+    async with receiver() as there:
+        sent = message({"data": {"odd": 1}})
+        sent["configuration"]["taskPushNotificationConfig"] = {"url": there.url()}
+        code, told = await refusal(server, "SendMessage", sent, agent="state")
+    assert (code, told.startswith("input")) == (PARAMS, True), told

@@ -66,6 +66,8 @@ async def test_what_is_wrong_is_named_in_one_sentence(serve: Serve, control: Gra
     for body, status, told in WRONG:
         response = await ask(server, "/steps", body)
         assert told in check_refused(response, "/agui", status, ""), (body, response)
+    context = await ask(server, "/steps", run(forwardedProps={"context": {"user": 1}}))
+    assert check_refused(context, "/agui", 422, "invalid_input").startswith("context"), "it is no part of the state"
     unknown = await ask(server, "/nobody", run())
     assert "There is no agent 'nobody'" in check_refused(unknown, "/agui", 404, "agent_not_found")
     large = await ask(server, "/steps", run(said("x" * 2_000_000)))

@@ -12,7 +12,7 @@ from app.models.requests import ResumeAnswer
 from app.protocols.a2a.dialects import Present
 from app.protocols.a2a.inputs import answer_of, new_message
 from app.protocols.a2a.json_forms import json_of
-from app.protocols.a2a.tasks import output_artifact
+from app.protocols.a2a.tasks import answer_message, error_message, output_artifact
 
 
 def sent(*parts: Any) -> pb.SendMessageRequest:
@@ -65,6 +65,30 @@ def test_one_text_is_the_content_of_a_message_and_no_block() -> None:
     several = new_message(sent({"text": "Hi"}, {"text": "there"}), "steps", None, Present.names)
     assert several.options is not None
     assert len(several.options.run.blocks or ()) == 2
+
+
+def test_files_are_shown_in_lists_beside_the_text_and_keep_their_names() -> None:
+    data = {"raw": "iVBORw0KGgo=", "filename": "chart.png"}
+    with_text = new_message(sent({"text": "Look"}, {**data, "mediaType": "image/png"}), "steps", None, Present.names)
+    assert with_text.content.startswith("Look")
+    alone = new_message(sent(data), "steps", None, Present.names)
+    assert alone.content == "[file]"
+    assert alone.options is not None
+    (block,) = alone.options.run.blocks or ()
+    assert (block["mime_type"], block["extras"]) == ("application/octet-stream", {"filename": "chart.png"})
+
+
+def test_answers_to_several_questions_are_data_in_the_history() -> None:
+    one, several = (answer_message("n", "t", "c", answers) for answers in ({"a": "yes"}, {"a": "yes", "b": 2}))
+    assert json.loads(json_of(one))["parts"] == [{"text": "yes", "mediaType": "text/plain"}]
+    assert json.loads(json_of(several))["parts"] == [{"data": {"a": "yes", "b": 2}, "mediaType": "application/json"}]
+
+
+def test_an_error_without_a_code_names_none() -> None:
+    assert json.loads(json_of(error_message("t", "c", "no", "agent_error")))["metadata"] == {
+        "agentq": {"code": "agent_error"}
+    }
+    assert "metadata" not in json.loads(json_of(error_message("t", "c", "no", None)))
 
 
 def test_whole_numbers_are_written_without_a_fraction() -> None:

@@ -70,4 +70,6 @@ def test_what_is_no_message_is_left_out_and_odd_content_is_shown_as_its_text() -
     odd = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "x"}}]
     assert shown("text", 5, {"type": "remove", "id": "r"}, {"type": "human", "content": "no id"}) == []
     assert shown({"type": "human", "id": "h", "content": odd}) == [{"id": "h", "role": "user", "content": "Look"}]
+    no_source = [{"type": "text", "text": "Look"}, {"type": "image", "mime_type": "image/png"}]
+    assert shown({"type": "human", "id": "h", "content": no_source}) == [{"id": "h", "role": "user", "content": "Look"}]
     assert shown({"type": "ai", "id": "a", "content": None}) == [{"id": "a", "role": "assistant"}]

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
-from ag_ui.core import MessagesSnapshotEvent, RunErrorEvent, RunFinishedEvent
+from ag_ui.core import MessagesSnapshotEvent, RunErrorEvent, RunFinishedEvent, StateSnapshotEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.models.events import Event, EventType, NewEvent
 from app.models.usage import MeteredCall, ModelUsage, Tokens
-from app.protocols.agui.projection import Progress, RunView, events_of, frame_of, frames_of
+from app.protocols.agui.projection import Progress, RunView, events_of, frame_of, frames_of, state_without_messages
 from app.protocols.agui.streams import Named
 from app.protocols.agui.transcripts import Transcript
 from tests import agui_events
@@ -54,6 +54,11 @@ def result(message: str = "t1", **more: Any) -> NewEvent:
 
 def discard(message: str = "m1", *, kept: bool) -> NewEvent:
     return NewEvent.chunk("discard", "", 0, message=message, kept=kept, discard_from=1)
+
+
+def discarded_again(message: str) -> NewEvent:
+    """What takes back a text of a finished step, as the next attempt shows it again."""
+    return NewEvent.chunk("discard", "", 0, message=message, kept=False, discard_from=1)
 
 
 def node(name: str, state: str, *path: str) -> NewEvent:
@@ -208,6 +213,29 @@ def test_steps_that_an_attempt_shows_again_are_not_marked_in_whichever_order_the
     ]
     reused = [text("One", "m1"), RETRY, NewEvent.processing(2), text("C", "m3"), text("One", "m1"), DONE]
     assert shown(*reused) == ["~One~", "C", "One"], "a text that comes after all is a message of its own"
+
+
+def test_a_text_is_begun_and_finished_once_however_many_pieces_it_has() -> None:
+    made, _ = events_of(
+        RunView("run"), Progress(), log(NewEvent.processing(1), *map(text, "abc"), NewEvent.done("abc", NOW))
+    )
+    assert [each.type.value for each in made] == [
+        "TEXT_MESSAGE_START", *["TEXT_MESSAGE_CONTENT"] * 3, "TEXT_MESSAGE_END",
+    ]  # fmt: skip
+
+
+def test_a_state_that_is_no_object_is_shown_as_it_is() -> None:
+    assert state_without_messages([1]) == [1]
+    (made,) = events_of(RunView("run"), Progress(), log(NewEvent.shown("values", ["x"])))[0]
+    assert isinstance(made, StateSnapshotEvent)
+    assert made.snapshot == ["x"]
+
+
+def test_a_text_that_the_next_attempt_takes_back_again_leaves_the_others_in_doubt() -> None:
+    """The attempt shows its finished steps again before anything else. A text among them that is no answer is one."""
+    first = [replayed("Draft", "m0"), text("Step", "m1"), text("Half", "m2"), RETRY, NewEvent.processing(2)]
+    again = [replayed("Draft", "m0"), discarded_again("m0"), replayed("Step", "m1"), text("Whole", "m3"), DONE]
+    assert shown(*first, *again) == ["~Draft~", "Step", "~Half~", "Whole"]
 
 
 def test_tools_of_a_failed_attempt_are_gone_from_a_page_that_comes_back() -> None:

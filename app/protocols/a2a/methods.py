@@ -203,7 +203,7 @@ async def _list(exchange: Exchange, request: pb.ListTasksRequest) -> Response:
 
 
 async def _listed(call: Call, message: Message, *, with_artifacts: bool, history_length: int) -> pb.Task:
-    if history_length or with_artifacts or message.state is MessageState.INTERRUPTED:
+    if history_length:
         message = await call.services.queue.get(call.caller, message.id)  # lists are without options
     if not with_artifacts:
         return task_of(message, [], await history_of(call.services, call.caller, message, history_length))
