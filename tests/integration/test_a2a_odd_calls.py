@@ -308,6 +308,14 @@ async def test_a_list_shows_tasks_as_they_are_read_alone(serve: Serve, control: 
     assert len(found) == 2
 
 
+async def test_the_history_has_data_as_it_was_sent(serve: Serve) -> None:
+    server = await serve(agents="state=tests.graphs:any_state")
+    await server.runtime.services.registry.loaded.wait()
+    given = {"question": "Why?", "steps": ["one"]}
+    task = (await result(server, "SendMessage", message({"data": given}), agent="state"))["task"]
+    assert [each["data"] for each in task["history"][0]["parts"]] == [given]
+
+
 @pytest.mark.parametrize("chosen", [{"status": 4}, {"status": "TASK_STATE_REJECTED"}, {"contextId": "nothing"}, {}])
 async def test_a_list_without_tasks_has_its_required_fields(idle: LiveServer, chosen: dict[str, Any]) -> None:
     listed = await result(idle, "ListTasks", chosen)

@@ -187,7 +187,11 @@ async def test_versions_are_told_by_the_header_or_the_method(serve: Serve) -> No
         assert (await refusal(server, "GetTask", {"id": "x"}, A2A_Version=version))[0] == NOT_FOUND
     assert (await refusal(server, "tasks/get", {"id": "x"}, A2A_Version="0.3"))[0] == NOT_FOUND
     for method, version in (("GetTask", "2.0"), ("GetTask", "0.3"), ("tasks/get", "1.0"), ("GetTask", "x")):
-        assert (await refusal(server, method, {"id": "x"}, A2A_Version=version))[0] == VERSION
+        code, told = await refusal(server, method, {"id": "x"}, A2A_Version=version)
+        assert code == VERSION
+        assert told.startswith(
+            "The method " if version in ("0.3", "1.0") else "This server speaks the versions 1.0 and"
+        )
 
 
 async def test_a_request_is_repeated_by_its_key(serve: Serve) -> None:

@@ -55,6 +55,8 @@ def test_data_is_the_input_of_an_agent_whose_fields_it_has() -> None:
         run = new_message(sent({"data": data}), "steps", allowed, Present.names).options.run  # type: ignore[union-attr]  # it is given
         assert (run.input is not None) is is_input, data
         if is_input:
+            content = new_message(sent({"data": data}), "steps", allowed, Present.names).content
+            assert json.loads(content) == data, "lists show the input"
             assert json.dumps(run.input, sort_keys=True) == json.dumps(data, sort_keys=True), "whole numbers stay whole"
 
 
@@ -62,6 +64,8 @@ def test_one_text_is_the_content_of_a_message_and_no_block() -> None:
     new = new_message(sent({"text": "Hi"}), "steps", None, Present.names)
     assert new.options is not None
     assert (new.content, new.options.run.blocks) == ("Hi", None)
+    long = "Hi there.\n" * 1_000
+    assert new_message(sent({"text": long}), "steps", None, Present.names).content == long, "no preview of it"
     several = new_message(sent({"text": "Hi"}, {"text": "there"}), "steps", None, Present.names)
     assert several.options is not None
     assert len(several.options.run.blocks or ()) == 2

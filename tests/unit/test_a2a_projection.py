@@ -230,3 +230,16 @@ def test_a_question_ends_the_stream_of_those_who_wait_for_it_alone() -> None:
         reader = TaskReader(View(TASK, CURRENT), 1, Progress(), first_event=first_event)
         reader.frames_of(StoredEvents(events))
         assert reader.has_ended() is ended
+
+
+def test_a_text_is_taken_back_by_its_beginning_alone() -> None:
+    """An answer to a question takes back what began with an event or later. A text that began before stays whole."""
+    events = log([BEGUN, text("One ", "m1"), text("text.", "m1"), text("Other.", "m2"), ASKS, resumed(3)])
+    assert progress_after(TASK, Progress(), events).text == "One text."
+
+
+def test_a_status_with_nothing_to_tell_has_no_metadata() -> None:
+    made, _ = frames_of(View(TASK, CURRENT), Progress(), log([BEGUN, CANCELLED]))
+    begun, cancelled = (json.loads(frame.item)["statusUpdate"] for frame in made)
+    assert "agentq" in begun["metadata"]
+    assert "metadata" not in cancelled
