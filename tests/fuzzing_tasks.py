@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import httpx2
 import requests
-from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 from schemathesis import Case
@@ -14,8 +13,8 @@ from typing_extensions import override
 from app.protocols.a2a.routing import PREFIX
 from tests.a2a_clients import VERSION
 from tests.fuzzing import Caller, Known
-from tests.fuzzing_chats import AGENT, FAULTS, HELLO, OpenAiApi
-from tests.mcp_clients import events_of
+from tests.fuzzing_chats import AGENT, FAULTS, HELLO
+from tests.fuzzing_rpc import JsonRpcApi, answer_in
 
 INTERNAL, NOT_FOUND = -32603, -32001
 
@@ -80,26 +79,17 @@ class Call(BaseModel):
     params: Params
 
 
-class A2aApi(OpenAiApi):
+class A2aApi(JsonRpcApi):
     """The surface for clients of A2A. Errors of methods come with the status 200."""
 
     prefix = PREFIX
     bodies: Mapping[str, type[BaseModel]] = {"POST /{agent}": Call}
 
-    def __init__(self, app: FastAPI) -> None:
-        super().__init__(app)
-        self._tasks: list[str] = []
-        self._asked = 0
-
     @override
     def fill(self, client: httpx2.Client) -> Known:
         """Make a task that has ended, and one that asks."""
-        self._tasks, self._asked = [], 0
-        for agent in (AGENT, "approving"):
-            response = client.post("/messages", json={"message": HELLO, "agent": agent}, headers={"Prefer": "wait=20"})
-            assert response.status_code == 200, response.text
-            self._tasks.append(response.json()["message_id"])
-        return {"agent": [AGENT, "approving"], "message_id": self._tasks}
+        self._asked = 0
+        return {"agent": [AGENT, "approving"], **super().fill(client)}
 
     @override
     def ask(self, url: str, case: Case[Any], caller: Caller, known: Known) -> int:
@@ -117,7 +107,7 @@ class A2aApi(OpenAiApi):
         params = body.get("params")
         given = {**params} if isinstance(params, dict) else {}
         given["configuration"] = {"returnImmediately": True}
-        task = {"id": self._tasks[turn % len(self._tasks)]}
+        task = {"id": self._messages[turn % len(self._messages)]}
         message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": HELLO}]}
         calls: list[tuple[str, dict[str, Any]]] = [
             ("GetTask", task),
@@ -134,24 +124,15 @@ class A2aApi(OpenAiApi):
         return {**body, "params": given} if isinstance(params, dict) else body
 
     @override
-    def check_error(self, response: requests.Response, told: str) -> None:
-        assert response.headers["content-type"] == "application/json", told
-        body = response.json()
-        assert body.keys() == {"jsonrpc", "id", "error"}, told
-        assert body["error"]["message"], told
-        assert response.status_code < 500, told
-
-    @override
     def status_of(self, response: requests.Response, caller: Caller) -> int:
         """The status that a native reply to the call has. Agents are everybody's, and a stranger's list is empty."""
         if response.status_code != 200 or not response.content:
             return response.status_code
         if "jsonrpc" not in response.text:
             return 404 if caller.is_foreign else 200  # a card
-        is_stream = response.headers["content-type"].startswith("text/event-stream")
-        answer = events_of(response.content.decode())[-1].message if is_stream else response.json()
+        answer = answer_in(response)
         if (error := answer.get("error")) is None:
-            return 404 if caller.is_foreign and not any(task in response.text for task in self._tasks) else 200
+            return 404 if caller.is_foreign and not any(task in response.text for task in self._messages) else 200
         assert error["code"] != INTERNAL, answer
         assert not any(str(each.get("reason", "")).lower() in FAULTS for each in error.get("data", [])), answer
         return 404 if error["code"] == NOT_FOUND else 400

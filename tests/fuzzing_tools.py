@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import httpx2
 import requests
-from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from schemathesis import Case
 from typing_extensions import override
@@ -21,8 +19,9 @@ from app.protocols.mcp.tools import (
     WaitArguments,
 )
 from tests.fuzzing import Caller, Known
-from tests.fuzzing_chats import AGENT, FAULTS, OpenAiApi
-from tests.mcp_clients import JSON_OR_EVENTS, events_of
+from tests.fuzzing_chats import AGENT, FAULTS
+from tests.fuzzing_rpc import JsonRpcApi, answer_in
+from tests.mcp_clients import JSON_OR_EVENTS
 
 MOST_SECONDS = 0.05
 """How long a call waits at most for a message."""
@@ -50,26 +49,11 @@ class Message(BaseModel):
     params: Call
 
 
-class McpApi(OpenAiApi):
+class McpApi(JsonRpcApi):
     """The surface for clients of MCP. Errors of tools are told in results."""
 
     prefix = PREFIX
     bodies: Mapping[str, type[BaseModel]] = {"POST ": Message}
-
-    def __init__(self, app: FastAPI) -> None:
-        super().__init__(app)
-        self._messages: list[str] = []
-        self._asked = 0
-
-    @override
-    def fill(self, client: httpx2.Client) -> Known:
-        """Make a message that has ended, and one with a question."""
-        self._messages = []
-        for agent in (AGENT, "approving"):
-            response = client.post("/messages", json={"message": "Hi", "agent": agent}, headers={"Prefer": "wait=20"})
-            assert response.status_code == 200, response.text
-            self._messages.append(response.json()["message_id"])
-        return {"message_id": self._messages}
 
     @override
     def ask(self, url: str, case: Case[Any], caller: Caller, known: Known) -> int:
@@ -105,20 +89,11 @@ class McpApi(OpenAiApi):
         return {**body, "params": {**params, "arguments": given}} if isinstance(params, dict) else body
 
     @override
-    def check_error(self, response: requests.Response, told: str) -> None:
-        assert response.headers["content-type"] == "application/json", told
-        body = response.json()
-        assert body.keys() == {"jsonrpc", "id", "error"}, told
-        assert body["error"]["message"], told
-        assert response.status_code < 500, told
-
-    @override
     def status_of(self, response: requests.Response, _: Caller) -> int:
         """The status that a native reply with the code of a tool's failure has."""
         if response.status_code != 200 or not response.content:
             return response.status_code
-        is_stream = response.headers["content-type"].startswith("text/event-stream")
-        message = events_of(response.content.decode())[-1].message if is_stream else response.json()
+        message = answer_in(response)
         assert message["jsonrpc"] == "2.0", message
         if (error := message.get("error")) is not None:
             assert error["code"] != -32603, message
