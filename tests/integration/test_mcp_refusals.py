@@ -27,6 +27,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
         "There is no agent 'x'. Agents of this server: ",
     ),
     ("run_state", {"input": {"odd": 1}}, "invalid_input", "input"),
+    ("run_state", {"message": "Hi", "input": {"odd": 1}}, "validation_error", "input: give either message or input"),
     ("list_messages", {"cursor": "x"}, "invalid_request", "cursor: expected a next_cursor of list_messages"),
     ("list_messages", {"cursor": "2"}, "invalid_request", "cursor: expected a next_cursor of list_messages"),
     ("get_message", {"message_id": "x"}, "message_not_found", "There is no message with the id 'x'."),

@@ -68,8 +68,6 @@ async def settled(exchange: Exchange, message: Message) -> Message:
     The call has taken its `place_to_wait`. A call that goes on after a cut is first told the rest of the log. Raises
     MessageNotFound, and ServerStopping if this process stops before.
     """
-    if exchange.resumed is None and is_settled(message):
-        return message
     services, caller = exchange.services, exchange.caller
     exchange.message_id = message.id
     if exchange.when_waiting is not None:
