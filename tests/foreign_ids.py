@@ -10,8 +10,8 @@ from starlette.routing import Route
 from app.api.surfaces import Surface
 from tests import wire
 from tests.callers import admit
-from tests.integration.test_visibility import JSON, STRANGERS, snapshot, without
 from tests.servers import LiveServer
+from tests.strangers import JSON, STRANGERS, snapshot, without
 
 MISSING = "7f3e4b1c-0000-4000-8000-00000000000{}"
 THREAD = "0a3e4b1c-0000-4000-8000-000000000001"

@@ -3,15 +3,14 @@
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from app.errors import StoreError
 from app.models.attempts import Claim, Retry
-from app.models.messages import IfBusy, Message
+from app.models.messages import IfBusy
 from app.models.sharing import FairShare
 from app.models.tenants import TenantSettings
 from app.policy.rank import RankPolicy
@@ -36,10 +35,7 @@ from tests.contract.builders import (
     new,
     start,
 )
-
-BIG = "a tenant with much to do"
-SMALL = "a tenant with little to do"
-BURST = 200
+from tests.contract.bursts import BIG, BURST, SMALL, burst, mixed, run, waits
 
 
 @pytest.fixture
@@ -61,31 +57,6 @@ async def shared(
 
 by_subject = pytest.mark.parametrize("policy", [RankPolicy(fair_share=FairShare.SUBJECT)], ids=["subject"])
 by_time = pytest.mark.parametrize("policy", [RankPolicy(fair_share=FairShare.NONE)], ids=["none"])
-
-
-async def burst(store: Store, count: int = BURST, tenant: str = BIG, **fields: Any) -> list[Message]:
-    return await add_all(store, *[new(tenant=tenant, **fields) for _ in range(count)])
-
-
-async def run(store: Store, count: int) -> list[str]:
-    """Run so many messages one after the other; the tenants whose they were, in order."""
-    tenants = []
-    for _ in range(count):
-        (claimed,) = await claim(store)
-        tenants.append(claimed.message.tenant)
-        await store.finish(claimed.lease, DONE)
-    return tenants
-
-
-def waits(order: Sequence[str], tenant: str) -> list[int]:
-    """How many messages of others ran before each message of a tenant, since its message before."""
-    found, waited = [], 0
-    for each in order:
-        waited = waited + 1
-        if each == tenant:
-            found.append(waited - 1)
-            waited = 0
-    return found
 
 
 # Turns
@@ -434,82 +405,3 @@ async def test_accepting_in_several_flows_at_once_never_locks_up(
     finally:
         for store in stores:
             await store.close()
-
-
-async def mixed(store: Store, turn: int) -> None:
-    """Accept messages of all priorities in threads that others use too, in another order each time."""
-    priorities = [HIGH, NORMAL, LOW]
-    given = [
-        new(tenant=BIG, thread=f"t{(turn + number) % 3}", priority=priorities[(turn * number) % 3])
-        for number in range(9)
-    ]
-    accepted = await add_all(store, *given)
-    await store.reprioritize(BIG, accepted[turn % 9].id, priorities[turn % 3])
-    await store.cancel(BIG, accepted[(turn + 1) % 9].id)
-
-
-# Reasons and positions
-
-
-async def test_those_that_came_later_and_go_first_are_counted(store: Store) -> None:
-    burst_of = await burst(store)
-    await run(store, 1)
-    assert await store.count_overtaking(BIG, burst_of[-1].id) == 0
-    others = await burst(store, 3, SMALL)
-    assert await store.count_overtaking(BIG, burst_of[-1].id) == 3
-    assert await store.count_overtaking(BIG, burst_of[1].id) == 1
-    assert await store.count_overtaking(SMALL, others[-1].id) == 0
-    assert await store.count_overtaking(SMALL, burst_of[-1].id) == 0
-    assert await store.count_overtaking(BIG, burst_of[0].id) == 0
-
-
-async def test_positions_are_exact_while_tenants_take_turns(store: Store) -> None:
-    await burst(store, 30)
-    await burst(store, 10, SMALL)
-    await run(store, 7)
-    added = await add_all(store, *[new(tenant=f"tenant {number % 4}") for number in range(12)])
-    positions = {message.id: message.queue_position for message in added}
-    taken = [each.message.id for each in await claim(store, ALL)]
-    assert {message_id: taken.index(message_id) for message_id in positions} == positions
-
-
-async def test_positions_in_the_middle_are_exact_for_tenants_that_come_at_once(store: Store) -> None:
-    """Both tenants have more messages waiting than are counted from the end of the queue."""
-    await add_all(store, *[new(tenant=BIG) for _ in range(900)])
-    await add_all(store, *[new(tenant="third") for _ in range(1_200)])
-    await add_all(store, *[new(tenant=SMALL) for _ in range(400)])
-    added = await asyncio.gather(*(add(store, tenant=tenant) for tenant in (BIG, SMALL) * 8))
-    located = await store.with_positions(BIG, added[::2])
-    for came_before, (then, now) in enumerate(zip(added[::2], located, strict=True)):
-        # Each of the other tenant that came later has gone before it since.
-        assert 0 <= (now.queue_position or 0) - (then.queue_position or 0) <= 8 - came_before
-
-
-async def test_positions_in_the_middle_are_exact_for_those_that_come_one_after_the_other(store: Store) -> None:
-    await add_all(store, *[new(tenant=BIG) for _ in range(900)])
-    await add_all(store, *[new(tenant=SMALL) for _ in range(400)])
-    for tenant in (SMALL, BIG, "third", SMALL, "third"):
-        message = await add(store, tenant=tenant)
-        assert message.queue_position == (await store.get(tenant, message.id)).queue_position
-    at_once = await asyncio.gather(*(add(store, tenant=SMALL) for _ in range(20)))
-    located = await store.with_positions(SMALL, list(at_once))
-    assert [each.queue_position for each in at_once] == [each.queue_position for each in located]
-    together = await add_all(store, *[new(tenant=SMALL) for _ in range(20)])
-    located = await store.with_positions(SMALL, together)
-    assert [each.queue_position for each in together] == [each.queue_position for each in located]
-
-
-async def test_what_happens_between_messages_of_one_moment_changes_their_positions(store: Store) -> None:
-    ahead = await add_all(store, *[new(tenant=BIG) for _ in range(900)])
-    await add_all(store, *[new(tenant=SMALL) for _ in range(400)])
-
-    async def one(number: int) -> int:
-        if number % 3 == 0:
-            await store.cancel(BIG, ahead[number].id)
-            return 0
-        return (await add(store, tenant=SMALL)).queue_position or 0
-
-    positions = await asyncio.gather(*(one(number) for number in range(30)))
-    message = await add(store, tenant=SMALL)
-    assert message.queue_position == (await store.get(SMALL, message.id)).queue_position
-    assert all(800 - 10 < position < 900 for position in positions if position)

@@ -17,7 +17,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from app.checkpoints.redis_rows import encoded_row
 from app.errors import StateUnreadable
 from tests.audit_hook import CODE, Audited, audited
-from tests.contract.test_savers import Saver, config, put, without_fence
+from tests.contract.saver_calls import Saver, config, put, without_fence
 
 CANARY = "tests.never_imported"
 COMMAND = "raise SystemExit('executed')"

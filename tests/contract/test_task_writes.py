@@ -9,8 +9,8 @@ from langgraph.checkpoint.base import empty_checkpoint
 
 from app.checkpoints.task_writes import TURNS
 from app.errors import LeaseLost, StateNotStorable
+from tests.contract.saver_calls import config, put, turns, without_fence
 from tests.contract.test_memory_growth import answer, graph
-from tests.contract.test_savers import config, put, turns, without_fence
 
 WRITES = [("answer", "yes")]
 

@@ -10,7 +10,7 @@ from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import InvalidParamsError
 
 from app.clock import SteadyClock
-from app.models.attempts import Completed, Retry
+from app.models.attempts import Completed, Lease, Retry
 from app.models.events import NewEvent
 from app.store.ports import Store
 from tests import wire
@@ -177,8 +177,8 @@ async def test_a_task_that_begins_while_it_is_read_is_shown_as_its_log_has_it(
 ) -> None:
     """The message was read before the attempt began, and the log after it. No later item would tell of the begin."""
     task_id = (await add(store)).id
-    queue, leases = server.runtime.services.queue, []
-    get = queue.get
+    queue = server.runtime.services.queue
+    get, leases = queue.get, list[Lease]()
 
     async def get_and_begin(*arguments: Any, **named: Any) -> Any:
         message = await get(*arguments, **named)

@@ -18,8 +18,8 @@ from tests.contract.builders import interrupt
 from tests.foreign_ids import MISSING, Asked, ask, routes_of, walk
 from tests.integration.conftest import Serve
 from tests.integration.test_a2a_requests import NOT_FOUND, message
-from tests.integration.test_visibility import STRANGERS
 from tests.servers import LiveServer
+from tests.strangers import STRANGERS
 
 ANN = Principal("default", frozenset(AccessScope), subject="ann")
 AGENTS = "chat=tests.graphs:steps,coder=tests.graphs:steps"

@@ -17,8 +17,8 @@ from tests.foreign_ids import Asked, routes_of, walk
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import bearer, issue, manager
-from tests.integration.test_visibility import AGENTS, STRANGERS, ann_has, snapshot
 from tests.servers import LiveServer, until
+from tests.strangers import AGENTS, STRANGERS, ann_has, snapshot
 from tests.surfaces import check_refused
 from tests.ui_messages import ReadMessage, chunks_of
 

@@ -10,7 +10,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,7 @@ import httpx2
 import pytest
 import redis
 
-from app.cli.main import execute
-from app.cli.terminal import Terminal
 from app.errors import StoreIncompatible
-from app.models.messages import MessageFilter, Page
 from app.store.copies import Progress
 from app.store.redis import copies as redis_copies
 from app.store.redis.copies import RedisCopier
@@ -30,57 +27,26 @@ from app.store.schema_version import SCHEMA_VERSION
 from app.store.sqlite import copies as sqlite_copies
 from app.store.sqlite.copies import SqliteCopier
 from tests import postgres_server
-from tests.contract.builders import ALL, TENANT, add
+from tests.contract.builders import TENANT, add
 from tests.graph_control import FOLDER_VARIABLE
-from tests.integration.test_command_line import Ended
+from tests.integration.backups import (
+    AGENTS,
+    agentq,
+    backup,
+    contents,
+    put,
+    queue,
+    refusal,
+    submit,
+    succeeds,
+    with_programs_of_postgres,
+)
 from tests.integration.test_keys import database_on
-from tests.servers import DEADLINE_SECONDS, ServerProcess, finished_process, server_process, until
+from tests.servers import DEADLINE_SECONDS, ServerProcess, finished_process, server_process
 from tests.unit import postgres_tools
-from tests.unit.sqlite_tools import opened
 from tests.valkey_server import ValkeyServer
 
-AGENTS = "steps=tests.graphs:steps"
-
-
-def agentq(*arguments: str | Path) -> Ended:
-    """Run a command on the database of the environment."""
-    terminal = Terminal(StringIO(), StringIO(), StringIO(), environment={})
-    code = execute([*map(str, arguments), "--json"], terminal)
-    assert isinstance(terminal.stdout, StringIO)
-    assert isinstance(terminal.stderr, StringIO)
-    return Ended(code, terminal.stdout.getvalue(), terminal.stderr.getvalue())
-
-
-def succeeds(*arguments: str | Path) -> Any:
-    """Run a command that must succeed, and return what it prints."""
-    ended = agentq(*arguments)
-    assert ended.code == 0, ended.errors
-    (record,) = ended.records
-    return record
-
-
-def refusal(*arguments: str | Path) -> str:
-    """Run a command that must fail in one line, and return the code of its error."""
-    ended = agentq(*arguments)
-    assert ended.code in (1, 3, 78)
-    assert not ended.output
-    assert len(ended.errors.splitlines()) == 1, ended.errors
-    assert ended.problem["fix"]
-    return str(ended.problem["code"])
-
-
-@pytest.fixture(autouse=True)
-def with_programs_of_postgres(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", f"{postgres_server.shared_server().programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of DATABASE_URL."""
-    path = tmp_path / "data" / "queue.db"
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
-    return path
+__all__ = ["backup", "queue", "with_programs_of_postgres"]
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres", "valkey"])
@@ -98,38 +64,6 @@ def test_a_database_without_a_queue_is_not_said_to_be_compact(
     assert refusal("compact") == "database_missing"
 
 
-@pytest.fixture
-def backup(queue: Path, tmp_path: Path) -> Path:
-    """A backup of a queue with one message, which is gone."""
-    put(queue, "kept")
-    file = tmp_path / "backup"
-    succeeds("backup", file)
-    for path in queue.parent.iterdir():
-        path.unlink()
-    return file
-
-
-def put(path: Path, *texts: str) -> None:
-    """Accept messages into the queue in a file."""
-
-    async def accept() -> None:
-        async with opened(path) as store:
-            for text in texts:
-                await add(store, text)
-
-    asyncio.run(accept())
-
-
-def contents(path: Path) -> list[str]:
-    """The messages in a file, newest first."""
-
-    async def read() -> list[str]:
-        async with opened(path) as store:
-            return [each.content for each in await store.list_messages(TENANT, MessageFilter(), Page(ALL))]
-
-    return asyncio.run(read())
-
-
 # Every engine
 
 
@@ -139,23 +73,6 @@ async def seen(server: ServerProcess) -> Any:
         replies = [await client.get(path) for path in ("/messages", "/threads/t/messages", "/threads/t/state", "/keys")]
         log = await client.get(f"/messages/{replies[0].json()['messages'][-1]['message_id']}/events")
         return [reply.json() for reply in (*replies, log)]
-
-
-async def submit(server: ServerProcess, text: str, **fields: Any) -> str:
-    """Submit a message, wait for its end, and return its result."""
-    async with httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS) as client:
-        reply = await client.post("/messages", json={"message": text, **fields}, headers={"Prefer": "wait=30"})
-        assert reply.json()["state"] == "completed", reply.text
-        return str(reply.json()["result"])
-
-
-async def question_from(server: ServerProcess, **fields: Any) -> str:
-    """Submit a message to an agent that asks, wait for its question, and return its id."""
-    async with httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS) as client:
-        body = {"message": "may I?", "agent": "approving", **fields}
-        reply = await client.post("/messages", json=body, headers={"Prefer": "wait=30"})
-        assert reply.json()["state"] == "interrupted", reply.text
-        return str(reply.json()["message_id"])
 
 
 async def test_a_backup_has_the_queue_and_the_memory_of_a_running_server(
@@ -407,71 +324,6 @@ def test_who_uses_the_database_is_named(backup: Path, queue: Path) -> None:
     assert refused.problem["code"] == "target_in_use"
     assert f"{queue} open: {other.pid} (python" in refused.problem["message"]
     assert refused.problem["fix"] == f"kill {other.pid}"
-
-
-# Exports
-
-
-def test_an_export_is_a_file_or_standard_output(backup: Path, queue: Path, tmp_path: Path) -> None:
-    succeeds("restore", backup)
-    assert succeeds("export", "out.jsonl") == {"file": "out.jsonl", "records": 1}
-    assert refusal("export", "out.jsonl") == "file_exists"
-    lines = (tmp_path / "out.jsonl").read_text().splitlines()
-    printed = agentq("export")
-    assert printed.output.splitlines()[1:] == lines[1:]  # the first line has the time
-    assert [each.name for each in tmp_path.glob("*out*")] == ["out.jsonl"]
-
-
-def test_an_export_is_imported_whole_or_not_at_all(
-    backup: Path, queue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    succeeds("restore", backup)
-    succeeds("export", "out.jsonl")
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/other.db")
-    (tmp_path / "cut.jsonl").write_bytes((tmp_path / "out.jsonl").read_bytes()[:-20])
-    assert refusal("import", "cut.jsonl") == "export_damaged"
-    assert refusal("import", "missing.jsonl") == "file_unusable"
-    assert refusal("import", backup) == "export_damaged"
-    assert not (tmp_path / "other.db").exists()
-    assert [succeeds("import", "out.jsonl")["added"] for _ in range(2)] == [1, 0]
-    assert contents(tmp_path / "other.db") == ["kept"]
-
-
-def _move_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Export the queue with the memory, and import it into PostgreSQL twice."""
-    exported = succeeds("export", "all.jsonl")["records"]
-    assert succeeds("export", "none.jsonl", "--no-memory")["records"] < exported
-    of_thread = [json.loads(line) for line in agentq("export", "--thread", "t", "--memory").output.splitlines()]
-    assert {each["kind"] for each in of_thread[1:]} == {"thread", "message", "memory", "end"}
-    of_thread = [json.loads(line) for line in agentq("export", "--thread", "t").output.splitlines()]
-    assert {each["kind"] for each in of_thread[1:]} == {"thread", "message", "end"}
-    monkeypatch.setenv("DATABASE_URL", postgres_server.database_of(tmp_path))
-    assert [succeeds("import", "all.jsonl")["added"] > 0 for _ in range(2)] == [True, False]
-
-
-async def test_agents_remember_what_was_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports have those of a message that asks, too, and of one without a thread."""
-    environment = {"AGENTS": f"{AGENTS},approving=tests.graphs:approving", FOLDER_VARIABLE: str(tmp_path)}
-    monkeypatch.setenv("ALLOW_VOLATILE", "true")
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/old.db")
-    with server_process(tmp_path, **environment, DATABASE_URL=os.environ["DATABASE_URL"]) as server:
-        await server.ready()
-        await submit(server, "one", thread_id="t", agent="steps")
-        asking = [await question_from(server, **fields) for fields in ({"thread_id": "asking"}, {})]
-    await asyncio.to_thread(_move_all, tmp_path, monkeypatch)
-    environment["ALLOW_VOLATILE"] = "true"
-    with server_process(tmp_path, **environment, DATABASE_URL=os.environ["DATABASE_URL"]) as server:
-        await server.ready()
-        assert "one | two" in await submit(server, "two", thread_id="t", agent="steps")
-        async with httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS) as client:
-            for message_id in asking:
-                await client.post(f"/messages/{message_id}/resume", json={"value": "yes"})
-
-            async def all_end() -> bool:
-                replies = [(await client.get(f"/messages/{each}/status")).json() for each in asking]
-                return [each["state"] for each in replies] == ["completed"] * len(asking)
-
-            await until(all_end, "both messages go on with the answer")
 
 
 # PostgreSQL

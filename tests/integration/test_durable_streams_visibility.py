@@ -11,8 +11,8 @@ from tests.contract.builders import ALL, new
 from tests.foreign_ids import MISSING, THREAD, Asked, routes_of, walk
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
-from tests.integration.test_visibility import AGENTS, ann_has
 from tests.servers import LiveServer
+from tests.strangers import AGENTS, ann_has
 
 QUERIES = ("", "?offset=now", "?offset=-1&live=long-poll", "?offset=-1&live=sse", "?offset=x")
 

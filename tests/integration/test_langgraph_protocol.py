@@ -23,10 +23,10 @@ from tests.graph_control import GraphControl
 from tests.graphs import FLOOD_CHUNK, FLOOD_CHUNKS
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
-from tests.integration.test_visibility import ANN, STRANGERS
 from tests.langgraph_clients import AGENTS, said, sdk, texts
 from tests.openai_stub import Answer, StubServer, ToolCall
 from tests.servers import LiveServer, until
+from tests.strangers import ANN, STRANGERS
 
 THREAD = "8a3e4b1c-0000-4000-8000-000000000001"
 CHANNELS = ["values", "updates", "messages", "tools", "custom", "lifecycle", "input"]

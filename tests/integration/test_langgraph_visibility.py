@@ -19,8 +19,8 @@ from tests.foreign_ids import MISSING, THREAD, Asked, routes_of, walk
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
-from tests.integration.test_visibility import AGENTS, ANN, JSON, STRANGERS, ann_has
 from tests.servers import LiveServer
+from tests.strangers import AGENTS, ANN, JSON, STRANGERS, ann_has
 
 RUN = {"assistant_id": "{agent}", "input": {"messages": [{"role": "user", "content": "Hi"}]}, "if_not_exists": "reject"}
 BODIES: dict[str, Any] = {

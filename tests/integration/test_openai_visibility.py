@@ -13,7 +13,7 @@ from tests.contract.builders import ALL, interrupt, new
 from tests.foreign_ids import MISSING, THREAD, Asked, ask, routes_of, walk
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
-from tests.integration.test_visibility import AGENTS, ANN, STRANGERS, ann_has
+from tests.strangers import AGENTS, ANN, STRANGERS, ann_has
 
 TURN = {"model": "{model}", "input": "Hi", "background": True}
 ANSWER = {"model": "{model}", "input": [{"type": "function_call_output", "call_id": "q", "output": "yes"}]}

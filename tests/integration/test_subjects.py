@@ -6,8 +6,9 @@ from typing import Any
 from app.access.principals import Principal
 from tests import wire
 from tests.callers import admit
-from tests.integration.test_visibility import ANN, HELLO, JSON, SCOPES, STRANGERS, serving
+from tests.integration.test_visibility import serving
 from tests.servers import LiveServer
+from tests.strangers import ANN, HELLO, JSON, SCOPES, STRANGERS
 
 __all__ = ["serving"]
 

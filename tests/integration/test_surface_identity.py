@@ -10,8 +10,8 @@ from tests.callers import admit
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
-from tests.integration.test_visibility import ANN, JSON, STRANGERS
 from tests.servers import LiveServer
+from tests.strangers import ANN, JSON, STRANGERS
 
 SCOPES = frozenset(AccessScope)
 THREAD = "0a3e4b1c-0000-4000-8000-000000000001"

@@ -14,32 +14,18 @@ import pytest
 from websockets.asyncio.client import connect
 
 from app.access.principals import Principal
-from app.access.scopes import AccessScope
 from app.api.websocket_frames import MODELS, json_schema
-from app.models.messages import MessageFilter, Page
-from app.models.threads import ThreadFilter
 from app.models.visibility import ThreadNarrowing
-from app.store.ports import Store
 from app.webhooks.sender import WebhookSender
 from tests import wire
 from tests.callers import admit
-from tests.contract.builders import ALL, DONE, FAILED, interrupt, new, start
+from tests.contract.builders import ALL, new
 from tests.integration.conftest import Serve
 from tests.integration.test_keys import issue
 from tests.servers import LiveServer
+from tests.strangers import AGENTS, ANN, HELLO, JSON, SCOPES, STRANGERS, ann_has, snapshot, without
 from tests.talk import Talk
 
-SCOPES = frozenset(AccessScope)
-ANN = Principal("default", SCOPES, subject="ann")
-STRANGERS = {
-    "another subject": Principal("default", SCOPES, subject="bob"),
-    "another tenant": Principal("other", SCOPES),
-    "another tenant with an equal subject": Principal("other", SCOPES, subject="ann"),
-    "other threads": Principal("default", SCOPES, threads=ThreadNarrowing(frozenset({"other"}), "mine/")),
-    "other agents": Principal("default", SCOPES, agents=frozenset({"coder"})),
-}
-AGENTS = "chat=tests.graphs:steps,coder=tests.graphs:steps"
-JSON = {"Content-Type": "application/json"}
 MISSING = {
     "message": "0199f2f4-5c1e-7d11-a3c5-9d0f6a8c1b22",
     "alias": "no alias",
@@ -76,7 +62,6 @@ def message_rows(operation: str, method: str, path: str, body: Any = None) -> di
     }
 
 
-HELLO = {"message": "Hello"}
 ROWS: dict[str, Row] = {
     "submitMessage body:thread_id": Row("thread", "POST", "/messages", {**HELLO, "thread_id": "ID"}, creates=True),
     "submitMessage body:agent": Row("agent", "POST", "/messages", {**HELLO, "agent": "ID"}),
@@ -274,54 +259,6 @@ def test_every_field_of_a_frame_that_takes_an_id_has_a_row() -> None:
                 assert has_row(f"{kind} {name}", FRAMES), f"{kind} {name}"
 
 
-async def ann_has(store: Store) -> dict[str, list[str]]:
-    """Make a message of Ann's in each state, with aliases, in threads and without, and a thread of each stranger."""
-    hook = "https://receiver.example/hook"
-    plain: dict[str, Any] = {"subject": "ann", "webhook_url": hook}
-    messages, aliases = [], []
-
-    def fields(state: str) -> dict[str, Any]:
-        aliases.append(f"ann {state}")
-        return {**plain, "thread": f"ann/{state}", "aliases": (aliases[-1], f"ann\nown {state}")}
-
-    for outcome, state in ((DONE, "completed"), (FAILED, "failed")):
-        lease = await start(store, **fields(state))
-        await store.finish(lease, outcome)
-        messages.append(lease.message_id)
-    messages.append((await interrupt(store, **fields("interrupted"))).id)
-    messages.append((await start(store, **fields("processing"))).message_id)
-    for state in ("queued", "cancelled"):
-        (message,) = (await store.add([new(**fields(state))], max_queued=ALL)).messages
-        messages.append(message.id)
-    await store.cancel("default", messages[-1])
-    (alone,) = (await store.add([new(**plain)], max_queued=ALL)).messages
-    messages.append(alone.id)
-    threads = [f"ann/{state}" for state in ("completed", "failed", "interrupted", "processing", "queued", "cancelled")]
-    deliveries = [each.id for name in messages for each in await store.list_deliveries("default", name)]
-    assert len(deliveries) == 3
-    aliases += [alias.replace("ann", "own") for alias in aliases]
-    for stranger in STRANGERS.values():
-        if stranger.agents is None:
-            theirs = [new(thread="mine/t", subject=stranger.subject, tenant=stranger.tenant)]
-            if stranger.tenant == "default" and stranger.subject is None:
-                theirs = [new(thread="mine/t2")]
-            if stranger.tenant == "other" and stranger.subject is None:
-                continue
-            await store.add(theirs, max_queued=ALL)
-    keys = [key.id for key in await store.list_keys(None, after="", limit=9)]
-    found = {"message": messages, "alias": aliases, "thread": threads, "delivery": deliveries}
-    return {**found, "agent": ["chat"], "key": keys, "subject": ["ann"]}
-
-
-async def snapshot(store: Store) -> Any:
-    """All that Ann has."""
-    messages = await store.list_messages("default", MessageFilter(visible=ANN.visibility), Page(ALL))
-    logs = [await store.read("default", each.id, after=0, limit=ALL) for each in messages]
-    deliveries = [await store.list_deliveries("default", each.id) for each in messages]
-    threads = await store.list_threads("default", Page(ALL), ThreadFilter(visible=ANN.visibility))
-    return messages, logs, deliveries, threads
-
-
 async def ask(server: LiveServer, caller: str, row: Row, value: str) -> tuple[int, dict[str, str], str]:
     """The answer to a request with this id: status, headers and body, with ID in the place of the id."""
     method, path, body = row.with_id(value)
@@ -330,12 +267,6 @@ async def ask(server: LiveServer, caller: str, row: Row, value: str) -> tuple[in
     response = await wire.request(server.url, method, path, headers=headers, body=text)
     shown = {name: without(text, value) for name, text in response.headers.items() if name not in OF_EACH_REPLY}
     return response.status, shown, without(response.body.decode(), value)
-
-
-def without(text: str, value: str) -> str:
-    for form in (value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]):
-        text = text.replace(form, "ID")
-    return text
 
 
 def concerns(who: str, row: Row) -> bool:

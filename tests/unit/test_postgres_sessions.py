@@ -13,7 +13,7 @@ from app.startup import check_memory
 from app.store.postgres.connection import connection_parameters
 from app.store.postgres.migrations import check_access
 from tests.contract.builders import DONE, RETRIED, TENANT, add, beat, chunk, claim_one, event_types, log, start
-from tests.contract.test_savers import QUEUE, latest, put
+from tests.contract.saver_calls import QUEUE, latest, put
 from tests.pooler import pooler
 from tests.postgres_server import database_of, shared_server
 from tests.servers import settings_for

@@ -79,6 +79,8 @@ def test_an_engine_has_every_room(engine: str) -> None:
 
 APP = Path(inspect.getfile(ports)).parents[2]
 MODULE_LINES, FUNCTION_LINES = 400, 60
+TEST_LINES = 500
+"""Maximum lines of a module of tests, or of what tests share. Its cases are read one by one."""
 
 
 def large_parts(text: str) -> dict[str, int]:
@@ -98,3 +100,14 @@ def test_modules_and_functions_are_small() -> None:
     parts = {str(path.relative_to(APP)): large_parts(path.read_text("utf-8")) for path in sorted(APP.rglob("*.py"))}
     assert len(parts) > 100
     assert {name: large for name, large in parts.items() if large} == {}
+
+
+def test_modules_of_tests_are_small() -> None:
+    tests = APP.parent / "tests"
+    lines = {
+        path.relative_to(tests): path.read_text("utf-8").count("\n")
+        for path in tests.rglob("*.py")
+        if "node_modules" not in path.parts
+    }
+    assert len(lines) > 300
+    assert {name: count for name, count in lines.items() if count > TEST_LINES} == {}

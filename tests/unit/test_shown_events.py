@@ -22,7 +22,7 @@ from app.models.inputs import ShownEvent
 from app.models.parts import USAGE, Part
 from app.models.usage import MeteredCall
 from app.prices.file import default_prices
-from tests.unit.test_answer_builder import Shown, agent_of, beside, calls, chain, saying, shown_by, taking_turns
+from tests.unit.shown_graphs import Shown, agent_of, beside, calls, chain, saying, shown_by, taking_turns
 
 
 async def speaks(_: MessagesState) -> dict[str, Any]:
