@@ -89,6 +89,7 @@ async def test_each_agent_is_a_tool_with_its_input(serve: Serve, control: GraphC
             f"run_{name}" for name in ("steps", "approving", "failing", "tools", "state", "both")
         }
         assert tools["run_steps"].input_schema["required"] == ["message"]
+        assert tools["run_steps"].input_schema["properties"]["message"]["type"] == "string", "null is no message"
         assert "input" not in tools["run_steps"].input_schema["properties"]
         of_state = tools["run_state"].input_schema
         assert of_state["required"] == ["input"]

@@ -376,6 +376,28 @@ async def test_only_the_session_of_a_call_cancels_its_run(serve: Serve, control:
     assert (result["isError"], result["_meta"]["agentq/code"]) == (True, "alias_taken")
 
 
+async def test_calls_without_a_session_share_nothing(quiet: LiveServer) -> None:
+    """Else the second call would be refused, and each client without a session could cancel what others run."""
+    calling = [asyncio.create_task(post(quiet, call("run_chat", {"message": "Hi"}, 7), OLDEST)) for _ in range(2)]
+    await until(lambda: quiet.runtime.streams.open_by_kind()["stream"] == 2, "both wait")
+    cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}}
+    assert (await post(quiet, cancel, OLDEST)).status == 202
+    messages = (await quiet.client.get("/messages")).json()["messages"]
+    assert [each["state"] for each in messages] == ["queued", "queued"]
+    for each in calling:
+        each.cancel()
+
+
+async def test_only_clients_that_take_an_id_without_a_message_are_sent_one(quiet: LiveServer) -> None:
+    asked = call("submit_message", {"message": "Hi", "wait_seconds": 0.01})
+    without = {}
+    for version in ("2025-06-18", NEWEST_HANDSHAKE):
+        events = events_of((await post(quiet, asked, version)).body.decode())
+        without[version] = [event.id for event in events if event.message is None]
+    assert without["2025-06-18"] == []
+    assert len(without[NEWEST_HANDSHAKE]) == 1
+
+
 async def test_a_session_is_named_by_the_first_reply(quiet: LiveServer) -> None:
     params = {"protocolVersion": OLDEST, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     replies = [
