@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from ..errors import ThreadNotFound
-from ..models.limits import Limit, Limited, Period
+from ..models.limits import Limit, Limited, Limits, Period
 from ..models.messages import NewMessage, Thread
 from ..models.tenants import DEFAULT_SETTINGS, NO_QUOTAS, Quotas, TenantSettings
 from ..policy.periods import Span, span_of
@@ -40,7 +40,7 @@ class SubmitRules(NamedTuple):
     `has_quotas` tells whether a limit holds for one day or month.
     """
 
-    limits: Sequence[Limit]
+    limits: Limits
     queued: int | None
     has_quotas: bool
 
@@ -75,6 +75,7 @@ class SubmitLimits:
         self._rules = rules
         self._tenants: OrderedDict[str, TenantSettings] = OrderedDict()
         self._generation = 0
+        self._day: Span | None = None
         self._spans: Mapping[Period, Span] = {}
         self._rules_of: dict[tuple[object, ...], SubmitRules] = {}
         """Rules for single messages, by what they depend on. They hold until a setting or the day changes."""
@@ -132,9 +133,8 @@ class SubmitLimits:
             caller.by_token, new[0].subject, address,
         )  # fmt: skip
         rules = self._rules_of.get(name)
-        if rules is not None and rules.has_quotas:
-            self.span(Period.DAY)  # which forgets rules of another day
-            rules = self._rules_of.get(name)
+        if rules is not None and rules.has_quotas and not self._is_present_day():
+            rules = None
         if rules is None:
             rules = self._made(caller, settings, new, address)
             if generation == self._generation:
@@ -147,11 +147,11 @@ class SubmitLimits:
         self, caller: Principal, settings: TenantSettings, new: Sequence[NewMessage], address: str | None
     ) -> SubmitRules:
         subjects = Counter(each.subject for each in new if each.subject is not None)
-        limits = [
+        limits = Limits(
             *self._rates(caller, settings, address, len(new)),
             *self._of_subjects(caller.tenant, settings, subjects),
-            *(self._quotas(self.holders(caller, settings), len(new))),
-        ]
+            *self._quotas(self.holders(caller, settings), len(new)),
+        )
         queued = settings.limits.queued
         has_quotas = any(each.period is not None for each in limits)
         return SubmitRules(limits, self._rules.queued_per_tenant if queued is None else queued or None, has_quotas)
@@ -165,11 +165,15 @@ class SubmitLimits:
 
     def span(self, period: Period) -> Span:
         """Return the present day or month."""
-        now = self._store.now()
-        if not self._spans or now >= self._spans[Period.DAY].end or now < self._spans[Period.DAY].begin:
+        if not self._is_present_day():
+            now = self._store.now()
             self._spans = {each: span_of(each, now) for each in Period}
+            self._day = self._spans[Period.DAY]
             self._rules_of.clear()
         return self._spans[period]
+
+    def _is_present_day(self) -> bool:
+        return self._day is not None and self._day.begin <= self._store.now() < self._day.end
 
     def _rates(self, caller: Principal, settings: TenantSettings, address: str | None, count: int) -> Iterator[Limit]:
         most = _chosen(settings.limits.submits_per_minute, self._rules.per_tenant)

@@ -3,8 +3,8 @@
 from collections import OrderedDict
 
 from ..clock import to_milliseconds
-from ..models.limits import Limit, Limited, LimitLeft
-from ..policy.limits import counted, left_of, refusal
+from ..models.limits import Counted, Limit, Limited, Limits
+from ..policy.limits import count_all
 from .hosts import is_loopback, prefix_of
 from .limits import MINUTE, TimedTenantStore
 from .principals import Principal
@@ -18,28 +18,25 @@ class ReadLimits:
 
     def __init__(self, store: TimedTenantStore, per_minute: int) -> None:
         self._store = store
-        self._limits: dict[Limited, Limit] = {
-            each: Limit("", f"{each.name.lower()}-reads", each, per_minute, MINUTE, what="requests")
+        self._limits: dict[Limited, Limits] = {
+            each: Limits(Limit("", f"{each.name.lower()}-reads", each, per_minute, MINUTE, what="requests"))
             for each in Limited
             if per_minute
         }
         self._rows: OrderedDict[tuple[Limited, str, str], int] = OrderedDict()
 
-    def count(self, caller: Principal, address: str | None) -> LimitLeft | None:
-        """Count a read, and return what is left; None for callers without a limit. Raises RateLimitExceeded."""
+    def count(self, caller: Principal, address: str | None) -> Counted | None:
+        """Count a read. Return what it has counted, None for callers without a limit. Raises RateLimitExceeded."""
         name = _name_of(caller, address)
         if name is None or not self._limits:
             return None
-        limit = self._limits[name[0]]
-        now, value = to_milliseconds(self._store.now()), self._rows.get(name, 0)
-        after = counted(limit, value, now)
-        if after is None:
-            raise refusal(limit, value, now)
-        self._rows[name] = value = after
+        limits, now = self._limits[name[0]], to_milliseconds(self._store.now())
+        values = count_all(limits, [self._rows.get(name, 0)], now)
+        (self._rows[name],) = values
         self._rows.move_to_end(name)
         if len(self._rows) > MAX_CALLERS:
             self._rows.popitem(last=False)
-        return left_of(limit, value, now)
+        return Counted(limits, values, now)
 
 
 def _name_of(caller: Principal, address: str | None) -> tuple[Limited, str, str] | None:

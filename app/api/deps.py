@@ -112,5 +112,5 @@ def accepted_headers(accepted: Accepted) -> dict[str, str]:
 
     Any may be missing.
     """
-    headers = {"Idempotent-Replayed": "true"} if accepted.replayed else limit_headers(accepted.limits)
+    headers = {"Idempotent-Replayed": "true"} if accepted.replayed else limit_headers(accepted.counted)
     return headers if accepted.traceparent is None else {**headers, "traceparent": accepted.traceparent}

@@ -1,20 +1,22 @@
 """The headers `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)."""
 
-from collections.abc import Sequence
 from math import ceil
 
 from ..errors.limits import LimitExceeded
-from ..models.limits import LimitLeft
+from ..models.limits import MICROSECONDS, Counted
+from ..policy.limits import left_of
 
 
-def limit_headers(limits: Sequence[LimitLeft]) -> dict[str, str]:
-    """Return the headers that tell what is left of limits, none without limits."""
-    if not limits:
+def limit_headers(counted: Counted | None) -> dict[str, str]:
+    """Return the headers that tell what a request has left of its limits, none without limits."""
+    if counted is None:
         return {}
-    return {
-        "RateLimit-Policy": ", ".join([limit.shown_policy for limit, _, _ in limits]),
-        "RateLimit": ", ".join([f'"{limit.policy}";r={left};t={ceil(reset)}' for limit, left, reset in limits]),
-    }
+    limits, values, now = counted
+    shown = []
+    for limit, value in zip(limits.each, values, strict=True):
+        left, microseconds = left_of(limit, value, now)
+        shown.append(f'"{limit.policy}";r={left};t={-(-microseconds // MICROSECONDS)}')  # rounded up
+    return {"RateLimit-Policy": limits.shown_policies, "RateLimit": ", ".join(shown)}
 
 
 def refusal_headers(error: LimitExceeded) -> dict[str, str]:

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..access.request_limits import ReadLimits
 from ..access.scopes import AccessScope
-from ..models.limits import LimitLeft
+from ..models.limits import Counted
 from .limit_headers import limit_headers
 from .targets import PRINCIPAL, TARGET
 
@@ -22,18 +22,18 @@ class RequestLimits:
         """Call the next stage. Raises RateLimitExceeded. It is no coroutine function: coroutines cost time."""
         if scope[TARGET].needs is AccessScope.READ and scope["type"] == "http":
             client = scope.get("client")
-            left = self._limits.count(scope[PRINCIPAL], None if client is None else client[0])
-            if left is not None:
-                send = _with_limit(send, left)
+            counted = self._limits.count(scope[PRINCIPAL], None if client is None else client[0])
+            if counted is not None:
+                send = _with_limit(send, counted)
         return self._app(scope, receive, send)
 
 
-def _with_limit(send: Send, left: LimitLeft) -> Send:
+def _with_limit(send: Send, counted: Counted) -> Send:
     """Return a `send` that adds the headers of a limit to the response."""
 
     async def send_with_limit(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [(name.lower().encode(), value.encode()) for name, value in limit_headers([left]).items()]
+            headers = [(name.lower().encode(), value.encode()) for name, value in limit_headers(counted).items()]
             message = {**message, "headers": [*message["headers"], *headers]}
         await send(message)
 

@@ -1,6 +1,7 @@
 """Limits that new messages count against."""
 
 import json
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
@@ -60,18 +61,41 @@ class Limit(_LimitFields):
         interval = 0 if self.period is not None else self.interval
         return json.dumps((self.name, self.amount, self.most * (interval or 1), interval, self.resets_at))
 
-    @cached_property
-    def shown_policy(self) -> str:
-        """Return the limit as the header `RateLimit-Policy` has it."""
-        return f'"{self.policy}";q={self.most};w={self.window_seconds}'
 
+class Limits:
+    """The limits that requests count against, made once for many of them.
 
-class LimitLeft(NamedTuple):
-    """The rest of a limit after a request: how many messages may follow at once.
-
-    `reset_seconds` is the time after which the whole limit is left again.
+    Equal only to itself, so that what is computed from the limits of one request is found at once for the next.
     """
 
-    limit: Limit
-    left: int
-    reset_seconds: float
+    def __init__(self, *limits: Limit) -> None:
+        self.each: Sequence[Limit] = limits
+
+    def __iter__(self) -> Iterator[Limit]:
+        """Yield the limits, in order."""
+        return iter(self.each)
+
+    def __len__(self) -> int:
+        """Return the number of limits."""
+        return len(self.each)
+
+    @cached_property
+    def as_json(self) -> str:
+        """Return the limits as a JSON array of `Limit.as_json`, '' for none."""
+        return f"[{','.join([limit.as_json for limit in self.each])}]" if self.each else ""
+
+    @cached_property
+    def shown_policies(self) -> str:
+        """Return the limits as the header `RateLimit-Policy` has them."""
+        return ", ".join([f'"{limit.policy}";q={limit.most};w={limit.window_seconds}' for limit in self.each])
+
+
+NO_LIMITS = Limits()
+
+
+class Counted(NamedTuple):
+    """What a request has counted: the values of its limits' rows after it, in order. `now` is in milliseconds."""
+
+    limits: Limits
+    values: Sequence[int]
+    now: int

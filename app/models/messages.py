@@ -1,6 +1,6 @@
 """Messages and threads: what is submitted, stored and listed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from uuid_utils import uuid7
 
 from .deliveries import Receiver, WebhookEvent, WebhookForm
 from .inputs import NO_RUN_INPUT, RunInput
-from .limits import LimitLeft
+from .limits import Counted
 from .threads import ForkSource, ThreadSort, ThreadStatus
 from .types import Moment
 from .visibility import EVERYTHING, Visibility
@@ -278,13 +278,14 @@ class Accepted(NamedTuple):
     """The messages that a request stored, in the order of the request.
 
     `replayed` is True if an earlier request with the same request key stored them. `traceparent` names the span of the
-    request or of its caller; None if there is neither. `limits` tells what is left of the request's limits.
+    request or of its caller; None if there is neither. `counted` is what the request has counted
+    against limits, None without any.
     """
 
     messages: list[Message]
     replayed: bool
     traceparent: str | None = None
-    limits: Sequence[LimitLeft] = ()
+    counted: Counted | None = None
 
 
 class CreatedThread(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from ..clock import to_datetime
 from ..errors import AgentQueueError, InvalidRequest
 from ..errors.limits import QuotaExceeded, RateLimitExceeded
-from ..models.limits import MICROSECONDS, Limit, LimitLeft
+from ..models.limits import MICROSECONDS, Limit, Limits
 from ..text import amount_of
 
 
@@ -28,16 +28,19 @@ def counted(limit: Limit, value: int, now: int) -> int | None:
     return new if new - present <= limit.most * interval else None
 
 
-def left_of(limit: Limit, value: int, now: int) -> LimitLeft:
-    """Return what is left of a limit whose row has this value. `now` is in milliseconds."""
+def left_of(limit: Limit, value: int, now: int) -> tuple[int, int]:
+    """Return how much may follow at once, and after how many microseconds the whole limit is left again.
+
+    `value` is that of the limit's row. `now` is in milliseconds.
+    """
     if limit.period is not None:
         left, remaining = limit.most - value, limit.resets_at - now
-        return LimitLeft(limit, left if left > 0 else 0, remaining / 1000 if remaining > 0 else 0.0)
+        return (left if left > 0 else 0), (remaining * 1000 if remaining > 0 else 0)
     ahead = value - now * 1000
     if ahead <= 0:
-        return LimitLeft(limit, limit.most, 0.0)
+        return limit.most, 0
     left = limit.most + -ahead // limit.interval  # rounded up
-    return LimitLeft(limit, left if left > 0 else 0, ahead / MICROSECONDS)
+    return (left if left > 0 else 0), ahead
 
 
 def expiry_of(limit: Limit, value: int) -> int:
@@ -53,7 +56,8 @@ def refusal(limit: Limit, value: int, now: int) -> AgentQueueError:
             ". Nothing was stored",
             field="messages",
         )
-    _, left, reset = left_of(limit, value, now)
+    left, microseconds = left_of(limit, value, now)
+    reset = microseconds / MICROSECONDS
     if limit.period is not None:
         return QuotaExceeded(
             limit.limited, unit="messages", period=limit.period, policy=limit.policy, most=limit.most,
@@ -67,26 +71,20 @@ def refusal(limit: Limit, value: int, now: int) -> AgentQueueError:
     )  # fmt: skip
 
 
-def count_all(limits: Sequence[Limit], values: Mapping[str, int], now: int) -> dict[str, int]:
-    """Return the values of all limits' rows after a request, by name.
+def count_all(limits: Limits, values: Sequence[int], now: int) -> list[int]:
+    """Return the values of all limits' rows after a request. `values` are the present ones, in the same order.
 
-    `values` has the present ones. Raises an error, and counts nothing, if one of the limits refuses the request.
+    Raises an error, and counts nothing, if one of the limits refuses the request.
     """
-    new: dict[str, int] = {}
-    for limit in limits:
-        value = values.get(limit.name, 0)
+    new: list[int] = []
+    for limit, value in zip(limits.each, values, strict=True):
         after = counted(limit, value, now)
         if after is None:
             raise refusal(limit, value, now)
-        new[limit.name] = after
+        new.append(after)
     return new
 
 
-def would_pass(limits: Sequence[Limit], values: Mapping[str, int], now: int) -> bool:
+def would_pass(limits: Limits, values: Mapping[str, int], now: int) -> bool:
     """Return whether all limits let a request pass. `values` has the present values of rows."""
     return all(counted(limit, values.get(limit.name, 0), now) is not None for limit in limits)
-
-
-def left_of_each(limits: Sequence[Limit], values: Mapping[str, int], now: int) -> Sequence[LimitLeft]:
-    """Return what is left of each limit. `values` are those of their rows, by name."""
-    return tuple(left_of(limit, values[limit.name], now) for limit in limits) if limits else ()

@@ -51,7 +51,7 @@ class HeldReply(EventStreamResponse):
         self._run = run
         self._result_of = result_of
         leaves = None if cancels_as is None else Departure(services, caller, run, cancels_as=cancels_as).cancel
-        given = {**limit_headers(run.limits), **(headers or {})}
+        given = {**limit_headers(run.counted), **(headers or {})}
         super().__init__(self._body(), services, given, when_left=leaves)
 
     @override

@@ -1,13 +1,12 @@
 """Runs, which are what the requests of clients made, and how to find them."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from ..access.principals import Principal
 from ..errors import MessageNotFound
 from ..models.events import TERMINAL_EVENTS, EventType
-from ..models.limits import LimitLeft
+from ..models.limits import Counted
 from ..models.messages import Alias, Message
 from ..services import Services
 from .ids import time_of
@@ -20,15 +19,15 @@ class Run(NamedTuple):
     """A part of a message's log: from its submit, or from an answer, to the next question or the end.
 
     The first event of the part is `first_event`. It is 0 for the run that the submit made, whose id is the message's.
-    `is_answered` tells that the question of the run was answered. The answer began another run. `limits` is what the
-    submit left of limits, for the reply to it.
+    `is_answered` tells that the question of the run was answered. The answer began another run. `counted` is what the
+    submit has counted against limits, for the reply to it.
     """
 
     id: str
     message: Message
     first_event: int = 0
     is_answered: bool = False
-    limits: Sequence[LimitLeft] = ()
+    counted: Counted | None = None
 
     @property
     def alias(self) -> Alias:

@@ -35,7 +35,7 @@ async def first_run(services: Services, caller: Principal, accepted: Accepted) -
     if accepted.replayed:
         message = await services.queue.get(caller, message.id)
         return (await runs_of(services, message))[0]
-    return Run(message.id, message, limits=accepted.limits)
+    return Run(message.id, message, counted=accepted.counted)
 
 
 async def _submit_instead_of_answers(

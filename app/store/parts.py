@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from ..errors import AgentQueueError
 from ..models.audit import NewAudit
-from ..models.limits import Limit
+from ..models.limits import NO_LIMITS, Limits
 from ..models.messages import IfBusy, Message, MessageState, NewMessage
 from ..models.statistics import DAY, HOUR, MINUTE
 from .limits import MINUTES_KEPT_SECONDS
@@ -41,7 +41,7 @@ class AcceptRules(NamedTuple):
     max_queued_of_tenant: int | None = None
     agents: frozenset[str] | None = None
     audit: NewAudit | None = None
-    limits: Sequence[Limit] = ()
+    limits: Limits = NO_LIMITS
 
     def may_cancel(self, agent: str) -> bool:
         """Return whether new messages may cancel those of an agent."""

@@ -7,8 +7,9 @@ import pytest
 
 from app.errors import AgentQueueError, InvalidRequest, QueueFull, ThreadBusy
 from app.errors.limits import LimitExceeded, QuotaExceeded, RateLimitExceeded, TenantQueueFull
-from app.models.limits import Limit, Limited, Period
+from app.models.limits import Limit, Limited, Limits, Period
 from app.models.messages import Accepted, IfBusy, MessageState, RequestKey
+from app.policy.limits import left_of
 from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import TENANT, add, claim_one, drain, new
@@ -20,10 +21,18 @@ EITHER = pytest.mark.parametrize("limit", [RATE, QUOTA], ids=["rate", "quota"])
 
 async def submit(store: Store, *limits: Limit, count: int = 1, max_queued: int = 1000) -> Sequence[int]:
     """Add messages. Return how many may follow at once, by each limit."""
-    given = [limit._replace(amount=count) for limit in limits]
+    given = Limits(*(limit._replace(amount=count) for limit in limits))
     accepted = await store.add([new() for _ in range(count)], max_queued=max_queued, limits=given)
-    assert [each.limit for each in accepted.limits] == given
-    return [each.left for each in accepted.limits]
+    assert accepted.counted is not None
+    assert accepted.counted.limits is given
+    return [left for left, _ in rests(accepted)]
+
+
+def rests(accepted: Accepted) -> Sequence[tuple[int, int]]:
+    """How many may follow at once by each limit, and the microseconds until all of it is left."""
+    assert accepted.counted is not None
+    limits, values, now = accepted.counted
+    return [left_of(limit, value, now) for limit, value in zip(limits, values, strict=True)]
 
 
 async def queued(store: Store) -> int:
@@ -71,8 +80,8 @@ async def test_messages_pass_evenly_after_a_burst(store: Store, clock: ManualClo
 
 
 async def test_a_whole_limit_is_left_again_after_its_reset(store: Store, clock: ManualClock) -> None:
-    accepted = await store.add([new()], max_queued=10, limits=[RATE, QUOTA])
-    assert [each.reset_seconds for each in accepted.limits] == [20, 3600]
+    accepted = await store.add([new()], max_queued=10, limits=Limits(RATE, QUOTA))
+    assert [microseconds for _, microseconds in rests(accepted)] == [20_000_000, 3_600_000_000]
     clock.advance(20)
     assert await submit(store, RATE) == [2]
 
@@ -106,11 +115,11 @@ async def test_limits_with_different_names_do_not_touch_each_other(store: Store,
 async def test_a_refused_submit_does_not_count(store: Store, limit: Limit) -> None:
     await add(store, thread="t")
     busy = new(thread="t", if_busy=IfBusy.REJECT)
-    limits = [limit]
+    limits = Limits(limit)
     with pytest.raises(ThreadBusy):
         await store.add([busy], max_queued=1000, limits=limits)
     with pytest.raises(ThreadBusy):
-        await store.add([new(), busy], max_queued=1000, limits=[limit._replace(amount=2)])
+        await store.add([new(), busy], max_queued=1000, limits=Limits(limit._replace(amount=2)))
     with pytest.raises(QueueFull):
         await store.add([new()], max_queued=1, limits=limits)
     with pytest.raises(TenantQueueFull):
@@ -130,7 +139,9 @@ async def test_submits_that_fail_beside_others_do_not_count(store: Store, limit:
     ]
     wide = limit._replace(most=20)
     adds = [
-        store.add(messages, max_queued=1000, limits=[wide._replace(amount=len(messages))], max_queued_of_tenant=1000)
+        store.add(
+            messages, max_queued=1000, limits=Limits(wide._replace(amount=len(messages))), max_queued_of_tenant=1000
+        )
         for messages in given
     ]
     results = await asyncio.gather(*adds, return_exceptions=True)
@@ -141,9 +152,10 @@ async def test_submits_that_fail_beside_others_do_not_count(store: Store, limit:
 
 @EITHER
 async def test_submits_of_one_moment_count_one_after_the_other(store: Store, limit: Limit) -> None:
-    adds = [store.add([new()], max_queued=1000, limits=[limit]) for _ in range(5)]
+    same = Limits(limit)
+    adds = [store.add([new()], max_queued=1000, limits=limits) for limits in (same, same, Limits(limit), same, same)]
     results = await asyncio.gather(*adds, return_exceptions=True)
-    left = sorted(each.limits[0].left for each in results if isinstance(each, Accepted))
+    left = sorted(rests(each)[0][0] for each in results if isinstance(each, Accepted))
     refused = [each for each in results if isinstance(each, LimitExceeded)]
     assert (left, len(refused)) == ([0, 1, 2], 2)
 
@@ -152,10 +164,10 @@ async def test_submits_of_one_moment_count_one_after_the_other(store: Store, lim
 async def test_a_replay_does_not_count_and_passes_a_limit_that_is_reached(store: Store, limit: Limit) -> None:
     key = RequestKey(TENANT, "key", "fingerprint")
     message = new()
-    first = await store.add([message], max_queued=10, key=key, limits=[limit])
+    first = await store.add([message], max_queued=10, key=key, limits=Limits(limit))
     await submit(store, limit, count=2)
-    again = await store.add([message], max_queued=10, key=key, limits=[limit])
-    assert (again.replayed, again.messages[0].id, again.limits) == (True, first.messages[0].id, ())
+    again = await store.add([message], max_queued=10, key=key, limits=Limits(limit))
+    assert (again.replayed, again.messages[0].id, again.counted) == (True, first.messages[0].id, None)
 
 
 @EITHER
@@ -163,7 +175,7 @@ async def test_a_key_of_a_refused_submit_is_free(store: Store, limit: Limit) -> 
     key = RequestKey(TENANT, "key", "fingerprint")
     await submit(store, limit, count=3)
     with pytest.raises(LimitExceeded):
-        await store.add([new()], max_queued=10, key=key, limits=[limit])
+        await store.add([new()], max_queued=10, key=key, limits=Limits(limit))
     accepted = await store.add([new()], max_queued=10, key=key)
     assert not accepted.replayed
 
@@ -174,7 +186,7 @@ async def test_a_refused_submit_cancels_nothing(store: Store, limit: Limit) -> N
         await add(store, thread="t")
     await submit(store, limit, count=3)
     with pytest.raises(LimitExceeded):
-        await store.add([new(thread="t", if_busy=IfBusy.INTERRUPT)], max_queued=1000, limits=[limit])
+        await store.add([new(thread="t", if_busy=IfBusy.INTERRUPT)], max_queued=1000, limits=Limits(limit))
     assert await queued(store) == 253
 
 
@@ -185,7 +197,7 @@ async def test_processes_pass_exactly_the_limit_together(store: Store, other_sto
 
     async def one(each: Store) -> bool:
         try:
-            await each.add([new()], max_queued=1000, limits=[most, other])
+            await each.add([new()], max_queued=1000, limits=Limits(most, other))
         except LimitExceeded:
             return False
         return True
@@ -203,7 +215,7 @@ async def test_processes_that_name_limits_in_other_orders_do_not_wait_for_each_o
     adds = [
         each.add([new()], max_queued=1000, limits=limits)
         for _ in range(20)
-        for each, limits in ((store, [first, second]), (other_store, [second, first]))
+        for each, limits in ((store, Limits(first, second)), (other_store, Limits(second, first)))
     ]
     results = await asyncio.gather(*adds, return_exceptions=True)
     assert not any(isinstance(each, AgentQueueError) for each in results)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from app.errors.limits import LimitExceeded
-from app.models.limits import Limit, Limited
+from app.models.limits import Limit, Limited, Limits
 from app.policy.rank import RankPolicy
 from app.store.postgres.store import PostgresStore
 from app.store.sql.named_sql import load_queries
@@ -41,7 +41,7 @@ async def waits(url: str) -> None:
 
 async def test_a_submit_counts_what_another_process_is_counting(store: PostgresStore, url: str) -> None:
     async def submit() -> None:
-        await store.add([new()], max_queued=1000, limits=[LIMIT])
+        await store.add([new()], max_queued=1000, limits=Limits(LIMIT))
 
     await submit()
     with psycopg.connect(url, options="-c search_path=agent_queue") as other:

@@ -75,7 +75,7 @@ async def _send(exchange: Exchange, request: pb.SendMessageRequest) -> Response:
     run = await _begun(exchange, request)
     if configuration.return_immediately:
         task = await whole_task(call.services, call.caller, run.message, history_length=length)
-        return exchange.reply(pb.SendMessageResponse(task=task), dict(limit_headers(run.limits)))
+        return exchange.reply(pb.SendMessageResponse(task=task), dict(limit_headers(run.counted)))
     return HeldTask(
         call.services, call.caller, run, exchange.dialect, exchange.request_id,
         history_length=length, is_reply=True,

@@ -16,7 +16,8 @@ from ...api.streaming import EventStreamResponse, resume_point, waiting_data
 from ...errors import AgentQueueError, InvalidRequest, Unauthorized
 from ...events.fanout import StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
-from ...models.limits import LimitLeft
+from ...models.events import Event
+from ...models.limits import Counted
 from ...models.messages import Message
 from ...services import Services
 from ..held_replies import HeldReply
@@ -84,7 +85,7 @@ class TaskReader:
         self._view = view
         self._first_event = first_event
         self._request_id = request_id
-        self._start = f'data: {{"jsonrpc":"2.0","id":{json.dumps(request_id)},"result":'
+        self._start = f'data: {{"jsonrpc":"2.0","id":{json.dumps(request_id)},"result":'.encode()
         self._progress = progress
         self._seen_items = seen_items
 
@@ -94,20 +95,21 @@ class TaskReader:
         return self._progress.ended or bool(asks)
 
     def frames_of(self, stored: StoredEvents) -> bytes:
-        """Return the frames that the next events give. Readers of a run share the items in them."""
-        frames, self._progress = stored.view(self._view, partial(frames_of, self._view, self._progress))
-        frames, self._seen_items = frames[self._seen_items :], 0
-        return b"".join(map(self.frame, frames))
+        """Return the frames that the next events give. Readers of a run share all but the ids of their requests."""
+        frames, around, self._progress = stored.view(self._view, partial(_shared, self._view, self._progress))
+        if self._seen_items:
+            around, self._seen_items = _around(frames[self._seen_items :]), 0
+        return self._start.join(around)
 
     def frame(self, frame: Frame) -> bytes:
         """Return an item as a server-sent event."""
-        return f"id: {frame.cursor}\n{self._start}{frame.item}}}\n\n".encode()
+        return self._start.join(_around([frame]))
 
     def waiting(self, update: WaitingUpdate) -> bytes:
         """Return the item that tells the position in the queue. It has no cursor."""
         task, told = self._view.task, waiting_data(update)
         item = status_item(task.task_id, task.context_id, pb.TaskStatus(state=SUBMITTED), {"queue": told})
-        return f"{self._start}{self._view.dialect.item(item)}}}\n\n".encode()
+        return self._start + f"{self._view.dialect.item(item)}}}\n\n".encode()
 
     def can_skip(self) -> bool:
         """Return False: the last event of a run does not have its question."""
@@ -121,6 +123,23 @@ class TaskReader:
     def refusal(self) -> bytes:
         """Return the error for a reader who may no longer read."""
         return self.cut_off(access_ended(self._view.task.task_id))
+
+
+def _shared(
+    view: View, progress: Progress, events: Sequence[Event]
+) -> tuple[Sequence[Frame], Sequence[bytes], Progress]:
+    """Return the frames of events, the bytes around the reader's own start of each, and the progress after them."""
+    frames, progress = frames_of(view, progress, events)
+    return frames, _around(frames), progress
+
+
+def _around(frames: Sequence[Frame]) -> list[bytes]:
+    """Return the bytes that give server-sent events when a reader joins them by its start."""
+    between = [""]
+    for frame in frames:
+        between[-1] += f"id: {frame.cursor}\n"
+        between.append(f"{frame.item}}}\n\n")
+    return [each.encode() for each in between]
 
 
 class TaskStream(EventStreamResponse):
@@ -190,7 +209,7 @@ async def stream_of(
     task = await _task(services, caller, run, progress)
     first = reader.frame(frame_of(view, str(run.seen_before), pb.StreamResponse(task=task)))
     frames = followed(services, caller, run, reader, after=run.seen_before)
-    return TaskStream(reader, first, frames, services, _headers(run.limits, headers))
+    return TaskStream(reader, first, frames, services, _headers(run.counted, headers))
 
 
 async def rest_of(
@@ -218,7 +237,7 @@ async def rest_of(
         task = await _task(services, caller, run, progress)
         first = reader.frame(frame_of(view, str(after), pb.StreamResponse(task=task)))
     frames = followed(services, caller, run, reader, after=after)
-    return TaskStream(reader, first, frames, services, _headers((), headers))
+    return TaskStream(reader, first, frames, services, _headers(None, headers))
 
 
 async def run_now(call: Call, task_id: str) -> Run:
@@ -273,7 +292,7 @@ def _artifacts(progress: Progress) -> list[pb.Artifact]:
     return [text_artifact(progress.text)] if progress.has_artifact else []
 
 
-def _headers(limits: Sequence[LimitLeft], headers: Headers) -> dict[str, str]:
+def _headers(counted: Counted | None, headers: Headers) -> dict[str, str]:
     """Return the headers of a stream. They name the extension that it has."""
-    given = dict(limit_headers(limits))
+    given = dict(limit_headers(counted))
     return {**given, EXTENSIONS: CURSOR} if headers.wants_cursors else given

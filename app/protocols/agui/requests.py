@@ -133,7 +133,7 @@ async def _submitted(
     (message,) = accepted.messages
     if accepted.replayed:
         return await _back_to(services, caller, message.id)
-    return Begun(Run(message.id, message, limits=accepted.limits), ignored=ignored_fields(of_page, body))
+    return Begun(Run(message.id, message, counted=accepted.counted), ignored=ignored_fields(of_page, body))
 
 
 def _as_of_page(error: InvalidInput) -> InvalidInput:

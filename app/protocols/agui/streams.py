@@ -14,7 +14,7 @@ from ...api.streaming import EventStreamResponse, waiting_data
 from ...errors import AgentQueueError, Unauthorized
 from ...events.fanout import StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
-from ...models.limits import LimitLeft
+from ...models.limits import Counted
 from ...services import Services
 from ..cut_runs import EventsGone, RunDeleted
 from ..run_streams import followed
@@ -63,9 +63,9 @@ class RunResponse(EventStreamResponse):
         first: Sequence[BaseEvent],
         frames: AsyncGenerator[TailItem | bytes],
         services: Services,
-        limits: Sequence[LimitLeft],
+        counted: Counted | None,
     ) -> None:
-        super().__init__(frames, services, limit_headers(limits))
+        super().__init__(frames, services, limit_headers(counted))
         self._first = first
 
     @override
@@ -116,7 +116,7 @@ async def stream_of(services: Services, caller: Principal, body: AgentRun, begun
     if run is None:
         snapshot = await snapshot_of(services, caller, body, None, RunView(""))
         ended = named.last(NOTHING_RUNS)
-        return RunResponse([named.start(None), *snapshot.events, ended], _nothing(), services, ())
+        return RunResponse([named.start(None), *snapshot.events, ended], _nothing(), services, None)
     view = RunView(run.message.id, run.first_event)
     first = [named.start(run.message.id, begun.ignored)]
     if begun.comes_back:
@@ -128,7 +128,7 @@ async def stream_of(services: Services, caller: Principal, body: AgentRun, begun
     else:
         progress, after = await progress_before(services, caller, run, view), run.seen_before
     frames = followed(services, caller, run, AgUiReader(view, named, progress), after=after)
-    return RunResponse(first, frames, services, run.limits)
+    return RunResponse(first, frames, services, run.counted)
 
 
 async def _nothing() -> AsyncGenerator[TailItem | bytes]:

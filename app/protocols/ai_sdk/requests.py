@@ -73,7 +73,7 @@ async def _submitted(services: Services, caller: Principal, client_id: str, new:
         accepted = await submit_turns(services, caller, [new], by=by)
     (message,) = accepted.messages
     if not accepted.replayed:
-        return Begun(Run(message.id, message, limits=accepted.limits))
+        return Begun(Run(message.id, message, counted=accepted.counted))
     now = await services.queue.get(caller, message.id)
     return Begun((await runs_of(services, now))[-1], is_known=True)
 

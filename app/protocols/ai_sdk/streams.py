@@ -1,6 +1,6 @@
 """Streams the answers of chats to any number of readers."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from functools import partial
 
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from ...api.streaming import EventStreamResponse, waiting_data
 from ...errors import AgentQueueError
 from ...events.fanout import StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
-from ...models.limits import LimitLeft
+from ...models.limits import Counted
 from ...services import Services
 from ..cut_runs import EventsGone, RunDeleted
 from ..run_streams import followed, stored_events
@@ -35,9 +35,9 @@ class ChatResponse(EventStreamResponse):
         view: ChatView,
         frames: AsyncGenerator[TailItem | bytes],
         services: Services,
-        limits: Sequence[LimitLeft],
+        counted: Counted | None,
     ) -> None:
-        super().__init__(frames, services, {**HEADERS, **limit_headers(limits)})
+        super().__init__(frames, services, {**HEADERS, **limit_headers(counted)})
         self._view = view
 
     @override
@@ -108,7 +108,7 @@ def _response(
     services: Services, caller: Principal, run: Run, view: ChatView, progress: Progress, *, after: int
 ) -> Response:
     reader = ChatReader(view, progress)
-    return ChatResponse(view, followed(services, caller, run, reader, after=after), services, run.limits)
+    return ChatResponse(view, followed(services, caller, run, reader, after=after), services, run.counted)
 
 
 def _error(text: str) -> bytes:

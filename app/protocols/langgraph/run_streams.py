@@ -90,7 +90,7 @@ class RunStream:
         }
         path = path_of(self._run)
         return {
-            **limit_headers(self._run.limits),
+            **limit_headers(self._run.counted),
             "Content-Location": path,
             "Location": f"{path}/stream?{urlencode(shown, doseq=True)}",
         }

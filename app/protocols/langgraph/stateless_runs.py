@@ -97,7 +97,7 @@ async def create_batch(
         if body.thread_id is not None:
             await require_thread(services, principal, body.thread_id, body)
     runs = await create_runs(services, principal, [(body.thread_id, body) for body in bodies], key=key, by=by)
-    return JsonReply(json.dumps([run_view(run) for run in runs]), headers=limit_headers(runs[0].limits))
+    return JsonReply(json.dumps([run_view(run) for run in runs]), headers=limit_headers(runs[0].counted))
 
 
 @router.post("/runs/cancel")

@@ -55,7 +55,7 @@ async def create_and_show(
 ) -> Response:
     """Store a run and return the reply for it."""
     run = await create_run(services, caller, thread_id, body, key=key, by=by)
-    headers = {"Content-Location": path_of(run), **limit_headers(run.limits)}
+    headers = {"Content-Location": path_of(run), **limit_headers(run.counted)}
     return JsonReply(json.dumps(run_view(run)), headers=headers)
 
 

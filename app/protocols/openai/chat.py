@@ -75,7 +75,7 @@ class CompletionStream(EventStreamResponse):
         run: Run,
         departure: Departure,
     ) -> None:
-        super().__init__(frames, services, limit_headers(run.limits), when_left=departure.cancel)
+        super().__init__(frames, services, limit_headers(run.counted), when_left=departure.cancel)
         self._view = view
 
     @override

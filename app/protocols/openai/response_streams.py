@@ -71,7 +71,7 @@ class ResponseStream(EventStreamResponse):
     def __init__(self, services: Services, caller: Principal, found: FoundResponse, reader: ResponseReader) -> None:
         self._reader = reader
         frames = followed(services, caller, found.run, reader, after=found.run.seen_before)
-        super().__init__(frames, services, limit_headers(found.run.limits))
+        super().__init__(frames, services, limit_headers(found.run.counted))
 
     @override
     def opening(self) -> bytes:

@@ -57,7 +57,7 @@ async def create(
     if body.stream:
         return await response_stream(services, principal, found)
     if body.background:
-        return JsonReply(response_json(found.view, found.unfinished or "queued"), headers=limit_headers(run.limits))
+        return JsonReply(response_json(found.view, found.unfinished or "queued"), headers=limit_headers(run.counted))
 
     async def result(_: dict[str, Any]) -> str:
         ended = await found_response(services, await find_run(services, principal, run.id))

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ...models.audit import NewAudit
-from ...models.limits import Limit
+from ...models.limits import NO_LIMITS, Limits
 from ...models.messages import Accepted, NewMessage, RequestKey
 
 
@@ -29,7 +29,7 @@ class AcceptStore(Protocol):
         key: RequestKey | None = None,
         agents: frozenset[str] | None = None,
         audit: NewAudit | None = None,
-        limits: Sequence[Limit] = (),
+        limits: Limits = NO_LIMITS,
     ) -> Accepted:
         """Store messages as queued, each at the end of its thread, in the order of `new`; all or none.
 
@@ -74,5 +74,5 @@ class AcceptStore(Protocol):
         The messages count against `limits` in the same transaction: all processes together pass exactly what a limit
         allows, and what is not stored does not count (tests/contract/test_limits.py). Raises RateLimitExceeded or
         QuotaExceeded if a limit refuses the request for now, InvalidRequest if it would never pass. A replay does not
-        count. Returns what is left of the limits.
+        count. Returns what the request has counted.
         """

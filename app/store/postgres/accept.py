@@ -10,8 +10,8 @@ from typing_extensions import override
 from ...errors import AgentQueueError, QueueFull, ThreadAsks, ThreadBusy
 from ...errors.limits import TenantQueueFull
 from ...errors.threads import MessageDeleted, ThreadMoved
-from ...models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
-from ...policy.limits import left_of_each
+from ...models.limits import Counted
+from ...models.messages import Accepted, IfBusy, Message, MessageState, NewMessage, RequestKey
 from ..erasures import as_stored
 from ..erasures import refused as erasing
 from ..parts import AcceptRules, ThreadKey, aliases_of, only_waits_for_human
@@ -109,7 +109,7 @@ class AcceptWrites(Placing, Keyed, Limiting):
 
     def add(self, given: Sequence[Add]) -> list[Accepted | BaseException]:
         """Add the messages of all callers in one transaction. Return each caller's answer or error, in order."""
-        names, locking = lock_limits(limit for add in given for limit in add.rules.limits)
+        names, locking = lock_limits(add.rules.limits for add in given)
         first = *locking, step("count_queued"), step("running_erasures"), *_find_asking(given)
         with self.transaction(*first) as (now, found):
             locked = found.pop(0) if locking else []
@@ -117,7 +117,7 @@ class AcceptWrites(Placing, Keyed, Limiting):
             tally = self.tally(names, locked, now)
             known = self.enter_keys([add.key for add in given if add.key is not None], now)
             results: list[Accepted | BaseException] = []
-            fitting: dict[int, Mapping[str, int]] = {}
+            fitting: dict[int, Counted | None] = {}
             room = Room(queued, self._queued_of_tenants(given))
             for index, add in enumerate(given):
                 if add.key is not None and name_of(add.key) in known:
@@ -150,15 +150,14 @@ class AcceptWrites(Placing, Keyed, Limiting):
             for index, counted in fitting.items():
                 add = given[index]
                 own, receipts = receipts[: len(add.new)], receipts[len(add.new) :]
-                left = left_of_each(add.rules.limits, counted, now)
-                results[index] = _answer(add, own, replayed=False)._replace(limits=left)
+                results[index] = Accepted(_messages(add, own), replayed=False, counted=counted)
                 if add.key is not None:
                     kept[name_of(add.key)] = json.dumps(own)
             self.keep_receipts(kept)
             named = {name_of(add.key) for add in given if add.key is not None}
             self.drop_keys(sorted(named - kept.keys() - known.keys()))
             if (changed := tally.changed()) is not None:
-                self.session.end_with(step("keep_limits", **changed))
+                self.session.end_with(changed)
             self.record_cancels(rules.audit, cancelled)
         return results
 
@@ -175,7 +174,7 @@ class AcceptWrites(Placing, Keyed, Limiting):
         receipts = [Receipt(*fields) for fields in json.loads(known.receipts)]
         if self.value("any_deleted", ids=[each.id for each in receipts]):
             return MessageDeleted()
-        return _answer(add, receipts, replayed=True)
+        return Accepted(_messages(add, receipts), replayed=True)
 
     def _store(
         self,
@@ -348,8 +347,8 @@ def _may_cancel(new: NewMessage, unfinished: int) -> bool:
     return new.if_busy in {IfBusy.INTERRUPT, IfBusy.ROLLBACK} or (new.if_busy is IfBusy.REJECT and unfinished == 1)
 
 
-def _answer(add: Add, receipts: Sequence[Receipt], *, replayed: bool) -> Accepted:
-    return Accepted([accepted(*each) for each in zip(add.new, receipts, strict=True)], replayed)
+def _messages(add: Add, receipts: Sequence[Receipt]) -> list[Message]:
+    return [accepted(*each) for each in zip(add.new, receipts, strict=True)]
 
 
 def _just_stored(placed: Placed, number: int) -> Locked:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...errors import AgentQueueError
-from ...models.limits import Limit
-from ...policy.limits import count_all, expiry_of
+from ...models.limits import Counted, Limits
+from ..sql.limit_rows import LimitRows
 from .changes import Writes
 from .session import Rows, Step, step
 
@@ -13,34 +13,31 @@ class Tally:
     """The locked rows of limits, as callers count against them."""
 
     def __init__(self, values: Mapping[str, int], now: int) -> None:
-        self._values = dict(values)
+        self._values = values
         self._now = now
-        self._counted: dict[str, Limit] = {}
+        self._rows = LimitRows()
 
-    def count(self, limits: Sequence[Limit]) -> Mapping[str, int] | AgentQueueError:
-        """Count a request, and return the new values by name. Return the error instead if a limit refuses it."""
+    def count(self, limits: Limits) -> Counted | AgentQueueError | None:
+        """Count a request, and return what it has counted. Return the error instead if a limit refuses it."""
         try:
-            counted = count_all(limits, self._values, self._now)
+            counted = self._rows.count(limits, self._now, self._values.__getitem__)
         except AgentQueueError as error:
             return error
-        self._values.update(counted)
-        for limit in limits:
-            self._counted[limit.name] = limit
+        self._rows.keep(counted)
         return counted
 
-    def changed(self) -> Mapping[str, Sequence[object]] | None:
-        """Return the changed rows as the parameters of the query `keep_limits`, None if there are none."""
-        if not self._counted:
+    def changed(self) -> Step | None:
+        """Return the step that stores the changed rows, None if there are none."""
+        rows = list(self._rows.changed())
+        if not rows:
             return None
-        names = sorted(self._counted)
-        values = [self._values[name] for name in names]
-        expiries = [expiry_of(self._counted[name], value) for name, value in zip(names, values, strict=True)]
-        return {"names": names, "values": values, "expiries": expiries}
+        names, values, expiries = zip(*rows, strict=True)
+        return step("keep_limits", names=list(names), values=list(values), expiries=list(expiries))
 
 
-def lock_limits(limits: Iterable[Limit]) -> tuple[list[str], list[Step]]:
+def lock_limits(given: Iterable[Limits]) -> tuple[list[str], list[Step]]:
     """Return the sorted names of limits, and the step that locks their rows; none without limits."""
-    names = sorted({limit.name for limit in limits})
+    names = sorted({limit.name for limits in set(given) for limit in limits})
     return names, [step("lock_limits", names=names)] if names else []
 
 

@@ -13,16 +13,16 @@ from ...errors.erasures import ErasureInProgress
 from ...errors.limits import TenantQueueFull
 from ...errors.threads import MessageDeleted, ThreadMoved, ThreadNotReady
 from ...models.audit import NewAudit
-from ...models.limits import Limit
+from ...models.limits import NO_LIMITS, Counted, Limits
 from ...models.messages import Accepted, NewMessage, RequestKey
-from ...policy.limits import left_of, refusal
+from ...policy.limits import refusal
 from ..metadata import metadata_text, thread_patch
 from ..parts import CLEARED_AT_ONCE, AcceptRules, Cleared, ThreadKey, aliases_of, clear, depend_on_threads
 from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
 from ..receivers import receivers_text
 from ..rows import Receipt, accepted, events_text, options_of, preview
 from . import templates
-from .limits import RedisLimits, limit_arguments
+from .limits import RedisLimits
 from .rooms import key_arguments
 
 REFUSALS: Mapping[str, Callable[[str], AgentQueueError]] = {
@@ -54,7 +54,7 @@ class RedisAccept(RedisLimits, AcceptStore):
         key: RequestKey | None = None,
         agents: frozenset[str] | None = None,
         audit: NewAudit | None = None,
-        limits: Sequence[Limit] = (),
+        limits: Limits = NO_LIMITS,
     ) -> Accepted:
         rules = AcceptRules(max_queued, max_queued_of_tenant, agents, audit, limits)
         cancels = depend_on_threads(new)
@@ -67,7 +67,7 @@ class RedisAccept(RedisLimits, AcceptStore):
             "add", now, max_queued, *key_arguments(key), templates.CANCELLED if cancels else "",
             json.dumps([(*thread, ids) for thread, ids in cleared.items()]) if cleared else "",
             "" if max_queued_of_tenant is None else max_queued_of_tenant, _agents_of(rules) if cancels else "",
-            limit_arguments(limits), self._order, *fields,
+            limits.as_json, self._order, *fields,
             topics=_topics_of_add, audit=self._record(audit) if cancels else None,
         )  # fmt: skip
         if (refused := _refusal_of(reply, rules, now)) is not None:
@@ -76,8 +76,7 @@ class RedisAccept(RedisLimits, AcceptStore):
         messages = [accepted(each, Receipt(*receipt)) for each, receipt in zip(new, receipts, strict=True)]
         if left:
             await self._settle(left, messages)
-        left_of_limits = [left_of(limit, value, now) for limit, value in zip(limits, values, strict=False)]
-        return Accepted(messages, bool(replayed), limits=tuple(left_of_limits))
+        return Accepted(messages, bool(replayed), counted=Counted(limits, values, now) if values else None)
 
     async def _clear(
         self, new: Sequence[NewMessage], rules: AcceptRules, key: RequestKey | None
@@ -139,7 +138,7 @@ def _refusal_of(reply: Any, rules: AcceptRules, now: int) -> AgentQueueError | N
         return errors[reply]
     match reply:
         case ["limited", index, value]:
-            return refusal(rules.limits[index - 1], value, now)
+            return refusal(rules.limits.each[index - 1], value, now)
         case [str(kind), name]:
             return REFUSALS[kind](name)
     return None

@@ -1,10 +1,10 @@
-"""Reads rows of limits, and gives scripts the limits of new messages."""
+"""Reads rows of limits."""
 
 from collections.abc import Mapping, Sequence
 
 from typing_extensions import override
 
-from ...models.limits import Limit
+from ...models.limits import Limits
 from ...policy.limits import would_pass
 from ..ports import LimitStore
 from .rooms import RedisRooms
@@ -18,7 +18,7 @@ class RedisLimits(RedisRooms, LimitStore):
         values = await self._reads.run("limit_values", *names) if names else []
         return {name: int(value) for name, value in zip(names, values, strict=True) if value is not None}
 
-    async def may_pass(self, limits: Sequence[Limit]) -> bool:
+    async def may_pass(self, limits: Limits) -> bool:
         """Return whether the limits would let a request pass now. Nothing is counted."""
         values = await self.limit_values([each.name for each in limits])
         return would_pass(limits, values, self._now())
@@ -26,8 +26,3 @@ class RedisLimits(RedisRooms, LimitStore):
     @override
     async def prune_limits(self) -> None:
         """Do nothing: the server deletes each row when it expires."""
-
-
-def limit_arguments(limits: Sequence[Limit]) -> str:
-    """Return limits as scripts take them: a JSON array of `Limit.as_json`, or '' for none."""
-    return f"[{','.join([each.as_json for each in limits])}]" if limits else ""

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from ...clock import to_datetime
 from ...models.audit import NewAudit
-from ...models.limits import Limit
+from ...models.limits import NO_LIMITS, Limits
 from ...models.messages import Accepted, NewMessage, RequestKey
 from ..parts import AcceptRules, Cleared, Settling, ThreadKey, Unsettled, clear, depend_on_threads
 from ..ports import AcceptStore
@@ -47,7 +47,7 @@ class SqlAccept(SqlLimits, AcceptStore):
         key: RequestKey | None = None,
         agents: frozenset[str] | None = None,
         audit: NewAudit | None = None,
-        limits: Sequence[Limit] = (),
+        limits: Limits = NO_LIMITS,
     ) -> Accepted:
         rules = AcceptRules(max_queued, max_queued_of_tenant, agents, audit, limits)
         cleared: Mapping[ThreadKey, Sequence[str]] = {}

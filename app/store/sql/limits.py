@@ -6,7 +6,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from ...models.limits import Limit
+from ...models.limits import Limits
 from ...policy.limits import would_pass
 from ..ports import LimitStore
 from .rooms import SqlRooms
@@ -29,7 +29,7 @@ class SqlLimits(SqlRooms, LimitStore):
         given = json.dumps(names)
         return dict(await self._read_thread.run(lambda: self._reads.rows("limit_values", names=given)))
 
-    async def may_pass(self, limits: Sequence[Limit]) -> bool:
+    async def may_pass(self, limits: Limits) -> bool:
         """Return whether the limits would let a request pass now. Nothing is counted."""
         values = await self.limit_values([each.name for each in limits])
         return would_pass(limits, values, self._clock.now())

@@ -8,7 +8,6 @@ from typing_extensions import override
 from ...errors import AliasTaken, ThreadAsks, ThreadBusy, ThreadNotFound
 from ...errors.threads import ThreadMoved, ThreadNotReady
 from ...models.messages import Accepted, IfBusy, NewMessage, Readiness, RequestKey
-from ...policy.limits import left_of_each
 from ...policy.rank import Turns
 from ..erasures import as_stored, refused
 from ..metadata import metadata_text, thread_patch
@@ -70,11 +69,11 @@ class AcceptWrites(Limiting, Keyed):
             self._keep_answer(key, receipts, now)
         self.record_cancels(rules.audit, cancelled)
         messages = [accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)]
-        self.keep_counted(rules.limits, counted)
+        self._limit_rows.keep(counted)
         if known.state is not None:
             known.state = queued + len(new), erases
         known.changes = self._connection().total_changes()
-        return Accepted(messages, replayed=False, limits=left_of_each(rules.limits, counted, now))
+        return Accepted(messages, replayed=False, counted=counted)
 
     def _add(
         self,

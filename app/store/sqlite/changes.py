@@ -16,7 +16,6 @@ from ...clock import Clock, to_datetime
 from ...errors import MessageNotFound, NotCancellable
 from ...models.attempts import Cancelled, Completed, Failed, Retry
 from ...models.events import NewEvent
-from ...models.limits import Limit
 from ...models.memory import DroppedMemory
 from ...models.messages import Message, MessageState, Readiness
 from ...policy.rank import TURN_LENGTH, Flow, RankPolicy, Turn, Turns
@@ -24,21 +23,13 @@ from ..parts import SETTLED_AT_ONCE, Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
 from ..receivers import told_of
 from ..rows import stored_details, to_message
+from ..sql.limit_rows import LimitRows
 from ..sql.positions import NewPlaces
 from ..terminal_states import Ending, ending
 from .audit import Recording
 
 UNKNOWN = -1
 """A number of changes that no connection has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """Counts of the present transaction: rows of limits by name."""
-
-    values: dict[str, int] = field(default_factory=dict)
-    changed: dict[str, Limit] = field(default_factory=dict)
-    """The limits whose rows have to be written."""
 
 
 @dataclass(slots=True)
@@ -77,7 +68,7 @@ class Writing:
     clock: Clock
     touched: set[str] = field(default_factory=set)
     """Topics of the hints to send after the commit."""
-    counted: Counted = field(default_factory=Counted)
+    limit_rows: LimitRows = field(default_factory=LimitRows)
     known: KnownQueue = field(default_factory=KnownQueue)
     running: int = 0
     """How many messages a tenant may run that has no limit in its record; 0 for any number."""
@@ -94,7 +85,7 @@ class Changes(Recording):
         self._now = writing.clock.now
         self._clock = writing.clock
         self.touched = writing.touched
-        self._counted = writing.counted
+        self._limit_rows = writing.limit_rows
         self._known = writing.known
         self._running = writing.running
         self._freed = writing.freed

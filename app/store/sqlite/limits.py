@@ -1,9 +1,6 @@
 """Counts new messages against limits, those of many callers in one transaction."""
 
-from collections.abc import Mapping, Sequence
-
-from ...models.limits import Limit
-from ...policy.limits import count_all, expiry_of
+from ...models.limits import Counted, Limits
 from .changes import UNKNOWN, Changes
 
 
@@ -13,41 +10,23 @@ class Limiting(Changes):
     A batch reads the row of a limit once, and writes it once, before its commit. It holds the write lock meanwhile.
     """
 
-    def count_limits(self, limits: Sequence[Limit], now: int) -> Mapping[str, int]:
-        """Count a request, and return the new values by name. Raises an error if a limit refuses the request.
-
-        Call `keep_counted` with the values when nothing else can fail. Until then, the request does not count.
-        """
-        values = self._counted.values
-        for limit in limits:
-            if limit.name not in values:
-                values[limit.name] = self.execute("get_limit", name=limit.name).get or 0
-        return count_all(limits, values, now)
-
-    def keep_counted(self, limits: Sequence[Limit], counted: Mapping[str, int]) -> None:
-        """Let a request count, with the values that `count_limits` returned."""
-        self._counted.values.update(counted)
-        for limit in limits:
-            self._counted.changed[limit.name] = limit
+    def count_limits(self, limits: Limits, now: int) -> Counted | None:
+        """Return what a request counts, see `LimitRows.count`. Raises an error if a limit refuses the request."""
+        return self._limit_rows.count(limits, now, self._limit_value)
 
     def begin_counting(self) -> None:
         """Forget what the transaction before has counted and knew. Called at the begin of a transaction."""
         self._known.changes = UNKNOWN
-        self._counted.values.clear()
-        self._counted.changed.clear()
+        self._limit_rows.clear()
 
     def write_counted(self) -> None:
         """Write the rows of limits that requests have counted against. Called before the commit."""
-        if self._counted.changed:
-            values = self._counted.values
-            self.execute_each(
-                "keep_limit",
-                [
-                    {"name": name, "value": values[name], "expires_at": expiry_of(limit, values[name])}
-                    for name, limit in self._counted.changed.items()
-                ],
-            )
+        if changed := [row._asdict() for row in self._limit_rows.changed()]:
+            self.execute_each("keep_limit", changed)
 
     def prune_limits(self) -> None:
         """Implement `LimitStore.prune_limits`."""
         self.execute("prune_limits", now=self._now())
+
+    def _limit_value(self, name: str) -> int:
+        return self.execute("get_limit", name=name).get or 0
