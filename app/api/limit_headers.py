@@ -3,20 +3,17 @@
 from math import ceil
 
 from ..errors.limits import LimitExceeded
-from ..models.limits import MICROSECONDS, Counted
-from ..policy.limits import left_of
+from ..models.limits import Counted
+from ..policy.limits import rests_of
 
 
 def limit_headers(counted: Counted | None) -> dict[str, str]:
     """Return the headers that tell what a request has left of its limits, none without limits."""
     if counted is None:
         return {}
-    limits, values, now = counted
-    shown = []
-    for limit, value in zip(limits.each, values, strict=True):
-        left, microseconds = left_of(limit, value, now)
-        shown.append(f'"{limit.policy}";r={left};t={-(-microseconds // MICROSECONDS)}')  # rounded up
-    return {"RateLimit-Policy": limits.shown_policies, "RateLimit": ", ".join(shown)}
+    limits = counted.limits
+    rests = limits.shown_rests % tuple(rests_of(*counted))
+    return {"RateLimit-Policy": limits.shown_policies, "RateLimit": rests}
 
 
 def refusal_headers(error: LimitExceeded) -> dict[str, str]:

@@ -52,14 +52,18 @@ class Limit(_LimitFields):
         """Return the time between two messages that come evenly, in microseconds."""
         return max(1, round(self.window_seconds * MICROSECONDS / self.most))
 
-    @cached_property
-    def as_json(self) -> str:
-        """Return name, amount, maximum, interval and end as a JSON array.
 
-        Maximum and interval are in microseconds, or a number of messages and 0 for a limit with a period.
-        """
-        interval = 0 if self.period is not None else self.interval
-        return json.dumps((self.name, self.amount, self.most * (interval or 1), interval, self.resets_at))
+class Terms(NamedTuple):
+    """The numbers of a limit by which requests are counted.
+
+    A limit without a period counts microseconds: each request adds `step` to a time, which may be `span` after the
+    present. A limit with a period has the `interval` 0, and counts what its holders use.
+    """
+
+    interval: int
+    step: int
+    span: int
+    resets_at: int
 
 
 class Limits:
@@ -80,14 +84,28 @@ class Limits:
         return len(self.each)
 
     @cached_property
+    def terms(self) -> Sequence[Terms]:
+        """Return what requests are counted by, for each limit."""
+        intervals = [0 if limit.period is not None else limit.interval for limit in self.each]
+        return [
+            Terms(interval, limit.amount * (interval or 1), limit.most * (interval or 1), limit.resets_at)
+            for limit, interval in zip(self.each, intervals, strict=True)
+        ]
+
+    @cached_property
     def as_json(self) -> str:
-        """Return the limits as a JSON array of `Limit.as_json`, '' for none."""
-        return f"[{','.join([limit.as_json for limit in self.each])}]" if self.each else ""
+        """Return the limits as a JSON array of arrays: the name and the terms of each. '' for no limits."""
+        return json.dumps([(limit.name, *terms) for limit, terms in zip(self, self.terms, strict=True)]) if self else ""
 
     @cached_property
     def shown_policies(self) -> str:
         """Return the limits as the header `RateLimit-Policy` has them."""
         return ", ".join([f'"{limit.policy}";q={limit.most};w={limit.window_seconds}' for limit in self.each])
+
+    @cached_property
+    def shown_rests(self) -> str:
+        """Return the header `RateLimit` as a text with places for what is left of each limit, and for seconds."""
+        return ", ".join([f'"{limit.policy.replace("%", "%%")}";r=%d;t=%d' for limit in self.each])
 
 
 NO_LIMITS = Limits()

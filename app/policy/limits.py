@@ -15,32 +15,39 @@ from ..models.limits import MICROSECONDS, Limit, Limits
 from ..text import amount_of
 
 
-def counted(limit: Limit, value: int, now: int) -> int | None:
-    """Return the value of the limit's row after a request, None if the limit refuses the request.
+def count_all(limits: Limits, values: Sequence[int], now: int) -> list[int]:
+    """Return the values of all limits' rows after a request.
 
-    `value` is the present value, 0 without a row. `now` is in milliseconds.
+    `values` are the present ones in the order of the limits, 0 without a row. `now` is in milliseconds. Raises an
+    error, and counts nothing, if one of the limits refuses the request.
     """
-    if limit.period is not None:
-        new = value + limit.amount
-        return new if new <= limit.most else None
-    interval, present = limit.interval, now * 1000
-    new = (value if value > present else present) + limit.amount * interval
-    return new if new - present <= limit.most * interval else None
+    new: list[int] = []
+    present = now * 1000
+    for value, (interval, step, span, _) in zip(values, limits.terms, strict=True):
+        before = present if interval else 0
+        after = (value if value > before else before) + step
+        if after - before > span:
+            raise refusal(limits.each[len(new)], value, now)
+        new.append(after)
+    return new
 
 
-def left_of(limit: Limit, value: int, now: int) -> tuple[int, int]:
-    """Return how much may follow at once, and after how many microseconds the whole limit is left again.
+def rests_of(limits: Limits, values: Sequence[int], now: int) -> list[int]:
+    """Return two numbers for each limit: how much may follow at once, and seconds until all of it is left again.
 
-    `value` is that of the limit's row. `now` is in milliseconds.
+    `values` are those of the limits' rows, `now` is in milliseconds. Seconds are rounded up.
     """
-    if limit.period is not None:
-        left, remaining = limit.most - value, limit.resets_at - now
-        return (left if left > 0 else 0), (remaining * 1000 if remaining > 0 else 0)
-    ahead = value - now * 1000
-    if ahead <= 0:
-        return limit.most, 0
-    left = limit.most + -ahead // limit.interval  # rounded up
-    return (left if left > 0 else 0), ahead
+    rests: list[int] = []
+    present = now * 1000
+    for value, (interval, _, span, resets_at) in zip(values, limits.terms, strict=True):
+        if interval:
+            ahead = value - present if value > present else 0
+            left = (span - ahead) // interval
+        else:
+            left, ahead = span - value, resets_at * 1000 - present
+        rests.append(left if left > 0 else 0)
+        rests.append(-(-ahead // MICROSECONDS) if ahead > 0 else 0)
+    return rests
 
 
 def expiry_of(limit: Limit, value: int) -> int:
@@ -56,8 +63,7 @@ def refusal(limit: Limit, value: int, now: int) -> AgentQueueError:
             ". Nothing was stored",
             field="messages",
         )
-    left, microseconds = left_of(limit, value, now)
-    reset = microseconds / MICROSECONDS
+    left, reset = rests_of(Limits(limit), [value], now)
     if limit.period is not None:
         return QuotaExceeded(
             limit.limited, unit="messages", period=limit.period, policy=limit.policy, most=limit.most,
@@ -71,20 +77,10 @@ def refusal(limit: Limit, value: int, now: int) -> AgentQueueError:
     )  # fmt: skip
 
 
-def count_all(limits: Limits, values: Sequence[int], now: int) -> list[int]:
-    """Return the values of all limits' rows after a request. `values` are the present ones, in the same order.
-
-    Raises an error, and counts nothing, if one of the limits refuses the request.
-    """
-    new: list[int] = []
-    for limit, value in zip(limits.each, values, strict=True):
-        after = counted(limit, value, now)
-        if after is None:
-            raise refusal(limit, value, now)
-        new.append(after)
-    return new
-
-
 def would_pass(limits: Limits, values: Mapping[str, int], now: int) -> bool:
-    """Return whether all limits let a request pass. `values` has the present values of rows."""
-    return all(counted(limit, values.get(limit.name, 0), now) is not None for limit in limits)
+    """Return whether all limits let a request pass. `values` has the present values of rows by name."""
+    try:
+        count_all(limits, [values.get(limit.name, 0) for limit in limits], now)
+    except AgentQueueError:
+        return False
+    return True

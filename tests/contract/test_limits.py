@@ -9,7 +9,7 @@ from app.errors import AgentQueueError, InvalidRequest, QueueFull, ThreadBusy
 from app.errors.limits import LimitExceeded, QuotaExceeded, RateLimitExceeded, TenantQueueFull
 from app.models.limits import Limit, Limited, Limits, Period
 from app.models.messages import Accepted, IfBusy, MessageState, RequestKey
-from app.policy.limits import left_of
+from app.policy.limits import rests_of
 from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import TENANT, add, claim_one, drain, new
@@ -25,14 +25,13 @@ async def submit(store: Store, *limits: Limit, count: int = 1, max_queued: int =
     accepted = await store.add([new() for _ in range(count)], max_queued=max_queued, limits=given)
     assert accepted.counted is not None
     assert accepted.counted.limits is given
-    return [left for left, _ in rests(accepted)]
+    return rests(accepted)[::2]
 
 
-def rests(accepted: Accepted) -> Sequence[tuple[int, int]]:
-    """How many may follow at once by each limit, and the microseconds until all of it is left."""
+def rests(accepted: Accepted) -> Sequence[int]:
+    """How many may follow at once by each limit, and the seconds until all of it is left."""
     assert accepted.counted is not None
-    limits, values, now = accepted.counted
-    return [left_of(limit, value, now) for limit, value in zip(limits, values, strict=True)]
+    return rests_of(*accepted.counted)
 
 
 async def queued(store: Store) -> int:
@@ -81,7 +80,7 @@ async def test_messages_pass_evenly_after_a_burst(store: Store, clock: ManualClo
 
 async def test_a_whole_limit_is_left_again_after_its_reset(store: Store, clock: ManualClock) -> None:
     accepted = await store.add([new()], max_queued=10, limits=Limits(RATE, QUOTA))
-    assert [microseconds for _, microseconds in rests(accepted)] == [20_000_000, 3_600_000_000]
+    assert rests(accepted)[1::2] == [20, 3600]
     clock.advance(20)
     assert await submit(store, RATE) == [2]
 
@@ -155,7 +154,7 @@ async def test_submits_of_one_moment_count_one_after_the_other(store: Store, lim
     same = Limits(limit)
     adds = [store.add([new()], max_queued=1000, limits=limits) for limits in (same, same, Limits(limit), same, same)]
     results = await asyncio.gather(*adds, return_exceptions=True)
-    left = sorted(rests(each)[0][0] for each in results if isinstance(each, Accepted))
+    left = sorted(rests(each)[0] for each in results if isinstance(each, Accepted))
     refused = [each for each in results if isinstance(each, LimitExceeded)]
     assert (left, len(refused)) == ([0, 1, 2], 2)
 

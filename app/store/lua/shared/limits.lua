@@ -16,15 +16,15 @@ local function read_rows(limits)
     for i, value in ipairs(#keys > 0 and redis.call('MGET', unpack(keys)) or {}) do rows[i].value = tonumber(value or 0) end
 end
 
--- Return the limits of `app.store.redis.limits.limit_arguments`, each with its row. Many requests have the same ones.
+-- Return the limits of `app.models.limits.Limits.as_json`, each with its row. Many requests have the same ones.
 local function decoded(text)
     local limits = limits_of[text]
     if limits then return limits end
     limits = cjson.decode(text)
     read_rows(limits)
     for i, limit in ipairs(limits) do
-        local name, count, most, interval, ends = unpack(limit)
-        limits[i] = {row = limit_rows[name], step = count * math.max(interval, 1), most = most, by_time = interval > 0, ends = ends}
+        local name, interval, step, span, ends = unpack(limit)
+        limits[i] = {row = limit_rows[name], step = step, span = span, by_time = interval > 0, ends = ends}
     end
     limits_of[text] = limits
     return limits
@@ -37,7 +37,7 @@ local function count_limits(text, now)
     for i, limit in ipairs(decoded(text)) do
         local value, before = limit.row.value, limit.by_time and present or 0
         local new = (value > before and value or before) + limit.step
-        if new - before > limit.most then return i, value end
+        if new - before > limit.span then return i, value end
         values[i] = new
     end
     return false, values
