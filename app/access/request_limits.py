@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from ..clock import to_milliseconds
 from ..models.limits import Counted, Limit, Limited, Limits
-from ..policy.limits import count_all
+from ..policy.limits import count_all, rests_of
 from .hosts import is_loopback, prefix_of
 from .limits import MINUTE, TimedTenantStore
 from .principals import Principal
@@ -36,7 +36,7 @@ class ReadLimits:
         self._rows.move_to_end(name)
         if len(self._rows) > MAX_CALLERS:
             self._rows.popitem(last=False)
-        return Counted(limits, values, now)
+        return Counted(limits, rests_of(limits, values, now))
 
 
 def _name_of(caller: Principal, address: str | None) -> tuple[Limited, str, str] | None:

@@ -4,16 +4,14 @@ from math import ceil
 
 from ..errors.limits import LimitExceeded
 from ..models.limits import Counted
-from ..policy.limits import rests_of
 
 
 def limit_headers(counted: Counted | None) -> dict[str, str]:
     """Return the headers that tell what a request has left of its limits, none without limits."""
     if counted is None:
         return {}
-    limits = counted.limits
-    rests = limits.shown_rests % tuple(rests_of(*counted))
-    return {"RateLimit-Policy": limits.shown_policies, "RateLimit": rests}
+    limits, rests = counted
+    return {"RateLimit-Policy": limits.shown_policies, "RateLimit": limits.shown_rests % tuple(rests)}
 
 
 def refusal_headers(error: LimitExceeded) -> dict[str, str]:

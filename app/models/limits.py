@@ -112,8 +112,10 @@ NO_LIMITS = Limits()
 
 
 class Counted(NamedTuple):
-    """What a request has counted: the values of its limits' rows after it, in order. `now` is in milliseconds."""
+    """A request that was counted against limits.
+
+    `rests` has two numbers for each limit: how much may follow at once, and seconds until all of it is left again.
+    """
 
     limits: Limits
-    values: Sequence[int]
-    now: int
+    rests: Sequence[int]

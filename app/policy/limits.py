@@ -33,9 +33,9 @@ def count_all(limits: Limits, values: Sequence[int], now: int) -> list[int]:
 
 
 def rests_of(limits: Limits, values: Sequence[int], now: int) -> list[int]:
-    """Return two numbers for each limit: how much may follow at once, and seconds until all of it is left again.
+    """Return what is left of limits as `Counted.rests`. Seconds are rounded up.
 
-    `values` are those of the limits' rows, `now` is in milliseconds. Seconds are rounded up.
+    `values` are those of the limits' rows, `now` is in milliseconds.
     """
     rests: list[int] = []
     present = now * 1000

@@ -9,7 +9,6 @@ from app.errors import AgentQueueError, InvalidRequest, QueueFull, ThreadBusy
 from app.errors.limits import LimitExceeded, QuotaExceeded, RateLimitExceeded, TenantQueueFull
 from app.models.limits import Limit, Limited, Limits, Period
 from app.models.messages import Accepted, IfBusy, MessageState, RequestKey
-from app.policy.limits import rests_of
 from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import TENANT, add, claim_one, drain, new
@@ -31,7 +30,7 @@ async def submit(store: Store, *limits: Limit, count: int = 1, max_queued: int =
 def rests(accepted: Accepted) -> Sequence[int]:
     """How many may follow at once by each limit, and the seconds until all of it is left."""
     assert accepted.counted is not None
-    return rests_of(*accepted.counted)
+    return accepted.counted.rests
 
 
 async def queued(store: Store) -> int:

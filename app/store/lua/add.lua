@@ -10,7 +10,8 @@
 -- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, `aliases`, `rollback`, `last_number`,
 -- `webhook_key`, `subject` and `behind_question`), id of the API key or '', trace or ''
 -- Returns whether an earlier request was replayed, the receipts (`app.store.rows.Receipt`), whether a message is ready,
--- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle, new values of the limits. Returns 'reused' for a
+-- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle, what is left of the limits
+-- (`app.models.limits.Counted.rests`). Returns 'reused' for a
 -- key of another request, 'gone' if a message of the earlier request was deleted, 'full' or 'full of tenant', 'foreign', 'busy',
 -- 'asks', 'moved' or 'hidden' and the thread, 'taken' and the alias, or 'limited', the index of the limit and its value,
 -- or 'erasing' and the kind of a running erasure's target.
@@ -310,7 +311,7 @@ local function run(ARGV)
         keep_request(request, ARGV[5], now, receipts)
     end
     record_targets(changed_ids)
-    return remember({0, receipts, any_ready, cancelled, to_cancel, unsettled, counted})
+    return remember({0, receipts, any_ready, cancelled, to_cancel, unsettled, rests_of(ARGV[11], counted, now)})
 end
 
 local replies = each(run, place_receipts)

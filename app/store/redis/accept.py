@@ -72,11 +72,11 @@ class RedisAccept(RedisLimits, AcceptStore):
         )  # fmt: skip
         if (refused := _refusal_of(reply, rules, now)) is not None:
             raise refused
-        replayed, receipts, *_, left, values = reply
+        replayed, receipts, *_, left, rests = reply
         messages = [accepted(each, Receipt(*receipt)) for each, receipt in zip(new, receipts, strict=True)]
         if left:
             await self._settle(left, messages)
-        return Accepted(messages, bool(replayed), counted=Counted(limits, values, now) if values else None)
+        return Accepted(messages, bool(replayed), counted=Counted(limits, rests) if rests else None)
 
     async def _clear(
         self, new: Sequence[NewMessage], rules: AcceptRules, key: RequestKey | None

@@ -24,7 +24,7 @@ local function decoded(text)
     read_rows(limits)
     for i, limit in ipairs(limits) do
         local name, interval, step, span, ends = unpack(limit)
-        limits[i] = {row = limit_rows[name], step = step, span = span, by_time = interval > 0, ends = ends}
+        limits[i] = {row = limit_rows[name], interval = interval, step = step, span = span, by_time = interval > 0, ends = ends}
     end
     limits_of[text] = limits
     return limits
@@ -49,6 +49,20 @@ local function keep_counted(text, values, now)
         local row = limit.row
         row.value, row.ends, row.now = values[i], limit.by_time and values[i] / 1000 or limit.ends, now
     end
+end
+
+-- Return two numbers for each limit: how much may follow at once, and seconds until all of it is left again.
+local function rests_of(text, values, now)
+    local rests = {}
+    for i, limit in ipairs(decoded(text)) do
+        local ahead, left = (limit.ends - now) * 1000, limit.span - values[i]
+        if limit.by_time then
+            ahead = values[i] - now * 1000
+            left = math.floor((limit.span - ahead) / limit.interval)
+        end
+        rests[2 * i - 1], rests[2 * i] = left, math.max(0, math.ceil(ahead / 1000000))
+    end
+    return rests
 end
 
 -- Write the rows that requests have counted against. Call it after their other writes: a server without memory refuses a
