@@ -104,8 +104,7 @@ class LimitRows:
         """Return what a request counts, None without limits. Raises an error if a limit refuses the request.
 
         Call `keep` when nothing else can fail, and before the next request. Until then, the request does not count.
-        `find` returns the stored value of a row by its name, 0 if there is none. `now` is in milliseconds, and the
-        same for the whole transaction.
+        `find` returns the stored value of a row by its name, 0 if there is none. `now` is in milliseconds.
         """
         run = self._run
         if run is None or run.limits is not limits:
