@@ -10,7 +10,7 @@ from app.queue_manager import QueueManager
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_mcp import kinds
-from tests.mcp_clients import NEWEST_HANDSHAKE, call, events_of, found, post, refusal, sdk, text_of
+from tests.mcp_clients import NEWEST_HANDSHAKE, STATELESS, call, events_of, found, post, refusal, sdk, text_of
 from tests.servers import LiveServer, until
 
 AGENTS = (
@@ -120,3 +120,16 @@ async def test_a_cancel_that_overtakes_its_call_does_nothing(serve: Serve, contr
     assert (await post(server, cancelled, NEWEST_HANDSHAKE, Mcp_Session_Id="mine")).status == 202
     response = events_of((await calling).body.decode())[-1].message
     assert (response["result"]["isError"], response["result"]["structuredContent"]["state"]) == (True, "cancelled")
+
+
+async def test_a_fault_of_the_package_is_an_error_of_the_server(
+    quiet: LiveServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("a secret of the server")
+
+    monkeypatch.setattr("mcp.server.streamable_http_manager.StreamableHTTPSessionManager.handle_request", fail)
+    reply = await post(quiet, {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}, STATELESS)
+    assert (reply.status, reply.json()["error"]["data"]["code"]) == (500, "internal_error")
+    assert "secret" not in reply.body.decode()
+    assert "a secret of the server" in caplog.text

@@ -376,6 +376,13 @@ async def test_only_the_session_of_a_call_cancels_its_run(serve: Serve, control:
     assert (result["isError"], result["_meta"]["agentq/code"]) == (True, "alias_taken")
 
 
+async def test_a_call_that_waits_is_kept_alive(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, keepalive_interval=1)
+    reply = await post(server, call("submit_message", {"message": "Hi", "wait_seconds": 1.5}), OLDEST)
+    assert streaming.KEEP_ALIVE in reply.body
+    assert events_of(reply.body.decode())[-1].message["result"]["structuredContent"]["state"] == "queued"
+
+
 async def test_calls_without_a_session_share_nothing(quiet: LiveServer) -> None:
     """Else the second call would be refused, and each client without a session could cancel what others run."""
     calling = [asyncio.create_task(post(quiet, call("run_chat", {"message": "Hi"}, 7), OLDEST)) for _ in range(2)]
