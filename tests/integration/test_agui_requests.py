@@ -195,6 +195,9 @@ async def test_agents_without_messages_or_memory(serve: Serve, control: GraphCon
     assert told.shown() == [("user", "Hello"), "Hello"]
     again = await sent(server, run(*told.messages), "plain")
     assert again.shown() == told.shown()
+    result = {"id": "t1", "role": "tool", "toolCallId": "c1", "content": "5"}
+    after = await sent(server, run(*told.messages, result, said("More", id="u2"), run_id="r2"), "plain")
+    assert after.shown()[-2:] == [("user", "More"), "More"], "nothing remembers the call, so its result is left out"
     odd = await ask(server, "/any_state", run(said("Hello"), threadId="other"))
     assert "input" in check_refused(odd, "/agui", 422, "")
 

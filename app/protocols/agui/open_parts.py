@@ -65,11 +65,6 @@ class OpenParts(NamedTuple):
     texts: tuple[OpenText, ...] = ()
     steps: tuple[str, ...] = ()
 
-    @property
-    def messages(self) -> frozenset[str]:
-        """Return the ids of the messages whose texts are open."""
-        return frozenset(each.message for each in self.texts)
-
     def with_text(self, message: str, piece: str, *, is_reasoning: bool) -> tuple[Events, "OpenParts"]:
         """Add a piece of text. A text and the reasoning before it are never open together."""
         text = OpenText(message, is_reasoning)
