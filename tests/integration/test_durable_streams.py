@@ -10,7 +10,9 @@ import httpx2
 import pytest
 
 from app.access.scopes import AccessScope
+from app.api.streaming import KEEP_ALIVE
 from app.clock import SteadyClock
+from app.errors import MessageNotFound
 from app.models.events import NewEvent
 from app.models.messages import Message
 from app.models.usage import MeteredCall, ModelUsage, Tokens
@@ -185,6 +187,32 @@ async def test_a_thread_is_its_messages_in_order(server: LiveServer, store: Stor
     assert [each["message_id"] for each in followed.events] == wanted
     assert (await read(server, "/threads/t", before.headers[NEXT])).json() == followed.events
     assert followed.ids == sorted(set(followed.ids))
+
+
+async def test_a_message_that_is_deleted_while_its_thread_is_read_is_passed_over(
+    server: LiveServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, kept = await ran(store, thread="t"), await ran(store, thread="t")
+    log = server.runtime.services.log
+    read_log = log.read
+
+    async def read_others(tenant: str, message_id: str, **named: int) -> Any:
+        if message_id == gone:
+            raise MessageNotFound(gone)
+        return await read_log(tenant, message_id, **named)
+
+    monkeypatch.setattr(log, "read", read_others)
+    assert {each["message_id"] for each in (await read(server, "/threads/t")).json()} == {kept}
+
+
+async def test_readers_of_a_thread_without_news_are_kept_alive(server: LiveServer, store: Store) -> None:
+    await ran(store, thread="t")
+    async with wire.stream_of(server.url, "/streams/threads/t?offset=now&live=sse") as opened:
+        text = ""
+        async with asyncio.timeout(wire.DEADLINE_SECONDS):
+            while KEEP_ALIVE.decode() not in text:
+                text += await more(opened)
+        assert live_of(text).controls[-1]["upToDate"] is True
 
 
 async def test_a_reader_waits_for_what_comes_next(server: LiveServer, store: Store) -> None:
