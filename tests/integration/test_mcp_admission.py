@@ -50,6 +50,18 @@ async def test_a_call_that_may_open_no_stream_stores_no_message(serve: Serve, ki
 
 
 @kinds
+async def test_a_call_for_a_message_that_has_ended_opens_no_stream(serve: Serve, kind: str) -> None:
+    server = await serve(worker_concurrency=0, max_streams_per_tenant=1)
+    async with sdk(server, kind) as client:
+        waiting, ended = [
+            found(await client.call_tool("submit_message", {"message": "Hi"}))["message_id"] for _ in range(2)
+        ]
+        await client.call_tool("cancel_message", {"message_id": ended})
+        async with wire.stream(server.url, waiting):
+            assert found(await client.call_tool("wait_for_message", {"message_id": ended}))["state"] == "cancelled"
+
+
+@kinds
 async def test_a_call_that_waits_is_one_open_stream(serve: Serve, kind: str) -> None:
     """A call does not take a place of its own twice, and gives it back."""
     server = await serve(max_streams_per_tenant=1)
