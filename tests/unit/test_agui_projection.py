@@ -312,7 +312,7 @@ def test_an_omitted_event_gives_nothing() -> None:
 
 MESSAGES = st.sampled_from(["m1", "m2", "m3"])
 
-# A text stands for the result of the tool call with this id.
+# A text stands for the result of the tool call with this id. The next attempt begins before anything else of it.
 PIECES = st.one_of(
     st.builds(text, st.sampled_from(["a", "b", "ab"]), MESSAGES, st.sampled_from(["content", "reasoning"])),
     st.builds(call, MESSAGES, id=st.sampled_from(["c1", "c2", None])),
@@ -331,7 +331,8 @@ def test_any_log_gives_a_legal_stream_and_a_page_that_comes_back_has_the_same(
     pieces: list[NewEvent | str], end: NewEvent, data: st.DataObject
 ) -> None:
     numbered = [result(f"t{at}", id=each) if isinstance(each, str) else each for at, each in enumerate(pieces)]
-    events = log(NewEvent.processing(1), *numbered, end)
+    begun = [each for piece in numbered for each in ((RETRY, NewEvent.processing(2)) if piece is RETRY else (piece,))]
+    events = log(NewEvent.processing(1), *begun, end)
     whole = read(events)
     assert whole.end is not None
     cut = data.draw(st.integers(0, len(events)))
