@@ -16,7 +16,7 @@ from ...api.streaming import tail_of
 from ...errors import InvalidRequest
 from ...events.fanout import StoredEvents
 from ...events.tail import WaitingUpdate
-from ...models.events import TERMINAL_EVENTS, Event, EventType
+from ...models.events import Event, EventType
 from ...models.messages import Message, MessageState
 from ...policy.lifecycle import TERMINAL
 from ..run_streams import PART_EVENTS
@@ -90,7 +90,7 @@ def is_settled(message: Message) -> bool:
 
 
 async def _follow(exchange: Exchange, message_id: str) -> None:
-    """Tell what happens to a message until it has ended or asks a human."""
+    """Tell what happens to a message until it has ended or asks a human. The tail ends with the message."""
     services, caller = exchange.services, exchange.caller
     async with aclosing(tail_of(services, caller.tenant, message_id, exchange.place.event)) as items:
         async for item in items:
@@ -106,9 +106,6 @@ async def _follow(exchange: Exchange, message_id: str) -> None:
                             await _tell(exchange, told.progress, told.text)
                         exchange.place = Place(part.events[-1].id)
                         await asyncio.sleep(0)
-                    last = item.events[-1].type
-                    if last in TERMINAL_EVENTS:
-                        return
                     if any(event.type is EventType.INTERRUPTED for event in item.events) and is_settled(
                         await services.queue.get(caller, message_id)
                     ):
