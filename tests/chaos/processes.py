@@ -17,6 +17,7 @@ from tests.servers import DEADLINE_SECONDS, SETTING_NAMES, free_port, until
 
 PRELOADED = [
     "app.main",
+    "app.metrics",
     "app.agents.langgraph",
     "app.checkpoints.sqlite",
     "app.checkpoints.postgres",
@@ -25,8 +26,11 @@ PRELOADED = [
     "app.store.postgres.store",
     "app.store.redis.store",
     "tests.chaos.agent",
+    "tests.chaos.test_chaos",
+    "tests.chaos.test_failpoints",
     "tests.chaos.frozen",
 ]
+"""What a process of a run imports, with the modules of its tampering."""
 
 TELL_STACKS = signal.SIGUSR1
 """Has a process write into its log what its threads are at."""
