@@ -50,6 +50,7 @@ class EmbeddedModel:
         parameters.n_parallel = parallel
         parameters.n_ctx = CONTEXT_TOKENS * parallel
         parameters.cpuparams.n_threads = max(1, (os.cpu_count() or 1) // 4)
+        parameters.fit_params = False  # it loads the model twice to fit what is given here, or is for a GPU
         parameters.verbosity = -1
         parameters.hostnames = ["127.0.0.1"]
         parameters.api_keys = [key]
