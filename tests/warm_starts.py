@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from app.bootstrap import MULTIPROCESS_FOLDER
 from app.dashboard.routes import dashboard_routes
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +52,13 @@ PRELOADED = (
     "app.store.sqlite.store",
     "app.store.postgres.store",
     "app.store.redis.store",
+    "fastapi.telemetry._runtime",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
 )
+COUNTING = "app.metrics"
+"""Brings prometheus-client, which decides at its import whether several processes count together."""
+
 MAX_REQUEST_BYTES = 1 << 20
 LOOK_SECONDS = 0.01
 
@@ -206,11 +213,17 @@ def main() -> None:
     for module in PRELOADED:
         importlib.import_module(module)
     dashboard_routes()
+    others = set(sys.modules)
+    importlib.import_module(COUNTING)
+    counting = sys.modules.keys() - others
     imported = {name: value for name, value in os.environ.items() if before.get(name) != value}
     assert threading.active_count() == 1, "a process with threads is not to be forked"
     gc.freeze()
     gc.enable()
     if arguments := _serve(control, imported):
+        if MULTIPROCESS_FOLDER in os.environ:
+            for module in counting:
+                del sys.modules[module]
         _end(_code_of(arguments))
 
 
