@@ -24,6 +24,7 @@ from typing import IO, Any, NoReturn
 
 from app.bootstrap import MULTIPROCESS_FOLDER
 from app.dashboard.routes import dashboard_routes
+from app.store.redis.scripts import load_scripts
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = frozenset(
@@ -213,6 +214,7 @@ def main() -> None:
     for module in PRELOADED:
         importlib.import_module(module)
     dashboard_routes()
+    load_scripts()
     others = set(sys.modules)
     importlib.import_module(COUNTING)
     counting = sys.modules.keys() - others

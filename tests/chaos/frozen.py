@@ -1,4 +1,4 @@
-"""Imported last by the process that forks: it reads the dashboard's files, and its forks' collector passes over it all.
+"""Imported last by the process that forks: it reads files that each start needs, and freezes what is in memory.
 
 A server collects twice while it starts. Without this, each collection visits and copies the memory of all imports.
 """
@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 from app.dashboard.routes import dashboard_routes
+from app.store.redis.scripts import load_scripts
 
 dashboard_routes()
+load_scripts()
 gc.collect()
 gc.freeze()
 
