@@ -1,6 +1,8 @@
 """Describes graphs: what they take, what they return, and the context they read. See docs/reference/graphs.md."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, get_args
 
 import jsonschema_rs
@@ -193,9 +195,15 @@ def _of_declared(graph: Graph, which: str) -> Iterator[Callable[[], JsonSchemaVa
     """Yield what makes the schema that LangGraph makes of a declared class, if the class alone decides about it."""
     kind: Any = getattr(graph.builder, which) if type(graph) is CompiledStateGraph else None
     if is_typeddict(kind):
-        yield lambda: TypeAdapter(kind).json_schema(schema_generator=_BriefMessages)
+        yield lambda: json.loads(_text_of_class(kind))
     elif isinstance(kind, type) and issubclass(kind, BaseModel):
         yield lambda: kind.model_json_schema(schema_generator=_BriefMessages)
+
+
+@lru_cache(maxsize=64)
+def _text_of_class(kind: Any) -> str:
+    """Return the JSON Schema of a class as text. Many graphs share the class of their state, and callers change it."""
+    return json.dumps(TypeAdapter(kind).json_schema(schema_generator=_BriefMessages))
 
 
 def _of_class(kind: Any) -> JsonSchemaValue:
