@@ -49,23 +49,22 @@ class MeasuredStore:
 
     def __init__(self, store: Store, recorder: Recorder) -> None:
         self._store = store
-        asynchronous, others = _methods()
-        for name in asynchronous:
-            setattr(self, name, _measured(name, store, recorder))
-        for name in others:
-            setattr(self, name, getattr(store, name))
+        self._recorder = recorder
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute that is no method of the ports."""
-        return getattr(self._store, name)
+        """Return an attribute of the store. A method of the ports is measured, and kept for its next call."""
+        if name not in _asynchronous_methods():
+            return getattr(self._store, name)
+        method = _measured(name, self._store, self._recorder)
+        setattr(self, name, method)
+        return method
 
 
 @cache
-def _methods() -> tuple[Sequence[str], Sequence[str]]:
-    """Return the names of the ports' methods: the asynchronous ones, and the others that are public."""
-    methods = {name: method for name in dir(Store) if inspect.isfunction(method := getattr(Store, name))}
-    asynchronous = [name for name, method in methods.items() if inspect.iscoroutinefunction(method)]
-    return asynchronous, [name for name in methods if name not in asynchronous and not name.startswith("_")]
+def _asynchronous_methods() -> frozenset[str]:
+    """Return the names of the asynchronous methods of the ports."""
+    methods = {name: getattr(Store, name) for name in dir(Store)}
+    return frozenset(name for name, method in methods.items() if inspect.iscoroutinefunction(method))
 
 
 def _measured(verb: str, store: Store, recorder: Recorder) -> Callable[..., Awaitable[Any]]:
