@@ -28,6 +28,7 @@ PRINCIPAL = "agent_queue.principal"
 T = TypeVar("T")
 
 _ANY_QUERY = "_takes_any_query"
+_KNOWN = "_known_query"
 
 
 def takes_any_query(endpoint: T) -> T:
@@ -56,8 +57,7 @@ def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
     """
     match route:
         case APIRoute():
-            known = frozenset(_declared(route.dependant))
-            return Target(endpoint, scope_of(route.endpoint), known, hasattr(route.endpoint, _ANY_QUERY))
+            return Target(endpoint, scope_of(route.endpoint), _known_query(route), hasattr(route.endpoint, _ANY_QUERY))
         case WebSocketRoute():
             return Target(endpoint, scope_of(route.endpoint), frozenset((TICKET,)))
         case Route():
@@ -84,6 +84,15 @@ def principal_of(connection: HTTPConnection) -> Principal:
     """Return the principal of a request. Requests to public endpoints have none."""
     principal: Principal = connection.scope[PRINCIPAL]
     return principal
+
+
+def _known_query(route: APIRoute) -> frozenset[str]:
+    """Return the names of the query parameters of a route. It keeps them: applications share most routes."""
+    known: frozenset[str] | None = getattr(route, _KNOWN, None)
+    if known is None:
+        known = frozenset(_declared(route.dependant))
+        setattr(route, _KNOWN, known)
+    return known
 
 
 def _declared(dependant: Dependant) -> Iterator[str]:
