@@ -25,7 +25,7 @@ from tests.contract.builders import claim_one
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_a2a_requests import NOT_FOUND, PARAMS, message
-from tests.integration.test_keys import issue
+from tests.integration.test_keys import bearer, issue
 from tests.receiver import Received, receiver
 from tests.servers import LiveServer, until
 from tests.surfaces import check_refused
@@ -381,3 +381,18 @@ async def test_what_is_wrong_beside_a_config_is_not_said_of_its_address(serve: S
         sent["configuration"]["taskPushNotificationConfig"] = {"url": there.url()}
         code, told = await refusal(server, "SendMessage", sent, agent="state")
     assert (code, told.startswith("input")) == (PARAMS, True), told
+
+
+async def test_an_answer_that_its_caller_may_not_give_adds_no_receiver(serve: Serve, control: GraphControl) -> None:
+    server = await serve(**HOOKS)
+    full, submits = await issue(server), await issue(server, AccessScope.SUBMIT, AccessScope.READ)
+    every, key = bearer(full)["Authorization"], bearer(submits)["Authorization"]
+    asks = {"message": message()["message"]}
+    task = (await result(server, "SendMessage", asks, agent="approving", Authorization=every))["task"]["id"]
+    answer = message(taskId=task)
+    answer["configuration"]["taskPushNotificationConfig"] = {"url": "http://127.0.0.1:9/"}
+    assert (await call(server, "SendMessage", answer, agent="approving", Authorization=key)).status == 403
+    listed = await result(
+        server, "ListTaskPushNotificationConfigs", {"taskId": task}, agent="approving", Authorization=every
+    )
+    assert not listed.get("configs")

@@ -112,6 +112,7 @@ WRONG: list[tuple[str, Any, int, str]] = [
     ("GetTask", {"id": 1}, PARAMS, "id: expected a text"),
     ("ListTasks", {"pageSize": 101}, PARAMS, "pageSize: expected 1 to 100"),
     ("ListTasks", {"pageToken": "x"}, PARAMS, "pageToken"),
+    ("ListTasks", {"historyLength": -1}, PARAMS, "historyLength"),
     ("ListTasks", {"statusTimestampAfter": "x"}, PARAMS, "statusTimestampAfter: expected a time of RFC 3339"),
     ("ListTasks", {"statusTimestampAfter": 1}, PARAMS, "statusTimestampAfter: expected a time of RFC 3339"),
     ("ListTasks", {"statusTimestampAfter": "2030-01-01T00:00:00Z"}, PARAMS, "statusTimestampAfter"),
@@ -218,6 +219,25 @@ async def test_each_method_needs_its_scope(serve: Serve) -> None:
     assert card.json()["securityRequirements"]
     for path in ("/.well-known/agent-card.json", "/a2a/steps/.well-known/agent-card.json"):
         assert (await wire.request(server.url, "GET", path)).status == 401
+
+
+async def test_an_answer_to_a_question_needs_the_scope_of_other_answers(serve: Serve, control: GraphControl) -> None:
+    """It goes on with what another caller began. A config that the server cannot serve refuses the whole answer."""
+    server = await serve(agents=AGENTS)
+    full, submits = await issue(server), await issue(server, AccessScope.SUBMIT, AccessScope.READ)
+    every = bearer(full)["Authorization"]
+    asks = {"message": message()["message"]}
+    task = (await result(server, "SendMessage", asks, agent="approving", Authorization=every))["task"]
+    assert task["status"]["state"] == "TASK_STATE_INPUT_REQUIRED"
+    answer = message(taskId=task["id"])
+    key = bearer(submits)["Authorization"]
+    refused = await call(server, "SendMessage", answer, agent="approving", Authorization=key)
+    assert "control" in check_refused(refused, "/a2a", 403, "")
+    with_config = {**answer, "configuration": {"taskPushNotificationConfig": {"url": "https://a.example"}}}
+    code, told = await refusal(server, "SendMessage", with_config, agent="approving", Authorization=every)
+    assert (code, "WEBHOOK_SECRET" in told) == (PUSH, True)
+    found = await result(server, "GetTask", {"id": task["id"]}, agent="approving", Authorization=every)
+    assert found["status"]["state"] == "TASK_STATE_INPUT_REQUIRED"
 
 
 async def test_clients_of_version_0_3_are_served(serve: Serve, control: GraphControl) -> None:

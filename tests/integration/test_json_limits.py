@@ -49,6 +49,14 @@ async def test_every_route_refuses_what_is_too_much(quiet: LiveServer, what: str
     assert walked > 12
 
 
+@pytest.mark.parametrize("path", ["/a2a/chat", "/mcp"])
+async def test_so_do_calls_of_surfaces_that_read_their_bodies_themselves(quiet: LiveServer, path: str) -> None:
+    for body in (FLAT, HOSTILE["too many unknown fields"]):
+        response = await wire.request(quiet.url, "POST", path, headers={"Content-Type": "application/json"}, body=body)
+        assert response.status == 400, path
+        assert str(MAX_JSON_VALUES) in response.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("what", HOSTILE)
 async def test_so_does_a_websocket(quiet: LiveServer, what: str) -> None:
     async with talk(quiet.url) as client:

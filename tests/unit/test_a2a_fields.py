@@ -40,3 +40,15 @@ def test_the_sdk_reads_all_that_passes(params: Any) -> None:
     except InvalidRequest:
         return
     ParseDict(params, pb.SendMessageRequest(), ignore_unknown_fields=True)
+
+
+@pytest.mark.parametrize("value", [10**400, [10**400], {"a": [1, -(10**400)]}])
+def test_numbers_that_no_float_has_are_refused_wherever_they_are(value: Any) -> None:
+    kind = pb.SendMessageRequest.DESCRIPTOR
+    for call, at in (
+        ({"metadata": {"a": value}}, "metadata"),
+        ({"message": {"metadata": {"a": value}}}, "message.metadata"),
+        ({"message": {"parts": [{"data": value}]}}, "message.parts.0.data"),
+    ):
+        with pytest.raises(InvalidRequest, match=f"^{at}: expected numbers below"):
+            check_fields(call, kind)
