@@ -23,8 +23,14 @@ async def test_scopes(serve: Serve, control: GraphControl) -> None:
     await issue(server)
     key = await admit(server, Principal("default", frozenset({AccessScope.SUBMIT, AccessScope.READ})))
     asked = await sent(server, run(), "approving", key=key)
-    response = await ask(server, "/approving", run(run_id="r2", resume=answer(question_of(asked))), key=key)
-    assert "scope `control`" in check_refused(response, "/agui", 403, "insufficient_scope")
+    question = question_of(asked)
+    for given in (answer(question), answer(question, status="cancelled")):
+        response = await ask(server, "/approving", back(run_id="r2", resume=given), key=key)
+        assert "scope `control`" in check_refused(response, "/agui", 403, "insufficient_scope")
+        response = await ask(server, "/approving", run(run_id="r2", resume=given), key=key)
+        assert "scope `control`" in check_refused(response, "/agui", 403, "insufficient_scope")
+    again = await sent(server, back(), "approving", key=key)
+    assert question_of(again) == question, "it is open as before"
     check_refused(await ask(server, "/steps/t/stop", key=key), "/agui", 403, "")
     check_refused(await ask(server, "/steps", run()), "/agui", 401, "")
     submits = await admit(server, Principal("default", frozenset({AccessScope.SUBMIT})))

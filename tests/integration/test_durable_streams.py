@@ -16,6 +16,7 @@ from app.errors import MessageNotFound
 from app.models.events import NewEvent
 from app.models.messages import Message
 from app.models.usage import MeteredCall, ModelUsage, Tokens
+from app.protocols.durable_streams.replies import NOT_STORED
 from app.store.ports import Store
 from tests import wire
 from tests.contract.backends import StoreFactory
@@ -265,6 +266,13 @@ async def test_a_known_reply_is_not_sent_again(server: LiveServer, store: Store)
     changed = await server.client.get(path, headers={"If-None-Match": tag})
     assert (changed.status_code, changed.headers["cache-control"]) == (200, "private, no-cache")
     assert changed.headers["etag"] != tag
+
+
+async def test_a_reply_about_now_is_kept_by_no_cache(server: LiveServer, store: Store) -> None:
+    message_id = await ran(store, thread="t")
+    for path in (f"/messages/{message_id}", "/threads/t"):
+        now = await read(server, path, "now")
+        assert (now.content, now.headers["cache-control"], "etag" in now.headers) == (b"[]\n", NOT_STORED, False)
 
 
 async def test_events_that_are_no_longer_kept_are_gone(server: LiveServer, store: Store) -> None:
