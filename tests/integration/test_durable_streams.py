@@ -208,12 +208,15 @@ async def test_a_message_that_is_deleted_while_its_thread_is_read_is_passed_over
 
 async def test_readers_of_a_thread_without_news_are_kept_alive(server: LiveServer, store: Store) -> None:
     await ran(store, thread="t")
-    async with wire.stream_of(server.url, "/streams/threads/t?offset=now&live=sse") as opened:
+    async with wire.stream_of(server.url, "/streams/threads/t?offset=-1&live=sse") as opened:
         text = ""
         async with asyncio.timeout(wire.DEADLINE_SECONDS):
             while KEEP_ALIVE.decode() not in text:
                 text += await more(opened)
-        assert live_of(text).controls[-1]["upToDate"] is True
+    newest = (await server.client.head("/streams/threads/t")).headers[NEXT]
+    last = live_of(text).controls[-1]
+    assert (last["upToDate"], last["streamNextOffset"]) == (True, newest)
+    refused(await read(server, "/threads/t", ""), 400, "invalid_request")
 
 
 async def test_a_reader_waits_for_what_comes_next(server: LiveServer, store: Store) -> None:
