@@ -93,6 +93,11 @@ class Limits:
         ]
 
     @cached_property
+    def names(self) -> str:
+        """Return the names of the rows as a JSON array."""
+        return json.dumps([limit.name for limit in self.each])
+
+    @cached_property
     def as_json(self) -> str:
         """Return the limits as a JSON array of arrays: the name and the terms of each. '' for no limits."""
         return json.dumps([(limit.name, *terms) for limit, terms in zip(self, self.terms, strict=True)]) if self else ""

@@ -35,6 +35,7 @@ HOT = {
     "list_queued": {"messages_waiting"},
     "first_waiting": {"messages_waiting"},
     "list_processing": {"messages_leased"},
+    "accept_state": {"messages_leased", "tallies_pkey", "erasures_running"},
     "count_queued": {"messages_leased", "tallies_pkey"},
     "find_asking_threads": {"threads_pkey"},
     "find_expired": {"messages_leased"},
@@ -226,6 +227,7 @@ BY_PREDICATE = {
     "threads_empty",
     "tallies_pkey",
     "claimed_ranks_pkey",
+    "erasures_running",
     "dropped_logs_pkey",
     "dropped_memories_pkey",
 }
@@ -238,7 +240,7 @@ NEED_STATISTICS = {
 }
 """Without statistics, the planner expects one thread of a tenant, and sorts it."""
 
-OF_RUNNING = {"list_processing", "count_queued", "list_unfinished_messages", "throughput"}
+OF_RUNNING = {"list_processing", "accept_state", "count_queued", "list_unfinished_messages", "throughput"}
 """Both `messages_leased` and `messages_one_running` have each running message, and nothing else."""
 
 IN_CLAIM_ORDER = {"list_queued", "list_unfinished_messages"}

@@ -110,10 +110,11 @@ class AcceptWrites(Placing, Keyed, Limiting):
     def add(self, given: Sequence[Add]) -> list[Accepted | BaseException]:
         """Add the messages of all callers in one transaction. Return each caller's answer or error, in order."""
         names, locking = lock_limits(add.rules.limits for add in given)
-        first = *locking, step("count_queued"), step("running_erasures"), *_find_asking(given)
+        first = *locking, step("accept_state"), *_find_asking(given)
         with self.transaction(*first) as (now, found):
             locked = found.pop(0) if locking else []
-            [(queued,)], running, *asking = found
+            [(queued, erasures)], *asking = found
+            running = erasures or ()
             tally = self.tally(names, locked, now)
             known = self.enter_keys([add.key for add in given if add.key is not None], now)
             results: list[Accepted | BaseException] = []

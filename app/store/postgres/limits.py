@@ -1,5 +1,6 @@
 """Counts new messages against limits, those of many callers in one transaction."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...errors import AgentQueueError
@@ -20,7 +21,7 @@ class Tally:
     def count(self, limits: Limits) -> Counted | AgentQueueError | None:
         """Count a request, and return what it has counted. Return the error instead if a limit refuses it."""
         try:
-            counted = self._rows.count(limits, self._now, self._values.__getitem__)
+            counted = self._rows.count(limits, self._now, lambda _: self._values)
         except AgentQueueError as error:
             return error
         self._rows.keep(counted)
@@ -31,14 +32,13 @@ class Tally:
         rows = list(self._rows.changed())
         if not rows:
             return None
-        names, values, expiries = zip(*rows, strict=True)
-        return step("keep_limits", names=list(names), values=list(values), expiries=list(expiries))
+        return step("keep_limits", rows=json.dumps(rows))
 
 
 def lock_limits(given: Iterable[Limits]) -> tuple[list[str], list[Step]]:
     """Return the sorted names of limits, and the step that locks their rows; none without limits."""
     names = sorted({limit.name for limits in set(given) for limit in limits})
-    return names, [step("lock_limits", names=names)] if names else []
+    return names, [step("lock_limits", names=json.dumps(names))] if names else []
 
 
 class Limiting(Writes):
@@ -52,8 +52,8 @@ class Limiting(Writes):
         """
         found: dict[str, int] = dict(locked)
         while len(found) < len(names):  # another process may delete a row before it is locked
-            self.rows("add_limits", names=[name for name in names if name not in found])
-            found = dict(self.rows("lock_limits", names=names))
+            self.rows("add_limits", names=json.dumps([name for name in names if name not in found]))
+            found = dict(self.rows("lock_limits", names=json.dumps(names)))
         return Tally(found, now)
 
     def prune_limits(self) -> None:

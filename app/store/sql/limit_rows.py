@@ -1,6 +1,6 @@
 """Counts new messages against the rows of limits, for both SQL stores."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from ...models.limits import MICROSECONDS, Counted, Limit, Limits
@@ -100,19 +100,18 @@ class LimitRows:
         self._rows.clear()
         self._run = None
 
-    def count(self, limits: Limits, now: int, find: Callable[[str], int]) -> Counted | None:
+    def count(self, limits: Limits, now: int, find: Callable[[Limits], Mapping[str, int]]) -> Counted | None:
         """Return what a request counts, None without limits. Raises an error if a limit refuses the request.
 
         Call `keep` when nothing else can fail, and before the next request. Until then, the request does not count.
-        `find` returns the stored value of a row by its name, 0 if there is none. `now` is in milliseconds.
+        `find` returns the stored values of rows by name. `now` is in milliseconds.
         """
         run = self._run
         if run is None or run.limits is not limits:
             if not limits.each:
                 return None
             self._end_run()
-            rows = [self._row(limit.name, find) for limit in limits.each]
-            run = self._run = Run(limits, rows, now)
+            run = self._run = Run(limits, self._rows_of(limits, find), now)
         return run.count()
 
     def keep(self, counted: Counted | None) -> None:
@@ -132,8 +131,11 @@ class LimitRows:
             self._run.end()
             self._run = None
 
-    def _row(self, name: str, find: Callable[[str], int]) -> LimitRow:
-        row = self._rows.get(name)
-        if row is None:
-            row = self._rows[name] = LimitRow(find(name))
-        return row
+    def _rows_of(self, limits: Limits, find: Callable[[Limits], Mapping[str, int]]) -> list[LimitRow]:
+        rows = self._rows
+        if any(limit.name not in rows for limit in limits):
+            found = find(limits)
+            for limit in limits:
+                if limit.name not in rows:
+                    rows[limit.name] = LimitRow(found.get(limit.name, 0))
+        return [rows[limit.name] for limit in limits]

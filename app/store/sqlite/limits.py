@@ -1,5 +1,7 @@
 """Counts new messages against limits, those of many callers in one transaction."""
 
+from collections.abc import Mapping
+
 from ...models.limits import Counted, Limits
 from .changes import UNKNOWN, Changes
 
@@ -12,7 +14,7 @@ class Limiting(Changes):
 
     def count_limits(self, limits: Limits, now: int) -> Counted | None:
         """Return what a request counts, see `LimitRows.count`. Raises an error if a limit refuses the request."""
-        return self._limit_rows.count(limits, now, self._limit_value)
+        return self._limit_rows.count(limits, now, self._limit_values)
 
     def begin_counting(self) -> None:
         """Forget what the transaction before has counted and knew. Called at the begin of a transaction."""
@@ -21,12 +23,13 @@ class Limiting(Changes):
 
     def write_counted(self) -> None:
         """Write the rows of limits that requests have counted against. Called before the commit."""
-        if changed := [row._asdict() for row in self._limit_rows.changed()]:
+        changed = [{"name": name, "value": value, "ends": ends} for name, value, ends in self._limit_rows.changed()]
+        if changed:
             self.execute_each("keep_limit", changed)
 
     def prune_limits(self) -> None:
         """Implement `LimitStore.prune_limits`."""
         self.execute("prune_limits", now=self._now())
 
-    def _limit_value(self, name: str) -> int:
-        return self.execute("get_limit", name=name).get or 0
+    def _limit_values(self, limits: Limits) -> Mapping[str, int]:
+        return dict(self.execute("limit_values", names=limits.names))

@@ -64,6 +64,12 @@ SELECT count(*) FROM messages WHERE state = 'processing'
 -- name: count_queued
 SELECT coalesce((SELECT sum(messages) FROM tallies WHERE state = 'unfinished'), 0)::bigint - ({count_processing})
 
+-- name: accept_state
+-- The number of queued messages, and tenant, kind and name of the targets of running erasures; NULL without any.
+SELECT coalesce((SELECT sum(messages) FROM tallies WHERE state = 'unfinished'), 0)::bigint - ({count_processing}), (
+    SELECT json_agg(json_build_array(tenant, kind, name)) FROM erasures WHERE ended_at IS NULL
+)
+
 -- name: count_queued_of_tenants
 SELECT given.tenant, (
     SELECT coalesce(sum(messages), 0) FROM tallies WHERE tallies.tenant = given.tenant AND state = 'unfinished'
@@ -210,17 +216,18 @@ SELECT name, value FROM limits WHERE name IN (SELECT json_array_elements_text(%(
 
 -- name: lock_limits
 -- In the order of the names, so that two processes do not wait for each other.
-SELECT name, value FROM limits WHERE name = ANY (%(names)s) ORDER BY name FOR UPDATE
+SELECT name, value FROM limits WHERE name = ANY (ARRAY(SELECT json_array_elements_text(%(names)s::json)))
+ORDER BY name FOR UPDATE
 
 -- name: add_limits
 INSERT INTO limits (name, value, expires_at)
-SELECT name, 0, 0 FROM unnest(%(names)s::text[]) AS given (name) ORDER BY name
+SELECT name, 0, 0 FROM json_array_elements_text(%(names)s::json) AS given (name) ORDER BY name
 ON CONFLICT (name) DO NOTHING
 
 -- name: keep_limits
-UPDATE limits SET value = given.value, expires_at = given.expires_at
-FROM unnest(%(names)s::text[], %(values)s::bigint[], %(expiries)s::bigint[]) AS given (name, value, expires_at)
-WHERE limits.name = given.name
+UPDATE limits SET value = (given.row ->> 1)::bigint, expires_at = (given.row ->> 2)::bigint
+FROM json_array_elements(%(rows)s::json) AS given (row)
+WHERE limits.name = given.row ->> 0
 
 -- name: prune_limits
 DELETE FROM limits WHERE name IN (

@@ -126,11 +126,8 @@ VALUES (:tenant, :key, :fingerprint, :receipts, :now)
 -- name: limit_values
 SELECT name, value FROM limits WHERE name IN (SELECT value FROM json_each(:names))
 
--- name: get_limit
-SELECT value FROM limits WHERE name = :name
-
 -- name: keep_limit
-INSERT OR REPLACE INTO limits (name, value, expires_at) VALUES (:name, :value, :expires_at)
+INSERT OR REPLACE INTO limits (name, value, expires_at) VALUES (:name, :value, :ends)
 
 -- name: prune_limits
 DELETE FROM limits WHERE expires_at <= :now
