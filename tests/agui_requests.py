@@ -55,7 +55,7 @@ async def ask(
 
 
 async def sent(server: LiveServer, body: Any, agent: str = "steps", **options: Any) -> ReadRun:
-    """What a client has after a request, when its stream has ended."""
+    """Return the state of a client after a request, when its stream has ended."""
     response = await ask(server, f"/{agent}", body, **options)
     assert response.status == 200, response
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import aclosing, suppress
 
 from ..access.principals import Principal
-from ..errors import MessageNotFound, NotCancellable
+from ..errors import EventsLost, MessageNotFound, NotCancellable
 from ..models.audit import Actor
 from ..services import Services
 from .run_streams import stored_events
@@ -32,7 +32,7 @@ class Departure:
         message = self._run.message
         if self._services.streams.readers_of(self._caller.tenant, message.id):
             return
-        with suppress(MessageNotFound, NotCancellable, LookupError):  # it was deleted, has ended or was queued again
+        with suppress(MessageNotFound, NotCancellable, EventsLost):  # it was deleted, has ended or was queued again
             if not await self._has_ended():
                 await self._services.queue.cancel(self._caller, message.id, running=True, by=self._by)
 

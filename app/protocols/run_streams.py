@@ -8,7 +8,7 @@ from typing import Protocol
 from ..access.principals import Principal
 from ..api.errors import ServerStopping
 from ..api.streaming import KEEP_ALIVE, tail_of
-from ..errors import AgentQueueError, MessageNotFound
+from ..errors import AgentQueueError, EventsLost, MessageNotFound
 from ..events.changes import ChangeFilter
 from ..events.fanout import Idle, StoredEvents
 from ..events.tail import Reset, TailItem, WaitingUpdate
@@ -107,14 +107,14 @@ async def stored_events(
 ) -> AsyncGenerator[Sequence[Event]]:
     """Yield the stored events after the event `after` up to `last`, as far as they are kept, in parts.
 
-    Raises LookupError, with the id of the newest event, if the log ends before `last`: the reader named an event that
-    never was, or a crash of the database took events since `last` was read. Raises MessageNotFound.
+    Raises EventsLost if the log ends before `last`: the reader named an event that never was, or a crash of the
+    database took events since `last` was read. Raises MessageNotFound.
     """
     while after < last:
         limit = min(PAGE_EVENTS, last - after)
         page = await services.log.read(caller.tenant, run.message.id, after=after, limit=limit)
         if page.last < last:
-            raise LookupError(page.last)
+            raise EventsLost(page.last)
         if not page.events:  # they are no longer kept
             return
         for at in range(0, len(page.events), PART_EVENTS):

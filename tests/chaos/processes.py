@@ -30,7 +30,7 @@ PRELOADED = [
     "tests.chaos.test_failpoints",
     "tests.chaos.frozen",
 ]
-"""What a process of a run imports, with the modules of its tampering."""
+"""Modules that a process of a run imports, with those of its tampering."""
 
 TELL_STACKS = signal.SIGUSR1
 """Has a process write into its log what its threads are at."""

@@ -14,7 +14,7 @@ from app.models.attempts import Completed, Lease, Retry
 from app.models.events import NewEvent
 from app.store.ports import Store
 from tests import wire
-from tests.a2a_clients import ReadTask, read, sdk, with_cursors
+from tests.a2a_clients import ReadTask, call, read, sdk, with_cursors
 from tests.contract.backends import StoreFactory
 from tests.contract.builders import INTERRUPTED, add, chunk, claim_one, start
 from tests.durable_streams_readers import CuttingProxy
@@ -192,3 +192,20 @@ async def test_a_task_that_begins_while_it_is_read_is_shown_as_its_log_has_it(
         await until(lambda: server.runtime.services.streams.readers_of("default", task_id), "it reads")
         await store.finish(leases[0], Completed("Done."))
         assert (await reading).states == ["WORKING", "COMPLETED"]
+
+
+async def test_events_that_a_crash_took_while_they_were_read_are_told(
+    server: LiveServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await start(store)
+    log = server.runtime.services.log
+    read_now = log.read
+
+    async def read_before_the_crash(tenant: str, message_id: str, *, after: int, limit: int) -> Any:
+        page = await read_now(tenant, message_id, after=after, limit=limit)
+        return page._replace(last=page.last + 1) if limit == 1 else page
+
+    monkeypatch.setattr(log, "read", read_before_the_crash)
+    reply = await call(server, "SubscribeToTask", {"id": lease.message_id}, agent="chat")
+    assert reply.status == 503
+    assert "lost the newest events" in reply.json()["error"]["message"]

@@ -57,7 +57,7 @@ def discard(message: str = "m1", *, kept: bool) -> NewEvent:
 
 
 def discarded_again(message: str) -> NewEvent:
-    """What takes back a text of a finished step, as the next attempt shows it again."""
+    """Take back a text of a finished step, as the next attempt shows it again."""
     return NewEvent.chunk("discard", "", 0, message=message, kept=False, discard_from=1)
 
 

@@ -43,7 +43,7 @@ class Scripted:
 
 
 async def frames_of(first: Batch, *items: Any) -> list[str]:
-    """What a reader gets behind the first batch."""
+    """Return the bytes that a reader gets behind the first batch."""
     stream: Any = Scripted(*items)
     response = LiveResponse(SERVICES, stream, first, EVENTS, cursor=1)
     return [frame.decode() async for frame in response._frames()]

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from ...access.principals import Principal
 from ...api.limit_headers import limit_headers
 from ...api.streaming import EventStreamResponse
-from ...errors import AgentQueueError, InvalidRequest
+from ...errors import AgentQueueError, EventsLost, InvalidRequest
 from ...events.fanout import StoredEvents
 from ...events.tail import WaitingUpdate
 from ...models.audit import Actor
@@ -105,8 +105,8 @@ class RunStream:
             progress = Progress(earlier=frozenset(earlier))
             async for events in stored_events(services, caller, run, run.seen_before, after.event - 1):
                 _, progress = frames_of(self._view, progress, events, after)
-        except LookupError as error:
-            told = f"the run has no event {after.event}; its last is {error.args[0]}. Start without an id"
+        except EventsLost as error:
+            told = f"the run has no event {after.event}; its last is {error.newest}. Start without an id"
             raise InvalidRequest(f"Last-Event-ID: {told}", field="Last-Event-ID") from None
         return progress
 

@@ -11,7 +11,7 @@ from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
 from ...api.deps import PrincipalDep, ServicesDep, ThreadIdDep, body_of
 from ...api.streaming import KEEP_ALIVE, EventStreamResponse, tail_of
-from ...errors import MessageNotFound, ThreadNotFound
+from ...errors import EventsLost, MessageNotFound, ThreadNotFound
 from ...events.fanout import Idle, StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
 from ...models.events import Event, EventType
@@ -108,7 +108,7 @@ class ThreadStream:
                     seen = events[-1].id
                     if _has_answer(events):
                         view = await self._with_answers(view, message)
-            except LookupError:
+            except EventsLost:
                 after = _BEGINNING
             async with aclosing(tail_of(self._services, self._caller.tenant, message.id, seen)) as items:
                 async for item in items:
@@ -133,7 +133,7 @@ class ThreadStream:
         return view._replace(answers=tuple((run.first_event, run.id) for run in runs if run.first_event))
 
     def _stored(self, message: Message, last: int) -> AsyncIterator[Sequence[Event]]:
-        """Yield the stored events of a message up to `last`. Raises LookupError if it has fewer."""
+        """Yield the stored events of a message up to `last`. Raises EventsLost if it has fewer."""
         return stored_events(self._services, self._caller, Run(message.id, message), 0, last)
 
     def _shown(
