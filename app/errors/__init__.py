@@ -338,19 +338,6 @@ class MemoryClosed(StoreUnavailable):
         super().__init__(self.public)
 
 
-class EventsLost(StoreUnavailable):
-    """A log ends before an event that a reader has named, or that was read a moment ago.
-
-    A crash of the database may take the newest events. `newest` is the newest one that is left.
-    """
-
-    public = "The database lost the newest events of this message in a crash. Send the request again."
-
-    def __init__(self, newest: int) -> None:
-        super().__init__(f"{self.public} The newest is {newest}.")
-        self.newest = newest
-
-
 class CommitUnknown(StoreError):
     """The store went away during a write and did not return in time. It is unknown whether the write was stored."""
 

@@ -4,7 +4,8 @@ import asyncio
 from contextlib import aclosing, suppress
 
 from ..access.principals import Principal
-from ..errors import EventsLost, MessageNotFound, NotCancellable
+from ..errors import MessageNotFound, NotCancellable
+from ..errors.events import EventsLost
 from ..models.audit import Actor
 from ..services import Services
 from .run_streams import stored_events

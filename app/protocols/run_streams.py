@@ -8,7 +8,8 @@ from typing import Protocol
 from ..access.principals import Principal
 from ..api.errors import ServerStopping
 from ..api.streaming import KEEP_ALIVE, tail_of
-from ..errors import AgentQueueError, EventsLost, MessageNotFound
+from ..errors import AgentQueueError, MessageNotFound
+from ..errors.events import EventsLost
 from ..events.changes import ChangeFilter
 from ..events.fanout import Idle, StoredEvents
 from ..events.tail import Reset, TailItem, WaitingUpdate

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from ...access.principals import Principal
 from ...api.limit_headers import limit_headers
 from ...api.streaming import EventStreamResponse
-from ...errors import AgentQueueError, EventsLost, InvalidRequest
+from ...errors import AgentQueueError, InvalidRequest
+from ...errors.events import EventsLost
 from ...events.fanout import StoredEvents
 from ...events.tail import WaitingUpdate
 from ...models.audit import Actor

@@ -11,7 +11,8 @@ from ...access.principals import Principal
 from ...access.scopes import AccessScope, needs
 from ...api.deps import PrincipalDep, ServicesDep, ThreadIdDep, body_of
 from ...api.streaming import KEEP_ALIVE, EventStreamResponse, tail_of
-from ...errors import EventsLost, MessageNotFound, ThreadNotFound
+from ...errors import MessageNotFound, ThreadNotFound
+from ...errors.events import EventsLost
 from ...events.fanout import Idle, StoredEvents
 from ...events.tail import TailItem, WaitingUpdate
 from ...models.events import Event, EventType
