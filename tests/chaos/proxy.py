@@ -92,11 +92,15 @@ class Proxy:
                 await self._until_passing()
                 writer.write(data if self._budget is None else data[: self._budget])
                 await writer.drain()
-                if self._budget is not None:
-                    self._budget -= len(data)
-                    if self._budget <= 0:
-                        self.cut()
+                self.passed(data)
         writer.close()
+
+    def passed(self, data: bytes) -> None:
+        """Count what was passed on. Cut behind the last byte that may pass."""
+        if self._budget is not None:
+            self._budget -= len(data)
+            if self._budget <= 0:
+                self.cut()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
+from app.api.streaming import KEEP_ALIVE
 from app.clock import SteadyClock
 from app.models.events import EventType, NewEvent
 from app.store.ports import Store
@@ -47,9 +48,18 @@ async def server(serve: Serve, store: Store) -> LiveServer:
 
 
 class GrowingCuts(CuttingProxy):
-    """Cuts connections after up to as many bytes as a request and its stream have with the text so far."""
+    """Cuts connections after up to as many bytes as a request and its stream have with the text so far.
+
+    A page that has all of it is cut off too: its stream then has a keep-alive, and no more bytes until the next events.
+    """
 
     text_bytes = 0
+
+    @override
+    def passed(self, data: bytes) -> None:
+        super().passed(data)
+        if self._left and KEEP_ALIVE in data:
+            self.cut()
 
     @override
     def _arm(self) -> None:
