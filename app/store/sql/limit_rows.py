@@ -26,7 +26,7 @@ class ChangedRow(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """The rest of a limit before the requests of a run. Each request takes `amount` of what is `left`.
+    """The rest of a limit before the requests of a series. Each request takes `amount` of what is `left`.
 
     All of it is left again after `seconds`, or for a limit without a period after `ahead` microseconds, to which each
     request adds `step`.
@@ -39,7 +39,7 @@ class Rest(NamedTuple):
     step: int
 
 
-class Run:
+class Series:
     """Requests with the same limits, one after the other in one transaction. The rows are looked at only once.
 
     All are counted at the time of the first one, `now`, in milliseconds.
@@ -93,12 +93,12 @@ class LimitRows:
 
     def __init__(self) -> None:
         self._rows: dict[str, LimitRow] = {}
-        self._run: Run | None = None
+        self._series: Series | None = None
 
     def clear(self) -> None:
         """Forget all rows, at the begin of a transaction."""
         self._rows.clear()
-        self._run = None
+        self._series = None
 
     def count(self, limits: Limits, now: int, find: Callable[[Limits], Mapping[str, int]]) -> Counted | None:
         """Return what a request counts, None without limits. Raises an error if a limit refuses the request.
@@ -106,30 +106,30 @@ class LimitRows:
         Call `keep` when nothing else can fail, and before the next request. Until then, the request does not count.
         `find` returns the stored values of rows by name. `now` is in milliseconds.
         """
-        run = self._run
-        if run is None or run.limits is not limits:
+        series = self._series
+        if series is None or series.limits is not limits:
             if not limits.each:
                 return None
-            self._end_run()
-            run = self._run = Run(limits, self._rows_of(limits, find), now)
-        return run.count()
+            self._end_series()
+            series = self._series = Series(limits, self._rows_of(limits, find), now)
+        return series.count()
 
     def keep(self, counted: Counted | None) -> None:
         """Let the request that was counted last count."""
-        if counted is not None and self._run is not None:
-            self._run.keep()
+        if counted is not None and self._series is not None:
+            self._series.keep()
 
     def changed(self) -> Iterator[ChangedRow]:
         """Yield the rows to be stored, by name: two processes that write them in this order never deadlock."""
-        self._end_run()
+        self._end_series()
         for name, row in sorted(self._rows.items()):
             if row.changed_by is not None:
                 yield ChangedRow(name, row.value, expiry_of(row.changed_by, row.value))
 
-    def _end_run(self) -> None:
-        if self._run is not None:
-            self._run.end()
-            self._run = None
+    def _end_series(self) -> None:
+        if self._series is not None:
+            self._series.end()
+            self._series = None
 
     def _rows_of(self, limits: Limits, find: Callable[[Limits], Mapping[str, int]]) -> list[LimitRow]:
         rows = self._rows
