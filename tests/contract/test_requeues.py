@@ -80,7 +80,7 @@ async def test_a_requeued_message_goes_to_the_tail_of_its_thread_and_says_so(sto
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
 async def test_requeued_messages_of_a_thread_keep_their_order(store: Store, order: Sequence[int]) -> None:
-    """Whatever the order of the ids, and also with messages of other threads between them."""
+    """The order of the ids does not matter, nor do messages of other threads between them."""
     failed = [await dead_letter(store, BROKEN, thread=thread) for thread in ("t", "u", "t", None, "t", "u")]
     chosen = [failed[place].id for place in order] + [failed[5].id, failed[4].id]
     requeued = await requeue(store, *chosen)

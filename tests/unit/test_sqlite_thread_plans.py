@@ -1,4 +1,4 @@
-"""What is done to a thread keeps its price when the history of the thread grows."""
+"""Changes of a thread keep their price when the history of the thread grows."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
