@@ -14,10 +14,11 @@ import httptools
 from starlette.responses import Response
 from starlette.types import Scope
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from . import request_heads
 from .connections import SECONDS, Wait, connections_of
+from .reply_writing import ReplyWriting
 from .request_heads import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, Refused
 from .uvicorn_protocol import EXTENSION
 
@@ -52,7 +53,7 @@ BETWEEN, HEAD, BODY = range(3)
 AWAITS_HEAD, AWAITS_BODY, AWAITS_REQUEST = Wait.HEAD, Wait.BODY, Wait.NEXT_REQUEST
 
 
-class ConnectedHttpProtocol(HttpToolsProtocol):
+class ConnectedHttpProtocol(ReplyWriting):
     """uvicorn's protocol. It passes the connection to the application and limits what clients send."""
 
     # Slots, since more than 30 attributes would cost each connection two kilobytes.
@@ -71,7 +72,6 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         "_surplus",
         "_unfinished_bytes",
         "wait",
-        "write",
     )
 
     finish: Finish
@@ -99,7 +99,6 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self.write = transport.write  # the cycle of a request writes its response with it
         self._surplus = not self._connections.admit(self, len(self.connections))
         self._connections.expect(self, Wait.FIRST_BYTE)
 
@@ -163,6 +162,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
     def close(self) -> None:
         """Close the connection after the written data. If a request is still arriving, wait for its end."""
+        self.flush()
         if self._stage == BETWEEN:
             self._close_at_once()
         else:
@@ -374,6 +374,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Start the next request, or set its deadline. `Connections` replaces uvicorn's timer."""
         self.server_state.total_requests += 1
+        self.end_reply()
         if self.is_closing():
             return
         self.flow.resume_reading()
