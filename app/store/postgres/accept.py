@@ -19,6 +19,7 @@ from ..receivers import receivers_text
 from ..rows import Receipt, accepted, events_text
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread, Operation
+from ..sql.positions import queries_of_ends
 from .changes import Locked
 from .keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
 from .limits import Limiting, lock_limits
@@ -185,14 +186,17 @@ class AcceptWrites(Placing, Keyed, Limiting):
         cancelled: list[str],
         now: int,
     ) -> list[Receipt]:
-        ranks: dict[int, int | None]
+        positions: Sequence[int | None]
         if any(map(_depends_on_thread, new)):
             stored = self._store_in_turn(new, rules, cleared, cancelled, now)
-            ranks = dict(self.rows("find_ranks", numbers=[each.number for each in stored]))
+            ranks: dict[int, int | None] = dict(self.rows("find_ranks", numbers=[each.number for each in stored]))
+            positions = self.newest_positions([(ranks.get(each.number), each.number) for each in stored])
         else:
-            stored = self._store_together(new, {}, now)
-            ranks = {each.number: each.placed.rank for each in stored}
-        positions = self.newest_positions([(ranks.get(each.number), each.number) for each in stored])
+            placed = self.place(new, now)
+            ends = [step(name, **values) for name, values in queries_of_ends([each.rank for each in placed])]
+            numbers, found = self.insert(placed, {}, now, *ends)
+            stored = [Stored(each, numbers[each.new.id], ()) for each in placed]
+            positions = self.positions_at_ends([(each.placed.rank, each.number) for each in stored], found)
         return [
             Receipt(
                 placed.new.id,
@@ -207,11 +211,6 @@ class AcceptWrites(Placing, Keyed, Limiting):
             )
             for (placed, number, rollback), position in zip(stored, positions, strict=True)
         ]
-
-    def _store_together(self, new: Sequence[NewMessage], rollbacks: dict[str, Sequence[str]], now: int) -> list[Stored]:
-        placed = self.place(new, now)
-        numbers = self.insert(placed, rollbacks, now)
-        return [Stored(each, numbers[each.new.id], rollbacks.get(each.new.id, ())) for each in placed]
 
     def _store_in_turn(
         self,
@@ -294,11 +293,12 @@ class AcceptWrites(Placing, Keyed, Limiting):
     ) -> list[Stored]:
         if not turn:
             return []
-        stored = self._store_together(turn, rollbacks, now)
-        for placed, number, _ in stored:
-            if (key := thread_of(placed.new)) is not None:
-                unfinished[key].append(_just_stored(placed, number))
-        return stored
+        placed = self.place(turn, now)
+        numbers, _ = self.insert(placed, rollbacks, now)
+        for each in placed:
+            if (key := thread_of(each.new)) is not None:
+                unfinished[key].append(_just_stored(each, numbers[each.new.id]))
+        return [Stored(each, numbers[each.new.id], rollbacks.get(each.new.id, ())) for each in placed]
 
     def _cancel_unfinished(self, unfinished: Sequence[Locked], now: int) -> list[Locked]:
         """Cancel the unfinished messages of a thread. Return the messages that still run."""

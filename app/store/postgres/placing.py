@@ -7,13 +7,14 @@ from typing import NamedTuple
 from ...errors import ThreadNotFound
 from ...errors.threads import ThreadNotReady
 from ...models.messages import NewMessage, Readiness
-from ...policy.rank import Flow, Turns
+from ...policy.rank import Flow
 from ..metadata import metadata_text, thread_patch
 from ..parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
 from ..ports import MOVED, READY
 from ..receivers import receivers_text
 from ..rows import events_text, options_of, preview, run_at_of
 from .ranking import Ranking
+from .session import Rows, Step, step
 
 
 class Placed(NamedTuple):
@@ -37,6 +38,14 @@ class Entered(NamedTuple):
 
     last: int
     unfinished: int
+    subject: str | None
+
+
+class End(NamedTuple):
+    """The end of a thread, where a message goes: its number, whether others are before it, and the subject."""
+
+    thread_number: int
+    is_busy: bool
     subject: str | None
 
 
@@ -68,42 +77,23 @@ class Placing(Ranking):
             if (key := thread_of(new)) is not None:
                 threads.setdefault(key, []).append(new)
         entered = self.enter_threads(threads, now)
-        placed: dict[str, Placed] = {}
+        ends: dict[str, End] = {}
         for key, members in threads.items():
             last, unfinished, subject = entered[key]
             for behind, new in enumerate(reversed(members)):
-                busy = unfinished > behind + 1
-                placed[new.id] = self._placed(new, last - behind, busy=busy, now=now, subject=subject)
-        for new in new_messages:
-            if new.thread_id is None:
-                placed[new.id] = self._placed(new, 0, busy=False, now=now, subject=new.subject)
-        self._take_turns(placed, new_messages, now)
+                ends[new.id] = End(last - behind, unfinished > behind + 1, subject)
+        placed = self._take_turns(new_messages, ends, now)
         for members in threads.values():
-            lowest: int | None = None
-            for new in reversed(members):
+            lowest = placed[members[-1].id].base_rank
+            for new in reversed(members[:-1]):
                 place = placed[new.id]
-                lowest = place.base_rank if lowest is None else min(place.base_rank, lowest)
+                lowest = min(place.base_rank, lowest)
                 if place.rank is not None:
                     placed[new.id] = place._replace(rank=lowest)
         self.touched.add(MOVED)
         if any(each.readiness is Readiness.READY for each in placed.values()):
             self.touched.add(READY)
         return [placed[new.id] for new in new_messages]
-
-    def _placed(
-        self,
-        new: NewMessage,
-        thread_number: int,
-        *,
-        busy: bool,
-        now: int,
-        subject: str | None,
-    ) -> Placed:
-        """Return the place of a message that has taken no turn yet."""
-        run_at = run_at_of(new, self.clock, now)
-        base_rank = self.ranks.rank(new.priority.level, now)
-        readiness = Readiness.BLOCKED if busy else Readiness.DELAYED if run_at > now else Readiness.READY
-        return Placed(new, thread_number, base_rank, None, None, readiness, run_at, subject)
 
     def _flow_of(self, new: NewMessage, subject: str | None) -> Flow:
         return self.ranks.flow(new.tenant, subject, new.priority.level)
@@ -115,17 +105,26 @@ class Placing(Ranking):
             for new in new_messages
         )
 
-    def _take_turns(self, placed: dict[str, Placed], new_messages: Sequence[NewMessage], now: int) -> None:
-        """Give the messages their turns, in their order. A delayed message takes its turn at its `run_at`."""
-        flows = {
-            new.id: self._flow_of(new, placed[new.id].subject)
-            for new in new_messages
-            if placed[new.id].readiness is not Readiness.DELAYED
-        }
-        turns: Turns = self.turns(flows.values(), now)
-        for message_id, flow in flows.items():
-            rank = turns.take(flow)
-            placed[message_id] = placed[message_id]._replace(base_rank=rank, rank=rank, flow=flow.name)
+    def _take_turns(self, new_messages: Sequence[NewMessage], ends: Mapping[str, End], now: int) -> dict[str, Placed]:
+        """Give the messages their turns, in their order. Return their places by id.
+
+        `ends` has the ends of their threads by the id of the message. A delayed message takes its turn at its `run_at`.
+        """
+        waiting: list[tuple[NewMessage, End, Readiness, int, Flow]] = []
+        for new in new_messages:
+            end = ends.get(new.id) or End(0, is_busy=False, subject=new.subject)
+            run_at = run_at_of(new, self.clock, now)
+            readiness = Readiness.BLOCKED if end.is_busy else Readiness.DELAYED if run_at > now else Readiness.READY
+            waiting.append((new, end, readiness, run_at, self._flow_of(new, end.subject)))
+        turns = self.turns([flow for _, _, readiness, _, flow in waiting if readiness is not Readiness.DELAYED], now)
+        placed: dict[str, Placed] = {}
+        for new, (number, _, subject), readiness, run_at, flow in waiting:
+            is_delayed = readiness is Readiness.DELAYED
+            rank = None if is_delayed else turns.take(flow)
+            base_rank = self.ranks.rank(flow.level, now) if rank is None else rank
+            name = None if is_delayed else flow.name
+            placed[new.id] = Placed(new, number, base_rank, name, rank, readiness, run_at, subject)
+        return placed
 
     def enter_threads(
         self, threads: Mapping[ThreadKey, Sequence[NewMessage]], now: int, *, only_lock: bool = False
@@ -157,58 +156,68 @@ class Placing(Ranking):
             raise ThreadNotReady(next(thread_id for tenant, thread_id in keys if (tenant, thread_id) not in entered))
         return entered
 
-    def insert(self, placed: Sequence[Placed], rollbacks: Mapping[str, Sequence[str]], now: int) -> dict[str, int]:
-        """Store messages. Return their numbers by id. Earlier messages of their threads inherit their ranks.
+    def insert(
+        self, placed: Sequence[Placed], rollbacks: Mapping[str, Sequence[str]], now: int, *after: Step
+    ) -> tuple[dict[str, int], list[Rows]]:
+        """Store messages. Earlier messages of their threads inherit their ranks.
 
-        `rollbacks` has, for each message's id, the ids of messages whose steps the agent forgets before it begins.
+        Returns their numbers by id, and the rows of the steps `after`, which are sent together with this. `rollbacks`
+        has, for each message's id, the ids of messages whose steps the agent forgets before it begins.
         """
-        numbers: dict[str, int] = dict(
-            self.rows(
-                "add_messages",
-                ids=[each.new.id for each in placed],
-                tenants=[each.new.tenant for each in placed],
-                threads=[each.new.thread_id for each in placed],
-                thread_numbers=[each.thread_number for each in placed],
-                agents=[each.new.agent for each in placed],
-                contents=[each.new.content for each in placed],
-                priorities=[each.new.priority.value for each in placed],
-                base_ranks=[each.base_rank for each in placed],
-                flows=[each.flow for each in placed],
-                ranks=[each.rank for each in placed],
-                places=[each.readiness.value for each in placed],
-                run_ats=[each.run_at for each in placed],
-                options=[options_of(each.new) for each in placed],
-                rollbacks=[
-                    json.dumps(rollbacks[each.new.id]) if rollbacks.get(each.new.id) else None for each in placed
-                ],
-                webhook_urls=[each.new.webhook_url for each in placed],
-                webhook_keys=[each.new.webhook_key for each in placed],
-                webhook_events=[events_text(each.new) for each in placed],
-                receivers=[receivers_text(each.new.receivers) for each in placed],
-                metadata=[metadata_text(each.new.metadata) for each in placed],
-                subjects=[each.subject for each in placed],
-                key_ids=[each.new.key_id for each in placed],
-                traces=[each.new.trace for each in placed],
-                now=now,
-            )
+        adding = step(
+            "add_messages",
+            ids=[each.new.id for each in placed],
+            tenants=[each.new.tenant for each in placed],
+            threads=[each.new.thread_id for each in placed],
+            thread_numbers=[each.thread_number for each in placed],
+            agents=[each.new.agent for each in placed],
+            contents=[each.new.content for each in placed],
+            priorities=[each.new.priority.value for each in placed],
+            base_ranks=[each.base_rank for each in placed],
+            flows=[each.flow for each in placed],
+            ranks=[each.rank for each in placed],
+            places=[each.readiness.value for each in placed],
+            run_ats=[each.run_at for each in placed],
+            options=[options_of(each.new) for each in placed],
+            rollbacks=[json.dumps(rollbacks[each.new.id]) if rollbacks.get(each.new.id) else None for each in placed],
+            webhook_urls=[each.new.webhook_url for each in placed],
+            webhook_keys=[each.new.webhook_key for each in placed],
+            webhook_events=[events_text(each.new) for each in placed],
+            receivers=[receivers_text(each.new.receivers) for each in placed],
+            metadata=[metadata_text(each.new.metadata) for each in placed],
+            subjects=[each.subject for each in placed],
+            key_ids=[each.new.key_id for each in placed],
+            traces=[each.new.trace for each in placed],
+            now=now,
         )
-        self.lift(placed)
-        return numbers
+        lifting = lift_steps(placed)
+        added, *rows = self.session.run_all(adding, *lifting, *after)
+        for _ in lifting:
+            self.unsettled.extend(map(Unsettled._make, rows.pop(0)))
+        return dict(added), rows
 
     def lift(self, placed: Sequence[Placed]) -> None:
         """Let earlier messages of the threads inherit the best rank of the new messages."""
-        first: dict[ThreadKey, Placed] = {}
-        for each in placed:
-            if (key := thread_of(each.new)) is not None:
-                first.setdefault(key, each)
-        lifting = [each for each in first.values() if each.readiness is Readiness.BLOCKED]
-        if lifting:
-            left = self.rows(
-                "lift_threads",
-                tenants=[each.new.tenant for each in lifting],
-                threads=[each.new.thread_id for each in lifting],
-                ranks=[each.rank for each in lifting],
-                firsts=[each.thread_number for each in lifting],
-                limit=SETTLED_AT_ONCE,
-            )
-            self.unsettled.extend(map(Unsettled._make, left))
+        for each in lift_steps(placed):
+            self.unsettled.extend(map(Unsettled._make, self.rows(each.query, **each.values)))
+
+
+def lift_steps(placed: Sequence[Placed]) -> list[Step]:
+    """Return the step with which earlier messages of threads inherit the best rank of the new ones, if there are any.
+
+    Its rows are the threads that are not settled yet.
+    """
+    first: dict[ThreadKey, Placed] = {}
+    for each in placed:
+        if (key := thread_of(each.new)) is not None:
+            first.setdefault(key, each)
+    lifting = [each for each in first.values() if each.readiness is Readiness.BLOCKED]
+    if not lifting:
+        return []
+    values = {
+        "tenants": [each.new.tenant for each in lifting],
+        "threads": [each.new.thread_id for each in lifting],
+        "ranks": [each.rank for each in lifting],
+        "firsts": [each.thread_number for each in lifting],
+    }
+    return [step("lift_threads", **values, limit=SETTLED_AT_ONCE)]

@@ -108,7 +108,7 @@ class Session:
         connection, watched = self._connected
         with watched.exchange(), connection.pipeline():
             cursors = [connection.execute(self._queries[each.query], each.values) for each in steps]
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        return list(map(_rows_of, cursors))
 
     @contextmanager
     def transaction(self, *first: Step) -> Iterator[list[Rows]]:
@@ -166,7 +166,7 @@ class Session:
         connection, watched = self._connected
         with watched.exchange():
             cursor = connection.execute(self._queries[each.query], each.values)
-        return cursor.fetchall() if cursor.description else []
+        return _rows_of(cursor)
 
     def _begin(self, how: str, first: tuple[Step, ...]) -> list[Rows]:
         """Begin a transaction with the query `how`, and run the steps `first`. Return their rows.
@@ -265,3 +265,8 @@ class Session:
         if self._watched is not None:
             self._watchdog.forget(self._watched)
             self._watched = None
+
+
+def _rows_of(cursor: "psycopg.Cursor[tuple[Any, ...]]") -> Rows:
+    """Return the rows of a statement, none for one that returns no rows. `description` would take 10 us to tell."""
+    return [] if cursor.rownumber is None else cursor.fetchall()

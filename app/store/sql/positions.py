@@ -1,7 +1,7 @@
 """Counts the positions of messages in the queue."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -52,6 +52,30 @@ class NewPlaces:
         self._places.insert(at, place)
         if last:
             self._last[place[0] // LEVEL] = place
+
+
+def queries_of_ends(ranks: Sequence[int | None]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the queries that read the ends of levels, from the first of the given ranks in each level on.
+
+    Meant for new messages, which may be stored after the ranks are known and before the queries run.
+    """
+    ranked = [rank for rank in ranks if rank is not None]
+    queries: list[tuple[str, Mapping[str, Any]]] = []
+    for rank in _first_ranks(ranked).values():
+        queries += [
+            ("count_levels", {"rank": rank}),
+            ("places_from", {"rank": rank, "number": 0, "most": NEAR_END + len(ranked)}),
+        ]
+    return queries
+
+
+def _first_ranks(ranks: Iterable[int]) -> dict[int, int]:
+    """Return the first rank of each level."""
+    firsts: dict[int, int] = {}
+    for rank in ranks:
+        level = rank // LEVEL
+        firsts[level] = min(rank, firsts.get(level, rank))
+    return firsts
 
 
 class PositionReads(QueryRunner):
@@ -110,22 +134,16 @@ class PositionReads(QueryRunner):
         Meant for new messages. Most of them are at the end of their level. A single read of the end then gives all
         their positions.
         """
+        return self.positions_at_ends(places, self.rows_of_each(queries_of_ends([rank for rank, _ in places])))
+
+    def positions_at_ends(
+        self, places: Sequence[tuple[int | None, int]], ends: Sequence[Sequence[tuple[Any, ...]]]
+    ) -> list[int | None]:
+        """Return what `newest_positions` does, from the answers to `queries_of_ends` for the ranks of the places."""
         ranked = [(rank, number) for rank, number in places if rank is not None]
-        if not ranked:
-            return [None] * len(places)
-        firsts: dict[int, tuple[int, int]] = {}
-        for place in ranked:
-            level = place[0] // LEVEL
-            firsts[level] = min(place, firsts.get(level, place))
+        levels = list(_first_ranks(rank for rank, _ in ranked))
         most = NEAR_END + len(ranked)
-        queries: list[tuple[str, dict[str, Any]]] = []
-        for rank, number in firsts.values():
-            queries += [
-                ("count_levels", {"rank": rank}),
-                ("places_from", {"rank": rank, "number": number, "most": most}),
-            ]
-        answers = self.rows_of_each(queries)
-        counted = dict(zip(firsts, zip(answers[::2], answers[1::2], strict=True), strict=True))
+        counted = dict(zip(levels, zip(ends[::2], ends[1::2], strict=True), strict=True))
         found: dict[tuple[int, int], int] = {}
         not_at_end: list[tuple[int, int]] = []  # others of the level have later turns
         for place in ranked:
