@@ -45,6 +45,13 @@ class WaitEstimate(NamedTuple):
 
 NOTHING = WaitEstimate(None, None)
 
+PAUSED = WaitingReason(WaitingCode.PAUSED, "The queue is paused.")
+DRAINED = WaitingReason(WaitingCode.WORKERS_DRAINED, "An operator has drained all workers.")
+NO_WORKER = WaitingReason(WaitingCode.NO_WORKER, "No worker is running.")
+BUSY = WaitingReason(WaitingCode.SLOTS_BUSY, "It is the next to be taken, and all workers are busy.")
+NEXT = WaitingReason(WaitingCode.STARTING_SOON, "It is the next to be taken.")
+BEHIND_ONE = WaitingReason(WaitingCode.AHEAD_IN_QUEUE, "1 message is ahead of it.")
+
 
 def wait_estimate(
     message: Message, throughput: Throughput | None, head: Message | None, now: datetime, overtaking: int = 0
@@ -91,11 +98,9 @@ def _by_position(message: Message, throughput: Throughput | None, overtaking: in
 def _all_stopped(throughput: Throughput) -> WaitingReason | None:
     """Return why no message begins; None if some begin."""
     if throughput.paused:
-        return WaitingReason(WaitingCode.PAUSED, "The queue is paused.")
-    if throughput.slots == 0 and throughput.draining:
-        return WaitingReason(WaitingCode.WORKERS_DRAINED, "An operator has drained all workers.")
+        return PAUSED
     if throughput.slots == 0:
-        return WaitingReason(WaitingCode.NO_WORKER, "No worker is running.")
+        return DRAINED if throughput.draining else NO_WORKER
     return None
 
 
@@ -153,11 +158,11 @@ def _served(message: Message, throughput: Throughput) -> Throughput:
 def _ahead(position: int, throughput: Throughput | None) -> WaitingReason:
     match position:
         case 0 if throughput is not None and throughput.running >= throughput.slots:
-            return WaitingReason(WaitingCode.SLOTS_BUSY, "It is the next to be taken, and all workers are busy.")
+            return BUSY
         case 0:
-            return WaitingReason(WaitingCode.STARTING_SOON, "It is the next to be taken.")
+            return NEXT
         case 1:
-            return WaitingReason(WaitingCode.AHEAD_IN_QUEUE, "1 message is ahead of it.")
+            return BEHIND_ONE
         case _:
             return WaitingReason(WaitingCode.AHEAD_IN_QUEUE, f"{position} messages are ahead of it.")
 

@@ -50,6 +50,7 @@ class MeasuredStore:
     def __init__(self, store: Store, recorder: Recorder) -> None:
         self._store = store
         self._recorder = recorder
+        self.now = store.now  # read several times for each request
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the store. A method of the ports is measured, and kept for its next call."""
