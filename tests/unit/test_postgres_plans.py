@@ -35,7 +35,7 @@ HOT = {
     "list_queued": {"messages_waiting"},
     "first_waiting": {"messages_waiting"},
     "list_processing": {"messages_leased"},
-    "accept_state": {"messages_leased", "tallies_pkey", "erasures_running"},
+    "accept_state": {"messages_leased", "tallies_pkey", "erasures_running", "limits_pkey"},
     "count_queued": {"messages_leased", "tallies_pkey"},
     "find_asking_threads": {"threads_pkey"},
     "find_expired": {"messages_leased"},

@@ -22,7 +22,7 @@ from ..sql.group_commit import GroupCommitThread, Operation
 from ..sql.positions import queries_of_ends
 from .changes import Locked
 from .keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
-from .limits import Limiting, lock_limits
+from .limits import Limiting, names_of
 from .placing import Placed, Placing, in_order, thread_of
 from .session import Step, step
 
@@ -110,13 +110,11 @@ class AcceptWrites(Placing, Keyed, Limiting):
 
     def add(self, given: Sequence[Add]) -> list[Accepted | BaseException]:
         """Add the messages of all callers in one transaction. Return each caller's answer or error, in order."""
-        names, locking = lock_limits(add.rules.limits for add in given)
-        first = *locking, step("accept_state"), *_find_asking(given)
-        with self.transaction(*first) as (now, found):
-            locked = found.pop(0) if locking else []
-            [(queued, erasures)], *asking = found
+        names = names_of(add.rules.limits for add in given)
+        first = step("accept_state", names=json.dumps(names)), *_find_asking(given)
+        with self.transaction(*first) as (now, ([(queued, erasures, locked)], *asking)):
             running = erasures or ()
-            tally = self.tally(names, locked, now)
+            tally = self.tally(names, locked or {}, now)
             known = self.enter_keys([add.key for add in given if add.key is not None], now)
             results: list[Accepted | BaseException] = []
             fitting: dict[int, Counted | None] = {}

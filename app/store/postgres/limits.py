@@ -7,7 +7,7 @@ from ...errors import AgentQueueError
 from ...models.limits import Counted, Limits
 from ..sql.limit_rows import LimitRows
 from .changes import Writes
-from .session import Rows, Step, step
+from .session import Step, step
 
 
 class Tally:
@@ -35,26 +35,24 @@ class Tally:
         return step("keep_limits", rows=json.dumps(rows))
 
 
-def lock_limits(given: Iterable[Limits]) -> tuple[list[str], list[Step]]:
-    """Return the sorted names of limits, and the step that locks their rows; none without limits."""
-    names = sorted({limit.name for limits in set(given) for limit in limits})
-    return names, [step("lock_limits", names=json.dumps(names))] if names else []
+def names_of(given: Iterable[Limits]) -> list[str]:
+    """Return the names of all limits, sorted."""
+    return sorted({limit.name for limits in set(given) for limit in limits})
 
 
 class Limiting(Writes):
     """The base class of writers that count against limits."""
 
-    def tally(self, names: Sequence[str], locked: Rows, now: int) -> Tally:
+    def tally(self, names: Sequence[str], locked: Mapping[str, int], now: int) -> Tally:
         """Return the values of the rows of limits. Makes and locks rows that are missing.
 
-        `locked` has the rows that the step `lock_limits` returned for these names. They are sorted, so that two
-        processes do not wait for each other.
+        `locked` has the values of the rows that are locked already. They were locked in the order of their names, so
+        that two processes do not wait for each other.
         """
-        found: dict[str, int] = dict(locked)
-        while len(found) < len(names):  # another process may delete a row before it is locked
-            self.rows("add_limits", names=json.dumps([name for name in names if name not in found]))
-            found = dict(self.rows("lock_limits", names=json.dumps(names)))
-        return Tally(found, now)
+        while len(locked) < len(names):  # another process may delete a row before it is locked
+            self.rows("add_limits", names=json.dumps([name for name in names if name not in locked]))
+            locked = dict(self.rows("lock_limits", names=json.dumps(names)))
+        return Tally(locked, now)
 
     def prune_limits(self) -> None:
         """Implement `LimitStore.prune_limits`."""

@@ -65,9 +65,12 @@ SELECT count(*) FROM messages WHERE state = 'processing'
 SELECT coalesce((SELECT sum(messages) FROM tallies WHERE state = 'unfinished'), 0)::bigint - ({count_processing})
 
 -- name: accept_state
--- The number of queued messages, and tenant, kind and name of the targets of running erasures; NULL without any.
+-- The number of queued messages; tenant, kind and name of the targets of running erasures, NULL without any; the values
+-- of the limits with these names, which stay locked, NULL without any.
 SELECT coalesce((SELECT sum(messages) FROM tallies WHERE state = 'unfinished'), 0)::bigint - ({count_processing}), (
     SELECT json_agg(json_build_array(tenant, kind, name)) FROM erasures WHERE ended_at IS NULL
+), (
+    SELECT json_object_agg(name, value) FROM ({lock_limits}) AS locked
 )
 
 -- name: count_queued_of_tenants
