@@ -159,6 +159,33 @@ async def test_agents_with_tools_questions_and_forms(
             await expect(turns(page).locator(".reply")).to_contain_text("WHY")
 
 
+TYPES_AND_LEAVES = """
+new MutationObserver((_, observer) => {
+    const field = document.querySelector("form.answer textarea");
+    if (!field) return;
+    observer.disconnect();
+    field.value = "At once";
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    dispatchEvent(new PageTransitionEvent("pagehide"));
+    window.kept = Object.values(sessionStorage).filter((text) => text.includes("At once")).length;
+}).observe(document, { childList: true, subtree: true });
+"""
+"""Types into the form of an answer as soon as it is there, before the page is drawn, and leaves the page."""
+
+
+async def test_what_is_typed_at_once_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    control = GraphControl(tmp_path)
+    for name, value in control.environment.items():
+        monkeypatch.setenv(name, value)
+    settings: Any = settings_for(tmp_path, agents="asks=tests.graphs:approving")
+    async with live_server(settings) as server, browser() as one, page_of(one) as page:
+        await page.add_init_script(TYPES_AND_LEAVES)
+        await page.goto(f"{server.url}/dashboard/#/play")
+        await say(page, "Order pencils")
+        await expect(page.get_by_role("textbox", name="Answer")).to_be_visible()
+        assert await page.evaluate("window.kept") == 1
+
+
 async def test_what_was_typed_outlives_the_session(tmp_path: Path) -> None:
     settings: Any = settings_for(tmp_path, worker_concurrency=0)
     async with live_server(settings) as server, browser() as one, page_of(one) as page:

@@ -1,7 +1,7 @@
 /** Keeps texts that were typed and not sent yet. They outlive errors, the end of a session and a reload of the page, and no other tab has them. */
 
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 
 const PREFIX = "agentq-draft:";
 const KEEP_MS = 300;
@@ -31,14 +31,17 @@ export function useDraft(name, first) {
   const { value } = draft;
   useEffect(() => {
     const timer = setTimeout(() => keep(name, value), KEEP_MS);
+    return () => clearTimeout(timer);
+  }, [name, value]);
+  // Other effects begin after the page was drawn, when something may have been typed already.
+  useLayoutEffect(() => {
     const keepNow = () => keep(name, draft.peek());
     addEventListener("pagehide", keepNow);
     return () => {
-      clearTimeout(timer);
       removeEventListener("pagehide", keepNow);
+      keepNow();
     };
-  }, [name, value]);
-  useEffect(() => () => keep(name, draft.peek()), [name]);
+  }, [name]);
   const forget = () => {
     draft.value = first;
     keep(name, first);
