@@ -165,16 +165,16 @@ def server_config(app: Application) -> uvicorn.Config:
         app,
         http=protocol_for(app.finish_refusal),
         ws=ConnectedWebSocketProtocol,
-        ws_max_size=app.state.services.settings.max_body_bytes,
+        ws_max_size=app.services.settings.max_body_bytes,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
         ws_per_message_deflate=False,
-        limit_concurrency=connection_limit(app.state.services.settings.max_connections),
+        limit_concurrency=connection_limit(app.services.settings.max_connections),
         log_config=None,
         access_log=logging.getLogger("uvicorn.access").isEnabledFor(logging.INFO),
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=min(CLOSE_SECONDS, 1 + int(app.state.services.settings.shutdown_grace_seconds)),
+        timeout_graceful_shutdown=min(CLOSE_SECONDS, 1 + int(app.services.settings.shutdown_grace_seconds)),
     )
 
 

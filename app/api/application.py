@@ -108,6 +108,8 @@ Stage = Callable[[ASGIApp], ASGIApp]
 class Application(FastAPI):
     """FastAPI's application. Its requests pass the list of stages first."""
 
+    services: Services
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.entry: ASGIApp = super().__call__
@@ -163,7 +165,7 @@ def make_application(
         lifespan=lifespan,
         telemetry=NO_TELEMETRY,
     )
-    app.state.services = services
+    app.services = services
     for router in ROUTERS:
         app.router.routes.extend(router.routes)  # include_router would match each request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME), *pages])

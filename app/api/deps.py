@@ -27,7 +27,7 @@ _thread_id = TypeAdapter[str](ThreadId)
 
 def services_of(connection: HTTPConnection) -> Services:
     """Return the services of this process."""
-    bundle: Services = connection.scope["app"].state.services
+    bundle: Services = connection.scope["app"].services
     return bundle
 
 

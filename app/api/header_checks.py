@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..access.hosts import Host, is_loopback, is_own_page, parse_host
 from .errors import BodyTooLarge, answer, nothing_here, problem
+from .request_reading import HEADERS
 from .targets import is_routed_as_sent
 from .uvicorn_protocol import HEAD_EXTENSION
 
@@ -44,6 +45,8 @@ class HeaderChecks:
         """Refuse the request or call the next stage. This is no coroutine function: coroutines cost time."""
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         found = dict(headers)
+        if len(found) == len(headers):
+            scope[HEADERS] = found
         if (refusal := self._refusal(scope, headers, found)) is not None:
             return answer(refusal, scope, receive, send)
         if scope["type"] == "http":

@@ -33,6 +33,10 @@ class ReplyWriting(HttpToolsProtocol):
         else:
             self.transport.write(data)
 
+    def unsent(self) -> int:
+        """Return how many bytes were written and wait to be sent."""
+        return self.transport.get_write_buffer_size()
+
     def flush(self) -> None:
         """Write a head that is held, since the body has no bytes or never comes."""
         if self._head is not None:

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..models.traces import TraceContext
 from ..observability.tracing import INCOMING
+from .request_reading import HEADERS
 
 PARENT, STATE = b"traceparent", b"tracestate"
 
@@ -36,9 +37,9 @@ class RequestTrace:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Call the next stage. It is no coroutine function: coroutines cost time."""
         if scope["type"] == "http":
-            for name, _ in scope["headers"]:
-                if name == PARENT:
-                    return self._traced(scope, receive, send)
+            by_name = scope.get(HEADERS)
+            if by_name is None or PARENT in by_name:
+                return self._traced(scope, receive, send)
         return self._app(scope, receive, send)
 
     async def _traced(self, scope: Scope, receive: Receive, send: Send) -> None:

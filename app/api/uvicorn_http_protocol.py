@@ -127,10 +127,6 @@ class ConnectedHttpProtocol(ReplyWriting):
         """Close the connection at once."""
         self.transport.abort()
 
-    def unsent(self) -> int:
-        """Return how many bytes wait to be sent."""
-        return self.transport.get_write_buffer_size()
-
     def overdue(self, wait: Wait) -> None:
         """End a connection that missed the deadline for `wait`, or set a new deadline."""
         if wait is AWAITS_REQUEST:
