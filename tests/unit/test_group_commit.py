@@ -18,6 +18,9 @@ class Runner:
     def close(self) -> None:
         """Do nothing."""
 
+    def end(self) -> None:
+        """Do nothing."""
+
     def run(self, batch: list[Operation]) -> list[Result]:
         """Keep the sizes of the batch, and return the operations' results."""
         self.batches.append([operation.size for operation in batch])

@@ -46,6 +46,10 @@ class Runner(BatchRunner, ABC):
         rest = [operation for operation in batch if operation.work is not CONNECT]
         return [Result(each.future, None, error) for each in asked] + (self.run_all(rest) if rest else [])
 
+    @override
+    def end(self) -> None:
+        """Do nothing: the transactions of the batch have ended."""
+
     def run_all(self, batch: list[Operation]) -> list[Result]:
         """Run a batch. If it fails on an available store, run its operations one by one: only faulty ones then fail."""
         try:
@@ -75,6 +79,10 @@ class Reading(Runner):
     def together(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
         with self.session.snapshot():
             return [_outcome(work) for work in works]
+
+    @override
+    def end(self) -> None:
+        self.session.end_snapshot()
 
 
 class OneByOne(Runner):

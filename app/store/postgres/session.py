@@ -54,6 +54,7 @@ class Session:
         self._name = uuid.uuid4().hex
         self._commits = 0
         self._discarded = False
+        self._snapshot_due = self._has_snapshot = False
         self._last: tuple[Step, ...] = ()
         self._committed_too: tuple[Step, ...] = ()
         self._backend: tuple[Any, ...] = ()
@@ -105,6 +106,11 @@ class Session:
 
     def run_all(self, *steps: Step) -> list[Rows]:
         """Return the rows of each step. All steps are sent before the first answer is awaited."""
+        if self._snapshot_due:
+            self._snapshot_due = False
+            rows = self._begin("begin_read", steps)
+            self._has_snapshot = True
+            return rows
         connection, watched = self._connected
         with watched.exchange(), connection.pipeline():
             cursors = [connection.execute(self._queries[each.query], each.values) for each in steps]
@@ -117,10 +123,27 @@ class Session:
         yield from self._guarded(rows, self._commit)
 
     @contextmanager
-    def snapshot(self) -> Iterator[list[Rows]]:
-        """Run a read-only transaction on one snapshot."""
-        rows = self._begin("begin_read", ())
-        yield from self._guarded(rows, self._roll_back)
+    def snapshot(self) -> Iterator[None]:
+        """Run reads on one snapshot, in a transaction that begins together with the first of them.
+
+        It ends by `end_snapshot`, for which nobody has to wait. Raises our own errors.
+        """
+        self.end_snapshot()
+        self._snapshot_due = True
+        try:
+            with mapped_errors():
+                yield
+        except BaseException as error:
+            self._drop_if_lost(error)
+            raise
+        finally:
+            self._snapshot_due = False
+
+    def end_snapshot(self) -> None:
+        """End the transaction of the reads, if there is one."""
+        if self._has_snapshot:
+            self._has_snapshot = False
+            self._roll_back()
 
     def end_with(self, *steps: Step) -> None:
         """Send these last steps together with the commit. Their rows are not read."""
@@ -163,6 +186,8 @@ class Session:
         return self._connection, self._watched
 
     def _run(self, each: Step) -> Rows:
+        if self._snapshot_due:
+            return self.run_all(each)[0]
         connection, watched = self._connected
         with watched.exchange():
             cursor = connection.execute(self._queries[each.query], each.values)
@@ -258,6 +283,7 @@ class Session:
         return self._connection is None
 
     def _drop(self) -> None:
+        self._has_snapshot = False
         if self._connection is not None:
             with suppress(psycopg.Error):
                 self._connection.close()

@@ -81,6 +81,10 @@ class HintSender(BatchRunner):
             logger.debug("Hints to other processes were lost: %s", error)
         return [Result(operation.future, None, None) for operation in batch]
 
+    @override
+    def end(self) -> None:
+        """Do nothing: a notification is a transaction of its own."""
+
 
 class Listener:
     """Publishes the hints of other processes, in a thread with its own connection. No error ends the thread."""

@@ -61,6 +61,9 @@ class BatchRunner(Protocol):
     def run(self, batch: list[Operation]) -> list[Result]:
         """Run all operations of a batch. Return one result per operation, in order. Never raises."""
 
+    def end(self) -> None:
+        """Do what is left of the batch, once its callers have been told. Never raises."""
+
     def close(self) -> None:
         """Disconnect. Called last, in the thread."""
 
@@ -168,6 +171,7 @@ class GroupCommitThread:
                     loop.call_soon_threadsafe(_deliver, results)
                 except RuntimeError:
                     logger.warning("%s: the event loop ended before %d results", self._name, len(results))
+                self._runner.end()
         finally:
             self._runner.close()
 

@@ -187,6 +187,10 @@ class Connected(BatchRunner):
         self.after_commit()
         return results
 
+    @override
+    def end(self) -> None:
+        """Do nothing: the transaction of the batch has ended."""
+
     def commit(self, batch: list[Operation]) -> list[Result]:
         """Run the transaction of a batch. Return its results."""
         with transaction(self.connection, self.mode):
