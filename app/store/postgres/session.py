@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -120,7 +120,15 @@ class Session:
     def transaction(self, *first: Step) -> Iterator[list[Rows]]:
         """Run a transaction that begins with the steps `first`, and yield their rows. Raises our own errors."""
         rows = self._begin("begin_write", first)
-        yield from self._guarded(rows, self._commit)
+        self._discarded, self._last = False, ()
+        try:
+            with mapped_errors():
+                yield rows
+        except BaseException as error:
+            if not self._drop_if_lost(error):
+                self._roll_back()
+            raise
+        self._commit()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -210,17 +218,6 @@ class Session:
                 if not (lost and again and isinstance(error, StoreUnavailable)):
                     raise
         raise AssertionError("the second time raises")
-
-    def _guarded(self, rows: list[Rows], end: Callable[[], None]) -> Iterator[list[Rows]]:
-        self._discarded, self._last = False, ()
-        try:
-            with mapped_errors():
-                yield rows
-        except BaseException as error:
-            if not self._drop_if_lost(error):
-                self._roll_back()
-            raise
-        end()
 
     def _roll_back(self) -> None:
         """Roll back. Drop the connection if the rollback fails."""
