@@ -1,7 +1,9 @@
 """Writes replies of HTTP/1.1: a head together with the beginning of its body, in one packet instead of two."""
 
+from typing import Any
+
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 
 class ReplyWriting(HttpToolsProtocol):
@@ -11,24 +13,43 @@ class ReplyWriting(HttpToolsProtocol):
     wakes up only once. The heads of streams are written at once.
     """
 
-    __slots__ = ("_head", "_is_begun")
+    __slots__ = ("_answered", "_head", "_is_begun")
+
+    _answered: RequestResponseCycle | None
+    """The request that is answered now or was answered last. uvicorn's `cycle` is the newest, which may wait for it."""
 
     _head: bytes | None
     _is_begun: bool
+    """Whether the head has been held already, so that all other parts are written at once."""
 
     @override
     def connection_made(self, transport: object) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # as uvicorn has it
-        self._head = None
+        self._answered = self._head = None
         self._is_begun = False
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application that the client has gone. uvicorn tells only the newest request."""
+        self._head = None
+        super().connection_lost(exc)
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+
+    @override
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        self._is_begun = False
+        super()._start_asgi_task(cycle, app)
 
     def write(self, data: bytes) -> None:
         """Write a part of a response. Called by the cycle of the request."""
         if self._head is not None:
-            self.transport.writelines((self._head, data))
+            self.transport.write(self._head + data)
             self._head = None
-        elif not self._is_begun and self.cycle.response_started and self.cycle.expected_content_length:
-            self._head = data  # of the newest request; one that others wait behind writes its head at once
+        elif not self._is_begun and self._answered is not None and self._answered.expected_content_length:
+            self._head = data
             self._is_begun = True
         else:
             self.transport.write(data)
@@ -42,8 +63,3 @@ class ReplyWriting(HttpToolsProtocol):
         if self._head is not None:
             self.transport.write(self._head)
             self._head = None
-
-    def end_reply(self) -> None:
-        """Expect the head of another reply. The one of a reply to HEAD is held until now."""
-        self.flush()
-        self._is_begun = False

@@ -370,7 +370,7 @@ class ConnectedHttpProtocol(ReplyWriting):
     def on_response_complete(self) -> None:
         """Start the next request, or set its deadline. `Connections` replaces uvicorn's timer."""
         self.server_state.total_requests += 1
-        self.end_reply()
+        self.flush()
         if self.is_closing():
             return
         self.flow.resume_reading()

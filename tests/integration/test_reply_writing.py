@@ -1,15 +1,18 @@
 """Replies reach the network in as few packets as they need."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+import uvloop
 from starlette.types import Receive, Scope, Send
 
 from app.api.application import Application
 from app.api.reply_writing import ReplyWriting
+from app.config import Settings
 from tests import raw
-from tests.servers import LiveServer
+from tests.servers import LiveServer, live_server, until
 
 END_OF_HEAD = b"\r\n\r\n"
 
@@ -27,9 +30,6 @@ class Recorded:
     def write(self, data: bytes) -> None:
         self._written.append(data)
         self._transport.write(data)
-
-    def writelines(self, parts: Iterable[bytes]) -> None:
-        self.write(b"".join(parts))
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ async def test_a_reply_is_written_at_once(quiet: LiveServer, written: list[bytes
             assert len(written) == number
         await client.send(raw.get("/nothing") + raw.get("/health/live"))
         assert [(await client.response()).status for _ in range(2)] == [404, 200]
+        assert len(written) == 4
 
 
 async def test_the_head_of_a_stream_does_not_wait(quiet: LiveServer, written: list[bytes]) -> None:
@@ -78,3 +79,35 @@ async def test_a_head_whose_body_never_comes_is_written(quiet: LiveServer) -> No
         await client.send(raw.get("/"))
         assert (await client.response(head_only=True)).status == 200
         assert await client.rest() == b""
+
+
+def test_a_client_that_leaves_between_a_head_and_its_body_leaves_no_trace(settings: Callable[..., Settings]) -> None:
+    """A write to a connection that is closed is an error under uvloop alone."""
+    errors: list[dict[str, Any]] = []
+
+    async def leave() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+
+        async def broken(_: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            raise ValueError("The client has gone.")
+
+        async with live_server(settings(worker_concurrency=0)) as server:
+            cast(Application, server.app).entry = broken
+            async with raw.connected(server.url) as client:
+                await client.send(raw.get("/"))
+                await until(lambda: server.uvicorn.server_state.tasks, "the request is served")
+            await until(lambda: not server.uvicorn.server_state.tasks, "the request has ended")
+
+    uvloop.run(leave())
+    assert not errors
+
+
+async def test_a_reader_that_leaves_is_noticed_though_it_had_asked_for_more(quiet: LiveServer) -> None:
+    message_id = (await quiet.submit())["message_id"]
+    async with raw.connected(quiet.url) as client:
+        await client.send(raw.get(f"/messages/{message_id}/stream") + raw.get("/health/live"))
+        assert (await client.response(head_only=True)).status == 200
+    await until(lambda: not quiet.uvicorn.server_state.tasks, "the stream has ended")
