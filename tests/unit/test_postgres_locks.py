@@ -54,6 +54,20 @@ async def test_a_submit_counts_what_another_process_is_counting(store: PostgresS
         await submitting
 
 
+async def test_a_submit_locks_no_limit_while_it_waits_for_a_new_one(store: PostgresStore, url: str) -> None:
+    """Both processes count against an old and a new limit. Names are locked in order, and the new one is the first."""
+    new_limit = LIMIT._replace(name="key:a")
+    await store.add([new()], max_queued=1000, limits=Limits(LIMIT))
+    with psycopg.connect(url, options="-c search_path=agent_queue") as other:
+        other.execute("INSERT INTO limits (name, value, expires_at) VALUES (%s, 0, 0)", [new_limit.name])
+        submitting = asyncio.create_task(store.add([new()], max_queued=1000, limits=Limits(LIMIT, new_limit)))
+        await waits(url)
+        other.execute("SELECT FROM limits WHERE name = %s FOR UPDATE NOWAIT", [LIMIT.name])
+    counted = (await submitting).counted
+    assert counted is not None
+    assert counted.rests[::2] == [1, 2]
+
+
 async def test_a_submit_takes_its_turn_after_those_of_another_process(store: PostgresStore, url: str) -> None:
     await add(store)
     with psycopg.connect(url, options="-c search_path=agent_queue") as other:

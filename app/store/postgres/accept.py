@@ -22,7 +22,7 @@ from ..sql.group_commit import GroupCommitThread, Operation
 from ..sql.positions import queries_of_ends
 from .changes import Locked
 from .keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
-from .limits import Limiting, names_of
+from .limits import Limiting, Tally, names_of
 from .placing import Placed, Placing, in_order, thread_of
 from .session import Step, step
 
@@ -112,54 +112,80 @@ class AcceptWrites(Placing, Keyed, Limiting):
         """Add the messages of all callers in one transaction. Return each caller's answer or error, in order."""
         names = names_of(add.rules.limits for add in given)
         first = step("accept_state", names=json.dumps(names)), *_find_asking(given)
-        with self.transaction(*first) as (now, ([(queued, erasures, locked)], *asking)):
-            running = erasures or ()
-            tally = self.tally(names, locked or {}, now)
-            known = self.enter_keys([add.key for add in given if add.key is not None], now)
-            results: list[Accepted | BaseException] = []
-            fitting: dict[int, Counted | None] = {}
-            room = Room(queued, self._queued_of_tenants(given))
-            for index, add in enumerate(given):
-                if add.key is not None and name_of(add.key) in known:
-                    results.append(self._replay(add, add.key, known[name_of(add.key)]))
-                    continue
-                outcome = (
-                    erasing(add.new, running)
-                    or _thread_asks(add, *asking)
-                    or room.refusal(add)
-                    or tally.count(add.rules.limits)
-                )
-                if isinstance(outcome, AgentQueueError):
-                    results.append(outcome)
-                else:
-                    room.take(add)
-                    results.append(QueueFull(0))
-                    fitting[index] = outcome
-            if not fitting:
+        while True:
+            with self.transaction(*first) as (now, ([(queued, erasures, locked)], *asking)):
+                limits: Mapping[str, int] = locked or {}
+                if len(limits) == len(names):
+                    room = Room(queued, self._queued_of_tenants(given))
+                    return self._add(given, room, Tally(limits, now), erasures or (), asking, now)
                 self.session.discard()
-                return results
-            cleared = {key: ids for index in fitting for key, ids in (given[index].cleared or {}).items()}
-            cancelled: list[str] = []
-            rules = given[min(fitting)].rules  # messages that may cancel others are alone in their transaction
-            news = [each for index in fitting for each in given[index].new]
-            receipts = self._store(news, rules, cleared, cancelled, now)
-            if running and (error := erasing(as_stored(news, receipts), running)) is not None:
-                raise error  # the callers are then served one by one
-            self.enter_aliases([each for index in fitting for each in aliases_of(given[index].new)], first_event=0)
-            kept: dict[KeyName, str] = {}
-            for index, counted in fitting.items():
-                add = given[index]
-                own, receipts = receipts[: len(add.new)], receipts[len(add.new) :]
-                results[index] = Accepted(_messages(add, own), replayed=False, counted=counted)
-                if add.key is not None:
-                    kept[name_of(add.key)] = json.dumps(own)
-            self.keep_receipts(kept)
-            named = {name_of(add.key) for add in given if add.key is not None}
-            self.drop_keys(sorted(named - kept.keys() - known.keys()))
-            if (changed := tally.changed()) is not None:
-                self.session.end_with(changed)
-            self.record_cancels(rules.audit, cancelled)
+            self.add_limits(names)  # another process may delete them before they are locked
+
+    def _add(
+        self,
+        given: Sequence[Add],
+        room: Room,
+        tally: Tally,
+        running: Sequence[tuple[str, str, str]],
+        asking: Sequence[Collection[ThreadKey]],
+        now: int,
+    ) -> list[Accepted | BaseException]:
+        """Add the messages of all callers. `running` has the targets of running erasures."""
+        known = self.enter_keys([add.key for add in given if add.key is not None], now)
+        results: list[Accepted | BaseException] = []
+        fitting: dict[int, Counted | None] = {}
+        for index, add in enumerate(given):
+            if add.key is not None and name_of(add.key) in known:
+                results.append(self._replay(add, add.key, known[name_of(add.key)]))
+                continue
+            outcome = (
+                erasing(add.new, running)
+                or _thread_asks(add, *asking)
+                or room.refusal(add)
+                or tally.count(add.rules.limits)
+            )
+            if isinstance(outcome, AgentQueueError):
+                results.append(outcome)
+            else:
+                room.take(add)
+                results.append(QueueFull(0))
+                fitting[index] = outcome
+        if not fitting:
+            self.session.discard()
+            return results
+        cleared = {key: ids for index in fitting for key, ids in (given[index].cleared or {}).items()}
+        cancelled: list[str] = []
+        rules = given[min(fitting)].rules  # messages that may cancel others are alone in their transaction
+        news = [each for index in fitting for each in given[index].new]
+        receipts = self._store(news, rules, cleared, cancelled, now)
+        if running and (error := erasing(as_stored(news, receipts), running)) is not None:
+            raise error  # the callers are then served one by one
+        self.enter_aliases([each for index in fitting for each in aliases_of(given[index].new)], first_event=0)
+        self._answer(given, fitting, receipts, known, results)
+        if (changed := tally.changed()) is not None:
+            self.session.end_with(changed)
+        self.record_cancels(rules.audit, cancelled)
         return results
+
+    def _answer(
+        self,
+        given: Sequence[Add],
+        fitting: Mapping[int, Counted | None],
+        receipts: Sequence[Receipt],
+        known: Mapping[KeyName, KnownKey],
+        results: list[Accepted | BaseException],
+    ) -> None:
+        """Put the answers of the callers whose messages are stored into `results`, and keep them for their keys."""
+        kept: dict[KeyName, str] = {}
+        for index, counted in fitting.items():
+            add = given[index]
+            own, receipts = receipts[: len(add.new)], receipts[len(add.new) :]
+            results[index] = Accepted(_messages(add, own), replayed=False, counted=counted)
+            if add.key is not None:
+                kept[name_of(add.key)] = json.dumps(own)
+        self.keep_receipts(kept)
+        named = {name_of(add.key) for add in given if add.key is not None}
+        self.drop_keys(sorted(named - kept.keys() - known.keys()))
 
     def _queued_of_tenants(self, given: Sequence[Add]) -> dict[str, int]:
         """Return how many messages of each tenant are queued, for the tenants that have a limit."""

@@ -29,7 +29,7 @@ def name_of(key: RequestKey) -> KeyName:
 
 
 class Keyed(Writes):
-    """Inserts request keys before any other lock is taken. A second request with the same key waits for the first."""
+    """Inserts request keys. Only limits are locked before. A second request with the same key waits for the first."""
 
     def enter_keys(self, keys: Sequence[RequestKey], now: int) -> Mapping[KeyName, KnownKey]:
         """Insert the keys that no request has used. Return the other keys, with what is stored for them."""

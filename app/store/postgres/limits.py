@@ -43,16 +43,14 @@ def names_of(given: Iterable[Limits]) -> list[str]:
 class Limiting(Writes):
     """The base class of writers that count against limits."""
 
-    def tally(self, names: Sequence[str], locked: Mapping[str, int], now: int) -> Tally:
-        """Return the values of the rows of limits. Makes and locks rows that are missing.
+    def add_limits(self, names: Sequence[str]) -> None:
+        """Make the rows of limits that are missing.
 
-        `locked` has the values of the rows that are locked already. They were locked in the order of their names, so
-        that two processes do not wait for each other.
+        This takes a transaction of its own. One that has locked some of the rows must give them up first, since two
+        processes would wait for each other if they locked rows in another order than that of the names.
         """
-        while len(locked) < len(names):  # another process may delete a row before it is locked
-            self.rows("add_limits", names=json.dumps([name for name in names if name not in locked]))
-            locked = dict(self.rows("lock_limits", names=json.dumps(names)))
-        return Tally(locked, now)
+        with self.transaction():
+            self.rows("add_limits", names=json.dumps(names))
 
     def prune_limits(self) -> None:
         """Implement `LimitStore.prune_limits`."""
