@@ -108,7 +108,7 @@ class Placing(Ranking):
     def _take_turns(self, new_messages: Sequence[NewMessage], ends: Mapping[str, End], now: int) -> dict[str, Placed]:
         """Give the messages their turns, in their order. Return their places by id.
 
-        `ends` has the ends of their threads by the id of the message. A delayed message takes its turn at its `run_at`.
+        `ends` has the end of its thread by the id of each message. A delayed message takes its turn at its `run_at`.
         """
         waiting: list[tuple[NewMessage, End, Readiness, int, Flow]] = []
         for new in new_messages:
@@ -119,11 +119,12 @@ class Placing(Ranking):
         turns = self.turns([flow for _, _, readiness, _, flow in waiting if readiness is not Readiness.DELAYED], now)
         placed: dict[str, Placed] = {}
         for new, (number, _, subject), readiness, run_at, flow in waiting:
-            is_delayed = readiness is Readiness.DELAYED
-            rank = None if is_delayed else turns.take(flow)
-            base_rank = self.ranks.rank(flow.level, now) if rank is None else rank
-            name = None if is_delayed else flow.name
-            placed[new.id] = Placed(new, number, base_rank, name, rank, readiness, run_at, subject)
+            if readiness is Readiness.DELAYED:
+                by_time = self.ranks.rank(flow.level, now)
+                placed[new.id] = Placed(new, number, by_time, None, None, readiness, run_at, subject)
+            else:
+                rank = turns.take(flow)
+                placed[new.id] = Placed(new, number, rank, flow.name, rank, readiness, run_at, subject)
         return placed
 
     def enter_threads(
@@ -161,8 +162,8 @@ class Placing(Ranking):
     ) -> tuple[dict[str, int], list[Rows]]:
         """Store messages. Earlier messages of their threads inherit their ranks.
 
-        Returns their numbers by id, and the rows of the steps `after`, which are sent together with this. `rollbacks`
-        has, for each message's id, the ids of messages whose steps the agent forgets before it begins.
+        Returns the numbers of the messages by id, and the rows of the steps `after`, which run last in the same round
+        trip. `rollbacks` has, by a message's id, the ids of messages whose steps the agent forgets before it begins.
         """
         adding = step(
             "add_messages",

@@ -291,5 +291,5 @@ class Session:
 
 
 def _rows_of(cursor: "psycopg.Cursor[tuple[Any, ...]]") -> Rows:
-    """Return the rows of a statement, none for one that returns no rows. `description` would take 10 us to tell."""
+    """Return the rows of a statement, none if it returns no rows. To ask `description` for that takes 10 us."""
     return [] if cursor.rownumber is None else cursor.fetchall()

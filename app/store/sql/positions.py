@@ -55,9 +55,9 @@ class NewPlaces:
 
 
 def queries_of_ends(ranks: Sequence[int | None]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the queries that read the ends of levels, from the first of the given ranks in each level on.
+    """Return the queries that read each level of these ranks from the first of the ranks to its end.
 
-    Meant for new messages, which may be stored after the ranks are known and before the queries run.
+    `PositionReads.positions_at_ends` takes their rows. They can be made before the messages are stored.
     """
     ranked = [rank for rank in ranks if rank is not None]
     queries: list[tuple[str, Mapping[str, Any]]] = []
@@ -139,7 +139,7 @@ class PositionReads(QueryRunner):
     def positions_at_ends(
         self, places: Sequence[tuple[int | None, int]], ends: Sequence[Sequence[tuple[Any, ...]]]
     ) -> list[int | None]:
-        """Return what `newest_positions` does, from the answers to `queries_of_ends` for the ranks of the places."""
+        """Return the same as `newest_positions`. `ends` has the rows of `queries_of_ends` for the ranks."""
         ranked = [(rank, number) for rank, number in places if rank is not None]
         levels = list(_first_ranks(rank for rank, _ in ranked))
         most = NEAR_END + len(ranked)
