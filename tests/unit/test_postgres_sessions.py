@@ -1,17 +1,28 @@
 """Sessions of PostgreSQL: our settings hold whatever others have set, and each connection has a session of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from app.checkpoints.factory import open_saver
-from app.errors import ConfigurationError, StoreRefused, StoreUnavailable, TooFewConnections
+from app.errors import (
+    ConfigurationError,
+    MessageNotFound,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+    TooFewConnections,
+)
 from app.models.events import NewEvent
 from app.startup import check_memory
 from app.store.postgres.connection import connection_parameters
 from app.store.postgres.migrations import check_access
+from app.store.postgres.session import Session
+from app.store.postgres.watchdog import Watchdog
+from app.store.sql.named_sql import load_queries
 from tests.contract.builders import DONE, RETRIED, TENANT, add, beat, chunk, claim_one, event_types, log, start
 from tests.contract.saver_calls import QUEUE, latest, put
 from tests.pooler import pooler
@@ -99,6 +110,61 @@ async def test_agents_remember_whatever_others_have_set(hostile: str) -> None:
         saved = await put(saver, (1, 1), messages=TEXT)
         assert await latest(saver) == saved["id"]
         await saver.ping()
+
+
+# Prepared statements
+
+QUERIES = {
+    **load_queries("postgres"),
+    "one": "SELECT 1",
+    "fault": "SELECT 1 / 0",
+    "times": "SELECT prepare_time FROM pg_prepared_statements WHERE statement = 'SELECT 1'",
+    "faults": "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT 1 / 0'",
+}
+
+
+@pytest.fixture
+def session(url: str) -> Iterator[Session]:
+    found = Session(connection_parameters(url), QUERIES, Watchdog())
+    found.open()
+    yield found
+    found.close()
+
+
+def changes_nothing(session: Session) -> None:
+    with session.transaction():
+        assert session.value("one") == 1
+        session.discard()
+
+
+def reads(session: Session) -> None:
+    with session.snapshot():
+        assert session.value("one") == 1
+    session.end_snapshot()
+
+
+def finds_nothing(session: Session) -> None:
+    with suppress(MessageNotFound), session.transaction():
+        assert session.value("one") == 1
+        raise MessageNotFound("m1")
+
+
+@pytest.mark.parametrize("work", [changes_nothing, reads, finds_nothing])
+def test_what_is_rolled_back_without_a_fault_leaves_what_the_server_has_planned(
+    session: Session, work: Callable[[Session], None]
+) -> None:
+    work(session)
+    times = session.rows("times")
+    work(session)
+    assert session.rows("times") == times != []
+
+
+def test_a_failed_statement_leaves_none_that_the_driver_has_forgotten(session: Session) -> None:
+    for _ in range(3):
+        with pytest.raises(StoreError), session.transaction():
+            session.value("fault")
+    reads(session)
+    assert session.value("faults") == 0
 
 
 # Poolers

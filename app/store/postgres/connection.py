@@ -74,6 +74,9 @@ SET enable_mergejoin = off;
 old. The settings rule out plans that are right for small tables only."""
 
 
+PREPARE_THRESHOLD = 0
+"""Number of times that a statement is run before the driver prepares it."""
+
 REFUSALS = re.compile(
     r"password|authentication|does not exist|pg_hba\.conf|not permitted|permission denied|not currently accepting|"
     r"certificate|does not support SSL|unrecognized configuration parameter|invalid value for parameter|"
@@ -146,7 +149,7 @@ def connection_parameters(url: str) -> str:
 def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
     """Return a new connection, without our settings. Raises StoreUnavailable."""
     try:
-        return psycopg.connect(parameters, autocommit=True, prepare_threshold=0)
+        return psycopg.connect(parameters, autocommit=True, prepare_threshold=PREPARE_THRESHOLD)
     except psycopg.OperationalError as error:
         text = error_text(error)
         kind = (

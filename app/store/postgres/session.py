@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from ...errors import CommitUnknown, StoreError, StoreUnavailable
-from .connection import ReadOnly, configure, connect, mapped_errors
+from .connection import PREPARE_THRESHOLD, ReadOnly, configure, connect, mapped_errors
 from .watchdog import Watchdog, WatchedSocket
 
 logger = logging.getLogger(__name__)
@@ -220,15 +221,23 @@ class Session:
         raise AssertionError("the second time raises")
 
     def _roll_back(self) -> None:
-        """Roll back. Drop the connection if the rollback fails."""
+        """Roll back. Drop the connection if the rollback fails. Keep the prepared statements if no statement failed.
+
+        The driver forgets them at each rollback that it looks at, in case one names what the transaction had created.
+        PostgreSQL would then parse and plan all of them again.
+        """
         if self._connection is None:
             return
         connection, watched = self._connected
+        if connection.info.transaction_status is TransactionStatus.INTRANS:
+            connection.prepare_threshold = None  # what is never prepared is not looked at
         try:
             with watched.exchange():
                 connection.execute("ROLLBACK", prepare=False)
         except psycopg.Error:
             self._drop()
+        finally:
+            connection.prepare_threshold = PREPARE_THRESHOLD
 
     def _commit(self) -> None:
         """Commit. Raises StoreUnavailable only if nothing was stored, CommitUnknown if that is uncertain."""
