@@ -94,6 +94,9 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Act like a stuck host: the kernel takes connections and acknowledges data, and nobody answers."""
+        main, *_ = self._processes()
+        os.kill(main, signal.SIGSTOP)  # first, so that no connection is opened meanwhile
+        os.waitid(os.P_PID, main, os.WSTOPPED | os.WNOWAIT)
         self._frozen = self._processes()
         for process in self._frozen:
             os.kill(process, signal.SIGSTOP)

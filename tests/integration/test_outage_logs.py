@@ -61,6 +61,11 @@ async def test_an_outage_is_told_once_and_so_is_its_end(tmp_path: Path, engine: 
 
 async def probe_a_frozen_database(client: httpx2.AsyncClient, engine: PostgresServer) -> None:
     """Check that a probe does not wait for a database that takes connections and answers nothing."""
+
+    async def is_healthy() -> bool:
+        return bool((await client.get("/health")).json()["status"] == "healthy")
+
+    await until(is_healthy, "the agents are loaded, so that their memory is probed too")
     engine.freeze()
     try:
         checks = (await client.get("/health")).json()["checks"]
