@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,11 @@ MIGRATIONS = f"{SCHEMA}.agent_queue_migrations"
 
 MEMORY_NAME = "agent-queue-memory"
 """The application name of connections to the agents' memory."""
+
+ENDING_SECONDS = 2.0
+"""How long sessions may take to end whose processes have been stopped."""
+
+LOOK_SECONDS = 0.05
 
 LOCK_SECONDS = 30
 """How long a restore waits for sessions that still read or write the schemas."""
@@ -83,13 +89,11 @@ class PostgresCopier(Copier):
     @override
     def look(self) -> Target:
         with mapped_errors(), connect(self._parameters) as connection:
-            others = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-                "AND application_name IN (current_setting('application_name'), %s)",
-                [MEMORY_NAME],
-            ).fetchone()
-            if others and others[0]:
-                raise TargetInUse("Other processes use the database. Stop them first; nothing was changed")
+            deadline = time.monotonic() + ENDING_SECONDS
+            while _has_others(connection):
+                if time.monotonic() > deadline:
+                    raise TargetInUse("Other processes use the database. Stop them first; nothing was changed")
+                time.sleep(LOOK_SECONDS)
             if not self._holds_queue or not _exists(connection, f"{SCHEMA}.messages"):
                 return Target(has_messages=False)
             found = connection.execute("SELECT EXISTS (SELECT 1 FROM agent_queue.messages)").fetchone()
@@ -200,6 +204,16 @@ class PostgresCopier(Copier):
             f"{name}: expected version {server} or newer, as the server has, {got}. Install the package "
             f"postgresql-client-{server} (Debian, Ubuntu), or postgresql{server} (Red Hat)"
         )
+
+
+def _has_others(connection: "psycopg.Connection[tuple[Any, ...]]") -> bool:
+    """Return whether other sessions of ours use the database."""
+    found = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND application_name IN (current_setting('application_name'), %s)",
+        [MEMORY_NAME],
+    ).fetchone()
+    return bool(found and found[0])
 
 
 def _exists(connection: "psycopg.Connection[Any]", table: str) -> bool:
