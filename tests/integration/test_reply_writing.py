@@ -34,7 +34,7 @@ class Recorded:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What servers write to connections that are opened from now on."""
+    """All that servers write to connections that are opened from now on."""
     found: list[bytes] = []
     original = ReplyWriting.connection_made
     monkeypatch.setattr(
