@@ -1,15 +1,22 @@
 """The screen of what needs a person, in a browser: questions of agents, and failures by their kind."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from playwright.async_api import expect
+from playwright.async_api import Request, expect
 
 from tests.dashboard.browser import browser, faults_of_access, page_of
 from tests.dashboard.sample_agents import AGENTS
 from tests.servers import live_server, settings_for, until
 
 HOSTILE = "<img src=x onerror=alert(1)> ![x](https://evil.example/?q=1) " + "long" * 60
+
+NOTE_DELAYS = """() => {
+  window.delays = [];
+  const original = setTimeout;
+  window.setTimeout = (handler, delay, ...others) => (delays.push(delay), original(handler, delay, ...others));
+}"""
 
 
 async def test_questions_are_answered_and_failures_retried_by_their_kind(tmp_path: Path) -> None:
@@ -24,6 +31,14 @@ async def test_questions_are_answered_and_failures_retried_by_their_kind(tmp_pat
         ]
         for each in failed:
             await server.ended(each["message_id"])
+        pending: set[Request] = set()
+
+        def ended_one(request: Request) -> None:
+            pending.discard(request)
+
+        page.on("requestfinished", ended_one)
+        page.on("requestfailed", ended_one)
+        page.on("request", lambda request: pending.update({request}))
         await page.goto(f"{server.url}/dashboard/#/pulse")
         await page.get_by_role("link", name=re.compile("Needs a person *, 5 messages")).click()
 
@@ -47,6 +62,11 @@ async def test_questions_are_answered_and_failures_retried_by_their_kind(tmp_pat
         assert await faults_of_access(page) == []
 
         await page.get_by_role("button", name="live").click()  # what is shown grows old
+
+        async def is_idle() -> bool:
+            return not pending
+
+        await until(is_idle, "what is loaded already is there")
         await server.client.post("/dead-letters/purge", json={"message_ids": [failed[0]["message_id"]]})
         await group.get_by_role("button", name="Retry 3").click()
         await page.get_by_role("button", name="Retry them").click()
@@ -62,19 +82,74 @@ async def test_questions_are_answered_and_failures_retried_by_their_kind(tmp_pat
         await until(have_failed_again, "both have failed again")
 
 
+async def test_nothing_is_loaded_again_while_updates_are_held(tmp_path: Path) -> None:
+    """A question that was opened is about what was seen, whatever was planned to be loaded before."""
+    settings = settings_for(tmp_path, agents=AGENTS, max_attempts=1)
+    async with live_server(settings) as server, browser() as one, page_of(one) as page:
+        failed = [await server.submit(f"Trains to Atlantis {number}", agent="timetable") for number in range(3)]
+        for each in failed:
+            await server.ended(each["message_id"])
+        loads: list[str] = []
+        page.on("request", lambda request: loads.append(request.url.removeprefix(server.url).partition("?")[0]))
+        await page.clock.install()
+        await page.goto(f"{server.url}/dashboard/#/attention")
+        await expect(page.get_by_role("button", name="live")).to_be_visible()
+        await expect(page.get_by_role("button", name="Retry 3")).to_be_visible()
+        await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
+        await page.evaluate(NOTE_DELAYS)
+        await server.client.post("/dead-letters/purge", json={"message_ids": [failed[0]["message_id"]]})
+
+        async def is_planned() -> bool:
+            await page.clock.run_for(20)
+            return bool(await page.evaluate("delays.includes(2000)"))
+
+        await until(is_planned, "a load is planned for the change")
+        await page.get_by_role("button", name="Retry 3").click()
+        await page.clock.run_for(200)
+        await page.clock.run_for(3_000)
+        await expect(page.get_by_role("heading", name="Retry 3 messages?")).to_be_visible()
+        assert loads.count("/dead-letters/groups") == 1
+        await page.clock.resume()
+        await page.get_by_role("button", name="Keep as it is").click()
+        await expect(page.get_by_role("button", name="Retry 2")).to_be_visible()
+
+
+async def test_a_question_about_the_queue_stays_though_another_one_answers_it(tmp_path: Path) -> None:
+    async with live_server(settings_for(tmp_path)) as server, browser() as one, page_of(one) as page:
+        await page.clock.install()
+        await page.goto(f"{server.url}/dashboard/#/pulse")
+        await expect(page.get_by_role("button", name="live")).to_be_visible()
+        async with page.expect_event("requestfailed"):  # the stream of changes is left while updates are held
+            await page.get_by_role("button", name="Pause the queue").click()
+        loads: list[str] = []
+        page.on("request", lambda request: loads.append(request.url))
+        await server.client.post("/queue/pause")
+        await page.clock.fast_forward(60_000)
+        await expect(page.get_by_role("heading", name="Pause the queue?")).to_be_visible()
+        assert loads == []
+        await page.get_by_role("button", name="Keep as it is").click()
+        await expect(page.get_by_role("button", name="Resume the queue")).to_be_visible()
+
+
 async def test_only_changes_that_concern_it_load_the_number_again(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, agents=AGENTS, max_attempts=1)
     async with live_server(settings) as server, browser() as one, page_of(one) as page:
         loads: list[str] = []
         page.on("request", lambda request: loads.append(request.url))
+        await page.clock.install()
         await page.goto(f"{server.url}/dashboard/#/pulse")
         await expect(page.locator("[data-part=figures]")).to_be_visible()
+
+        async def figures_came() -> bool:
+            """Figures are loaded later after a change than the number would be."""
+            await page.clock.fast_forward(1_000)
+            return any("/stats?since=" in each for each in loads)
+
         for city in ("Basel", "Zurich"):
             loads.clear()  # the first time, the page loads all again for the begin of the changes
-            # Figures are loaded later after a change than the number would be.
-            async with page.expect_response(lambda reply: "/stats?since=" in reply.url):
-                done = await server.submit(f"Trains from {city} to Milan", agent="timetable")
-                await server.ended(done["message_id"])
+            done = await server.submit(f"Trains from {city} to Milan", agent="timetable")
+            await server.ended(done["message_id"])
+            await until(figures_came, "the figures are loaded again")
         assert f"{server.url}/stats" not in loads
         asked = await server.submit("Book two seats", agent="booking")
         number = page.get_by_role("link", name=re.compile("Needs a person *, 1 message"))

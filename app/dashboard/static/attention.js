@@ -1,11 +1,12 @@
 /** How many messages need a person: questions of agents, and failures. */
 
+import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
 import { client } from "./client.js";
 import { plural, short } from "./format.js";
 import { html } from "./html.js";
-import { useChanges } from "./live.js";
+import { isHeld, useChanges } from "./live.js";
 import { useLoaded } from "./loading.js";
 import { may } from "./session.js";
 
@@ -17,7 +18,7 @@ const RELOAD_MS = 2_000;
 const NEEDY = ["interrupted", "failed"];
 
 /**
- * Call `reload` some time after a change of a message, once for many changes.
+ * Call `reload` some time after a change of a message, once for many changes. While updates are held, it waits for their end.
  * @param {() => void} reload
  * @param {readonly State[]} [states]  only after changes into or out of these states, and when messages are deleted
  */
@@ -30,12 +31,18 @@ export function useReloads(reload, states) {
   };
 
   const timer = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
+  const isDue = useSignal(false);
   useEffect(() => () => clearTimeout(timer.current), []);
+  useSignalEffect(() => {
+    if (!isDue.value || isHeld.value) return;
+    isDue.value = false;
+    reload();
+  });
   useChanges(({ changes, isReset }) => {
     if (timer.current || !(isReset || changes.some(concerns))) return;
     timer.current = setTimeout(() => {
       timer.current = undefined;
-      reload();
+      isDue.value = true;
     }, RELOAD_MS);
   });
 }

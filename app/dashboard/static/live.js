@@ -37,6 +37,9 @@ export const isPaused = signal(false);
 /** How many parts of the page hold the updates, as while a row is acted on. */
 const holds = signal(0);
 
+/** Whether what is shown stays as it is: a person has paused the updates, or a part of the page holds them. */
+export const isHeld = computed(() => isPaused.value || holds.value > 0);
+
 /** Whether the page is in the background, where it does nothing. */
 export const isHidden = signal(document.hidden);
 document.addEventListener("visibilitychange", () => (isHidden.value = document.hidden));
@@ -49,7 +52,7 @@ addEventListener("offline", () => {
   isOnline.value = false;
 });
 
-const isWanted = computed(() => may("read") && isOnline.value && !isPaused.value && !isHidden.value && holds.value === 0);
+const isWanted = computed(() => may("read") && isOnline.value && !isHeld.value && !isHidden.value);
 
 /** A client of its own, so that it can tell when its only stream is open. */
 const client = new AgentQOperator(API_URL, { fetch: watchedFetch });

@@ -4,7 +4,7 @@ import { useComputed, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
 import { now } from "./components/moment.js";
-import { isPaused, live, mayBeOld, reconnect, useChanges } from "./live.js";
+import { isHeld, live, mayBeOld, reconnect, useChanges } from "./live.js";
 import { useLoaded } from "./loading.js";
 import { session } from "./session.js";
 
@@ -60,7 +60,7 @@ export function useRefreshed(load, inputs, { busyMs, idleMs, concerns = () => tr
       const isBusy = isNews || live.peek().status !== "live" || (value !== undefined && isMoving(value));
       if (session.peek().view === null || document.hidden) return; // nobody sees it, or may
       const wait = error !== null ? Math.min(busyMs, RETRY_MS) : isBusy ? busyMs : idleMs;
-      if (!isPaused.peek() && !isRunning && Date.now() - triedAt >= wait) void reload();
+      if (!isHeld.peek() && !isRunning && Date.now() - triedAt >= wait) void reload();
     }, LOOK_MS);
     return () => clearInterval(timer);
   }, [busyMs, idleMs]);

@@ -57,15 +57,14 @@ async function load(signal) {
 /** @param {{ group: Group, newest: readonly DeadLetter[], onDone: () => Promise<void> }} props */
 function FailureGroup({ group, newest, onDone }) {
   const { fingerprint, count, error, error_code: code } = group;
-  const asked = useSignal(/** @type {Action | null} */ (null));
+  const asked = useSignal(/** @type {{ action: Action, group: Group } | null} */ (null));
   const isOpen = useSignal(false);
   useHold(asked.value !== null);
   const among = newest.filter((each) => each.fingerprint === fingerprint);
   const agents = [...new Set(among.map(({ agent }) => agent))];
   const isAllowed = may("control");
   const some = Math.min(count, MOST);
-  const close = () => (asked.value = null);
-  const act = (/** @type {Action} */ action) => attempt(() => carryOut(action, group)).finally(onDone);
+  const ask = (/** @type {Action} */ action) => (asked.value = { action, group });
   return html`<article class="card stack">
     <header class="stack tight">
       <h3 class="fault">${error}</h3>
@@ -75,22 +74,31 @@ function FailureGroup({ group, newest, onDone }) {
       </small>
     </header>
     <div class="row">
-      <button disabled=${!isAllowed} onClick=${() => (asked.value = "retry")}>Retry ${some < count ? `the newest ${whole(some)}` : whole(count)}</button>
-      <button class="danger" disabled=${!isAllowed} onClick=${() => (asked.value = "delete")}>Delete ${whole(some)}</button>
+      <button disabled=${!isAllowed} onClick=${() => ask("retry")}>Retry ${some < count ? `the newest ${whole(some)}` : whole(count)}</button>
+      <button class="danger" disabled=${!isAllowed} onClick=${() => ask("delete")}>Delete ${whole(some)}</button>
       <button aria-expanded=${isOpen.value} onClick=${() => (isOpen.value = !isOpen.value)}>Compare with the last good one</button>
       <a class="button" href=${linkTo(["messages"], { state: "failed", fingerprint })}>Show the messages</a>
       ${!isAllowed && html`<small>To retry or delete needs the scope control.</small>`}
     </div>
     ${isOpen.value && html`<${Comparison} fingerprint=${fingerprint} />`}
-    ${asked.value === "retry" &&
-    html`<${Confirmation} title="Retry ${plural(some, "message")}?" word="Retry them" onConfirm=${() => act("retry")} onClose=${close}>
-      Each goes to the end of its thread, with all attempts left. If the cause is still there, they fail again.
-    </${Confirmation}>`}
-    ${asked.value === "delete" &&
-    html`<${Confirmation} title="Delete ${plural(some, "message")}?" word="Delete them" onConfirm=${() => act("delete")} onClose=${close}>
-      The messages and their logs are gone for good.
-    </${Confirmation}>`}
+    ${asked.value && html`<${Question} ...${asked.value} onClose=${() => (asked.value = null)} onDone=${onDone} />`}
   </article>`;
+}
+
+/**
+ * Ask before the group is changed, as it was when its button was pressed.
+ * @param {{ action: Action, group: Group, onClose: () => void, onDone: () => Promise<void> }} props
+ */
+function Question({ action, group, onClose, onDone }) {
+  const number = plural(Math.min(group.count, MOST), "message");
+  const [title, word] = action === "retry" ? [`Retry ${number}?`, "Retry them"] : [`Delete ${number}?`, "Delete them"];
+  const confirmed = () => attempt(() => carryOut(action, group)).finally(onDone);
+  return html`<${Confirmation} title=${title} word=${word} onConfirm=${confirmed} onClose=${onClose}>
+    ${{
+      retry: "Each goes to the end of its thread, with all attempts left. If the cause is still there, they fail again.",
+      delete: "The messages and their logs are gone for good.",
+    }[action]}
+  </${Confirmation}>`;
 }
 
 /**
