@@ -105,5 +105,5 @@ def _show(session: Session, erasure: "Erasure") -> None:
 
 
 def _removed(erasure: "Erasure") -> str:
-    """Return what was removed in a few words."""
-    return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in erasure.counts.items()) or "nothing"
+    """Return the kinds of what was removed, and how many of each."""
+    return ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in erasure.counts.items()) or "nothing"

@@ -368,7 +368,7 @@ async def test_the_command_line_erases_and_shows_the_receipt(serve: Serve, tmp_p
 
     shown = await agentq("erase", "subject", "ann", "--yes")
     assert "completed" in shown
-    assert "1 messages, " in shown
+    assert "messages 1, " in shown
     await server.submit("Hello")
     begun = json.loads(await agentq("erase", "tenant", "default", "--yes", "--no-wait", "--json"))
     assert begun["kind"] == "tenant"
