@@ -152,7 +152,7 @@ class AgentRun:
             self._stopped = asyncio.get_running_loop().create_future()
             self._to_agents.post(lambda: self._begin_stop(seconds))
         await asyncio.wait([self._stopped], timeout=seconds + CANCEL_AGAIN_SECONDS)
-        return self._stopped.result() if self._stopped.done() else "code that blocks its event loop"
+        return self._stopped.result() if self._stopped.done() else place_of(self.stack())  # the loop answers late
 
     # On the agents' event loop
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from app.agents import runs
 from app.agents.base import Agent, AgentTask, Drain, FinalResult
 from app.agents.loop import AgentLoop
 from app.agents.runs import MAX_WAITING_PIECES, RUN, AgentRaised, AgentRun
@@ -254,6 +255,20 @@ async def test_a_deaf_run_is_left_behind_and_fenced_off(loop: AgentLoop, caplog:
     assert agent.fenced == [TASK]
     assert (loop.abandoned, loop.exhausted) == (1, False)
     assert "agent=deaf" in caplog.text
+    assert "test_agent_loop.py" in caplog.text
+    agent.may_end.set()
+    await until(lambda: not loop.abandoned, "it is forgotten when it ends")
+
+
+async def test_a_run_that_is_abandoned_before_the_loop_answers_has_a_place_too(
+    loop: AgentLoop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agents' loop may be late on a busy machine, and does nothing wrong."""
+    monkeypatch.setattr(runs, "CANCEL_AGAIN_SECONDS", -STOP_SECONDS / 2)  # the caller waits for less than the run gets
+    agent = Deaf()
+    run = loop.start(agent, "deaf", TASK)
+    await run.take()
+    await loop.end(run, stop_seconds=STOP_SECONDS)
     assert "test_agent_loop.py" in caplog.text
     agent.may_end.set()
     await until(lambda: not loop.abandoned, "it is forgotten when it ends")
