@@ -65,11 +65,11 @@ class ClaimWrites(Writes):
         lease = {
             "worker_id": worker_id, "lease_milliseconds": int(lease_seconds * 1000), "now": self.clock.now(),
         }  # fmt: skip
-        first = step("claim", limit=limit, **listed, **lease)
+        first = step("claim", limit=limit, **listed, **lease), step("has_limits")
         holding: list[str] = []
-        with self.transaction(first) as (now, [found]):
+        with self.transaction(*first) as (now, [found, [(has_limits,)]]):
             rows = list(found)
-            if len(rows) < limit and (running or self.value("has_limits")):
+            if len(rows) < limit and (running or has_limits):
                 taken, holding = self._admit(listed, limit - len(rows))
                 numbers, own = [each.number for each in taken], [each.own for each in taken]
                 rows += self.rows("claim_candidates", numbers=numbers, own=own, **lease) if taken else []
