@@ -87,6 +87,7 @@ class AgentThreadPool(ThreadPoolExecutor):
         """Accept no more calls. Do not wait for running calls."""
         with self._state:
             self._closed = True
+            self._idle = 0
             self._state.notify_all()
 
     def abandon(self, run: AgentRun) -> list[str]:
@@ -94,7 +95,8 @@ class AgentThreadPool(ThreadPoolExecutor):
         with self._state:
             left = [call for call in self._active if call.run is run]
             self._abandoned.update(left)
-            self._admit()
+            for _ in left:
+                self._admit()
         return [place_of(stack_of_thread(call.thread_id)) for call in left]
 
     def stack_of(self, run: AgentRun) -> list[FrameType]:
@@ -104,8 +106,12 @@ class AgentThreadPool(ThreadPoolExecutor):
         return [frame for call in calls for frame in stack_of_thread(call.thread_id)]
 
     def _admit(self) -> None:
-        """Wake or start a thread for a waiting call. The caller holds the lock."""
+        """Wake or start a thread for a waiting call. The caller holds the lock.
+
+        A thread is no longer idle from here on, and not from when it awakes: the next call must not count on it too.
+        """
         if self._idle:
+            self._idle -= 1
             self._state.notify()
         elif self._count < self._allowed and self._next_waiting() is not None:
             self._count += 1
@@ -150,7 +156,6 @@ class AgentThreadPool(ThreadPoolExecutor):
                 else:
                     self._idle += 1
                     self._state.wait()
-                    self._idle -= 1
             self._count -= 1
             self._admit()
             return None

@@ -226,6 +226,40 @@ async def test_one_run_with_many_calls_leaves_threads_for_the_others(loop: Agent
     threads.shutdown()
 
 
+async def test_calls_that_come_together_do_not_wait_for_the_same_idle_thread() -> None:
+    threads = AgentThreadPool(2, run_size=2, max_abandoned=0)
+    released = threading.Event()
+    try:
+        await asyncio.wrap_future(threads.submit(lambda: "done"))
+        await until(lambda: threads._idle == 1, "the thread is idle")
+        with threads._state:  # both come before the thread awakes
+            held = threads.submit(released.wait, DEADLINE_SECONDS)
+            second = threads.submit(lambda: "done")
+        assert await asyncio.wait_for(asyncio.wrap_future(second), DEADLINE_SECONDS / 2) == "done"
+        assert not held.done()
+    finally:
+        released.set()
+        threads.shutdown()
+
+
+async def test_each_abandoned_thread_is_replaced_for_a_call_that_waits(loop: AgentLoop) -> None:
+    threads = AgentThreadPool(2, run_size=2, max_abandoned=2)
+    released, together = threading.Event(), threading.Barrier(2)
+    run = loop.start(CleansUp(), "holds", TASK)
+    context = contextvars.Context()
+    context.run(RUN.set, run)
+    try:
+        for _ in range(2):
+            context.run(threads.submit, released.wait, DEADLINE_SECONDS)
+        await until(lambda: len(threads._active) == 2, "both threads are held")
+        waiting = [threads.submit(together.wait, DEADLINE_SECONDS / 2) for _ in range(2)]
+        threads.abandon(run)
+        assert sorted([await asyncio.wrap_future(each) for each in waiting]) == [0, 1]
+    finally:
+        released.set()
+        threads.shutdown()
+
+
 async def test_a_run_that_is_stopped_may_clean_up(loop: AgentLoop) -> None:
     agent = CleansUp()
     run = loop.start(agent, "cleans up", TASK)
