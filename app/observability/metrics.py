@@ -4,6 +4,7 @@ prometheus-client decides at its import whether several processes share their va
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ class Series:
     """The time series of one metric, found by the values of its labels. Names that users choose are bounded.
 
     What is recorded waits until `flush`, because many records in a row cost a third of single ones between other work.
+    Any thread may record.
     """
 
     def __init__(self, metric: Any, *bounds: Names | None) -> None:
@@ -80,6 +82,7 @@ class Series:
         self._found: dict[tuple[str, ...], Any] = {}
         self._counts: dict[tuple[str, ...], float] = {}
         self._times: dict[tuple[str, ...], list[float]] = {}
+        self._lock = threading.Lock()
 
     def of(self, *values: str) -> Any:
         """Return the series with these values of the labels, creating it at the first use."""
@@ -96,20 +99,21 @@ class Series:
 
     def add(self, count: float, *values: str) -> None:
         """Add to a counter, at the next `flush`."""
-        self._counts[values] = self._counts.get(values, 0) + count
+        with self._lock:
+            self._counts[values] = self._counts.get(values, 0) + count
 
     def observe(self, seconds: float, *values: str) -> None:
         """Add a time to a histogram, at the next `flush`."""
         times = self._times.get(values)
         if times is None:
-            times = self._times[values] = []
+            times = self._times_of(values)
         times.append(seconds)
         if len(times) >= MOST_TIMES:
             self.flush()
 
     def timer(self, *values: str) -> Callable[[float], None]:
         """Return a function that does `observe` for these values of the labels, in less time."""
-        times = self._times.setdefault(values, [])
+        times = self._times_of(values)
         append = times.append
 
         def observe(seconds: float) -> None:
@@ -119,21 +123,27 @@ class Series:
 
         return observe
 
+    def _times_of(self, values: tuple[str, ...]) -> list[float]:
+        with self._lock:
+            return self._times.setdefault(values, [])
+
     def flush(self) -> None:
-        """Record what waits. Call it from the thread that records."""
-        counts, self._counts = self._counts, {}
+        """Record what waits."""
+        with self._lock:
+            counts, self._counts = self._counts, {}
+            waiting = [(values, times[:]) for values, times in self._times.items() if times]
+            for values, recorded in waiting:
+                del self._times[values][: len(recorded)]
         for values, count in counts.items():
             self.of(*values).inc(count)
-        for values, times in self._times.items():
-            if times:
-                observe = self.of(*values).observe
-                for seconds in times:
-                    observe(seconds)
-                times.clear()
+        for values, recorded in waiting:
+            observe = self.of(*values).observe
+            for seconds in recorded:
+                observe(seconds)
 
 
 class Metrics(Recorder):
-    """Counts what the parts of the process tell, on the thread of the event loop.
+    """Counts what the parts of the process tell.
 
     With `shared`, a folder, the processes behind one port count in files there, and each can show the sums.
     """
@@ -244,7 +254,7 @@ class Metrics(Recorder):
 
     @override
     def beaten(self, seconds: float) -> None:
-        self._heartbeats.of("ok").inc()  # another thread than the one that flushes
+        self._heartbeats.of("ok").inc()
         self._plain[definitions.HEARTBEAT.name].observe(seconds)
 
     @override
@@ -268,7 +278,7 @@ class Metrics(Recorder):
         self._plain[definitions.WEBSOCKETS.name].dec()
 
     def flush(self) -> None:
-        """Record what waits to be recorded. Call it from the thread of the event loop."""
+        """Record what waits to be recorded."""
         for series in self._series:
             series.flush()
 

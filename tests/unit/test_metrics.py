@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -55,6 +56,26 @@ def test_times_do_not_wait_without_end() -> None:
     assert registry.get_sample_value("h_count", {"verb": "add"}) == MOST_TIMES
     series.flush()
     assert registry.get_sample_value("h_count", {"verb": "add"}) == MOST_TIMES + 1
+
+
+def test_what_another_thread_records_meanwhile_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop of the agents calls the store too. An error here would end all sampling of the process."""
+    registry = CollectorRegistry()
+    series = Series(Histogram("h", "text", ["verb"], registry=registry), None)
+    series.observe(0.1, "add")
+    found = series.of
+
+    def interrupted(*values: str) -> Any:
+        series.timer("queue_id")(0.1)
+        series.observe(0.1, "add")
+        return found(*values)
+
+    monkeypatch.setattr(series, "of", interrupted)
+    series.flush()
+    monkeypatch.undo()
+    series.flush()
+    assert registry.get_sample_value("h_count", {"verb": "add"}) == 2
+    assert registry.get_sample_value("h_count", {"verb": "queue_id"}) == 1
 
 
 def test_counts_wait_for_the_flush() -> None:
