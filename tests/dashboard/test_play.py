@@ -111,6 +111,26 @@ async def test_an_answer_goes_on_where_it_stopped_when_the_server_was_killed(tmp
                 await expect(page.get_by_label("Message", exact=True)).to_have_value("Typed meanwhile")
 
 
+CHOOSE_AT_ONCE = """async () => {
+  [...document.querySelectorAll("button")].find((each) => each.textContent === "New conversation").click();
+  for (let turn = 0; turn < 100; turn++) await null; // the page is drawn, and no event of the browser has come yet
+  const select = document.querySelector(".pane select");
+  select.value = "steps";
+  select.dispatchEvent(new Event("change", { bubbles: true }));
+}"""
+
+
+async def test_an_agent_that_is_chosen_at_once_is_for_the_new_conversation(tmp_path: Path) -> None:
+    """The browser tells of a new address later, and the choice must not lead back to the old conversation."""
+    agents = "chat=tests.graphs:steps,steps=tests.graphs:steps"
+    async with live_server(settings_for(tmp_path, agents=agents)) as server, browser() as one, page_of(one) as page:
+        await page.goto(f"{server.url}/dashboard/#/play/t-1?agent=chat")
+        await expect(page.get_by_label("Agent")).to_have_value("chat")
+        await page.evaluate(CHOOSE_AT_ONCE)
+        await expect(page.get_by_label("Agent")).to_have_value("steps")
+        assert page.url.endswith("#/play?agent=steps")
+
+
 async def test_agents_with_tools_questions_and_forms(
     tmp_path: Path, model: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

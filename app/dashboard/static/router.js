@@ -60,10 +60,7 @@ export function linkTo(path, query = {}) {
  */
 export function go(path, query, { replace = false } = {}) {
   const address = linkTo(path, query);
-  if (replace) {
-    history.replaceState(null, "", address);
-    place.value = placeIn(address);
-  } else {
-    location.hash = address;
-  }
+  if (replace) history.replaceState(null, "", address);
+  else location.hash = address;
+  place.value = placeIn(address); // the browser's event comes later, and a person may act before it
 }
