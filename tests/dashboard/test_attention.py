@@ -1,14 +1,15 @@
 """The screen of what needs a person, in a browser: questions of agents, and failures by their kind."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Page, Request, Route, expect
 
 from tests.dashboard.browser import browser, faults_of_access, page_of
 from tests.dashboard.sample_agents import AGENTS
-from tests.servers import live_server, settings_for, until
+from tests.servers import DEADLINE_SECONDS, live_server, settings_for, until
 
 HOSTILE = "<img src=x onerror=alert(1)> ![x](https://evil.example/?q=1) " + "long" * 60
 
@@ -148,6 +149,30 @@ async def test_a_question_about_the_queue_stays_though_another_one_answers_it(tm
         assert loads == []
         await page.get_by_role("button", name="Keep as it is").click()
         await expect(page.get_by_role("button", name="Resume the queue")).to_be_visible()
+
+
+async def test_a_question_about_the_queue_stays_though_a_load_that_was_on_its_way_comes(tmp_path: Path) -> None:
+    async with live_server(settings_for(tmp_path)) as server, browser() as one, page_of(one) as page:
+        asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def answer_later(route: Route) -> None:
+            asked.set()
+            await may_answer.wait()
+            await route.continue_()
+
+        await page.clock.install()
+        await page.goto(f"{server.url}/dashboard/#/pulse")
+        switch = page.locator(".actions > button")
+        await expect(switch).to_have_text("Pause the queue")
+        await page.route(re.compile("/queue[?]"), answer_later)
+        await page.clock.fast_forward(60_000)
+        await asyncio.wait_for(asked.wait(), DEADLINE_SECONDS)
+        await switch.click()
+        await server.client.post("/queue/pause")
+        may_answer.set()
+        await expect(switch).to_have_text("Resume the queue")
+        await page.get_by_role("dialog", name="Pause the queue?").get_by_role("button", name="Pause the queue").click()
+        await expect(page.get_by_role("status")).to_contain_text(["The queue is paused."])
 
 
 async def test_only_changes_that_concern_it_load_the_number_again(tmp_path: Path) -> None:
